@@ -1,0 +1,156 @@
+/** Environment to Config: every problem is listed at once, and nothing is read from anywhere else. */
+import { resolve } from 'node:path'
+import { type TokenKey } from './messaging/authentication.ts'
+
+export const ROLES = ['broker', 'api', 'push-bridge'] as const
+export type Role = (typeof ROLES)[number]
+
+export interface Config {
+  roles: Role[]
+  host: string
+  httpPort: number
+  mqttPort: number
+  wsPort: number
+  dataDir: string
+  /** Undefined: the embedded database. */
+  databaseUrl: string | undefined
+  /** Undefined: a development secret below dataDir. */
+  tokenKey: TokenKey | undefined
+  jwtIssuer: string | undefined
+  jwtAudience: string | undefined
+  pushGraceMs: number
+  logLevel: string
+  /** What a person should know at start: unknown variables, insecure settings. */
+  warnings: string[]
+}
+
+export class ConfigError extends Error {
+  readonly problems: string[]
+  constructor (problems: string[]) {
+    super(`the configuration is wrong:\n${problems.map(problem => `  ${problem}`).join('\n')}`)
+    this.name = 'ConfigError'
+    this.problems = problems
+  }
+}
+
+type Environment = Record<string, string | undefined>
+
+const KNOWN = new Set([
+  'HOST', 'HTTP_PORT', 'MQTT_PORT', 'WS_PORT', 'DATA_DIR', 'DATABASE_URL', 'JWT_SECRET', 'JWT_JWKS_URL', 'JWT_PUBLIC_KEY',
+  'JWT_ISSUER', 'JWT_AUDIENCE', 'PUSH_GRACE_MS', 'LOG_LEVEL'
+])
+/** Named in the contract for parts that this version does not have. */
+const NOT_YET = new Set([
+  'GRPC_PORT', 'MQTTS_PORT', 'TLS_CERT', 'TLS_KEY', 'TRUST_PROXY', 'PROXY_PROTOCOL', 'REDIS_URL',
+  'GOOGLE_APPLICATION_CREDENTIALS', 'FCM_ENDPOINT', 'RATE_LIMIT_SENDS', 'RATE_LIMIT_REQUESTS'
+])
+const OURS = /^(HTTP|MQTTS?|WS|GRPC)_|^(JWT|PUSH|RATE_LIMIT)_|^(DATA_DIR|LOG_LEVEL)$/
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
+const MIN_SECRET_BYTES = 32
+
+/** Throws ConfigError. */
+export function loadConfig (environment: Environment, args: string[] = []): Config {
+  const problems: string[] = []
+  const warnings: string[] = []
+  const read = (name: string): string | undefined => environment[name] === '' ? undefined : environment[name]
+
+  const config: Config = {
+    roles: readRoles(args, problems),
+    host: read('HOST') ?? '127.0.0.1',
+    httpPort: port('HTTP_PORT', 8080),
+    mqttPort: port('MQTT_PORT', 1883),
+    wsPort: port('WS_PORT', 8083),
+    dataDir: resolve(read('DATA_DIR') ?? 'data'),
+    databaseUrl: databaseUrl(),
+    tokenKey: tokenKey(),
+    jwtIssuer: read('JWT_ISSUER'),
+    jwtAudience: read('JWT_AUDIENCE'),
+    pushGraceMs: integer('PUSH_GRACE_MS', 10_000, 0, 3_600_000),
+    logLevel: logLevel(),
+    warnings
+  }
+  checkTogether()
+  warnAboutUnknown()
+  if (problems.length > 0) throw new ConfigError(problems)
+  return config
+
+  function integer (name: string, fallback: number, min: number, max: number): number {
+    const text = read(name)
+    if (text === undefined) return fallback
+    const value = Number(text)
+    if (/^\d+$/.test(text) && value >= min && value <= max) return value
+    problems.push(`${name} must be a whole number from ${min} to ${max}, not "${text}"`)
+    return fallback
+  }
+
+  function port (name: string, fallback: number): number {
+    return integer(name, fallback, 0, 65_535)
+  }
+
+  function databaseUrl (): string | undefined {
+    const url = read('DATABASE_URL')
+    if (url !== undefined && !/^postgres(ql)?:\/\//.test(url)) problems.push('DATABASE_URL must begin with postgres:// or postgresql://')
+    return url
+  }
+
+  function tokenKey (): TokenKey | undefined {
+    const secret = read('JWT_SECRET')
+    const url = read('JWT_JWKS_URL')
+    const pem = read('JWT_PUBLIC_KEY')
+    if ([secret, url, pem].filter(value => value !== undefined).length > 1) {
+      problems.push('only one of JWT_SECRET, JWT_JWKS_URL and JWT_PUBLIC_KEY may be set')
+    }
+    if (secret !== undefined) {
+      if (Buffer.byteLength(secret) < MIN_SECRET_BYTES) problems.push(`JWT_SECRET must have at least ${MIN_SECRET_BYTES} bytes`)
+      return { kind: 'secret', secret: new TextEncoder().encode(secret) }
+    }
+    if (url !== undefined) {
+      if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) problems.push('JWT_JWKS_URL must be an http or https URL')
+      if (/^http:/.test(url)) warnings.push('JWT_JWKS_URL uses http: whoever sits between can replace the keys')
+      return { kind: 'jwks', url }
+    }
+    if (pem !== undefined) {
+      if (!pem.includes('-----BEGIN PUBLIC KEY-----')) problems.push('JWT_PUBLIC_KEY must be a public key in PEM (SPKI)')
+      return { kind: 'public', pem: pem.replaceAll('\\n', '\n') }
+    }
+    return undefined
+  }
+
+  function logLevel (): string {
+    const level = read('LOG_LEVEL') ?? 'info'
+    if (!LOG_LEVELS.includes(level)) problems.push(`LOG_LEVEL must be one of ${LOG_LEVELS.join(', ')}`)
+    return level
+  }
+
+  function checkTogether (): void {
+    const ports = [['HTTP_PORT', config.httpPort], ['MQTT_PORT', config.mqttPort], ['WS_PORT', config.wsPort]] as const
+    ports.forEach(([name, value], i) => {
+      const twin = ports.slice(0, i).find(([, other]) => other === value && value !== 0)
+      if (twin !== undefined) problems.push(`${name} and ${twin[0]} are both ${value}`)
+    })
+    if (config.databaseUrl !== undefined && config.tokenKey === undefined) {
+      problems.push('with DATABASE_URL, one of JWT_SECRET, JWT_JWKS_URL and JWT_PUBLIC_KEY must say how tokens are verified')
+    }
+    if (config.roles.length < ROLES.length) {
+      problems.push('roles in separate processes are not supported yet: start without naming roles')
+    }
+    if (config.databaseUrl === undefined && config.tokenKey === undefined) warnings.push('tokens are signed with a generated development secret')
+    if (!['127.0.0.1', '::1', 'localhost'].includes(config.host)) {
+      warnings.push(`HOST=${config.host}: MQTT and HTTP are reachable from outside without TLS`)
+    }
+  }
+
+  function warnAboutUnknown (): void {
+    for (const name of Object.keys(environment)) {
+      if (KNOWN.has(name) || read(name) === undefined) continue
+      if (NOT_YET.has(name)) warnings.push(`${name} has no effect in this version`)
+      else if (OURS.test(name)) warnings.push(`${name} is not a variable of Echo`)
+    }
+  }
+}
+
+function readRoles (args: string[], problems: string[]): Role[] {
+  const unknown = args.filter(arg => !(ROLES as readonly string[]).includes(arg))
+  if (unknown.length > 0) problems.push(`unknown role: ${unknown.join(' ')} (known: ${ROLES.join(', ')})`)
+  return args.length === 0 ? [...ROLES] : ROLES.filter(role => args.includes(role))
+}

@@ -1,0 +1,88 @@
+/** The commands a client publishes to its outbox, and how their JSON is read. */
+import { Type, type Static } from 'typebox'
+import { Compile } from 'typebox/compile'
+import { AppError, invalid } from './errors.ts'
+import { MessageDraft } from './message-rules.ts'
+import { describeErrors, type SchemaError } from './validation.ts'
+
+const RequestId = Type.Optional(Type.String({ maxLength: 128 }))
+
+const schemas = {
+  send_message: Type.Object({
+    ...MessageDraft.properties,
+    type: Type.Literal('send_message'),
+    request_id: RequestId,
+    client_message_id: Type.String({ minLength: 1, maxLength: 128 })
+  }, { additionalProperties: false }),
+  read_receipt: Type.Object({
+    type: Type.Literal('read_receipt'),
+    request_id: RequestId,
+    message_id: Type.String({ format: 'uuid' }),
+    read_at: Type.Optional(Type.Union([Type.String({ format: 'date-time' }), Type.Integer({ minimum: 0, maximum: 8.64e15 })]))
+  }, { additionalProperties: false }),
+  typing: Type.Object({
+    type: Type.Literal('typing'),
+    request_id: RequestId,
+    conversation_id: Type.String({ format: 'uuid' }),
+    is_typing: Type.Boolean()
+  }, { additionalProperties: false }),
+  auth: Type.Object({
+    type: Type.Literal('auth'),
+    request_id: RequestId,
+    token: Type.String({ minLength: 1 })
+  }, { additionalProperties: false }),
+  ack: Type.Object({
+    type: Type.Literal('ack'),
+    request_id: RequestId,
+    seq: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
+  }, { additionalProperties: false })
+}
+
+export type Command = { [K in keyof typeof schemas]: Static<(typeof schemas)[K]> }[keyof typeof schemas]
+export type SendCommand = Extract<Command, { type: 'send_message' }>
+
+const checkers = Object.fromEntries(
+  Object.entries(schemas).map(([type, schema]) => [type, Compile(schema)])
+) as Record<string, { Check (value: unknown): boolean, Errors (value: unknown): SchemaError[] }>
+
+/** What can still be said of a command that was refused: enough to answer it. */
+export class RefusedCommand extends AppError {
+  readonly echo: CommandEcho
+  constructor (error: AppError, echo: CommandEcho) {
+    super(error.fault, error.code, error.message)
+    this.echo = echo
+  }
+}
+
+export interface CommandEcho { client_message_id?: string, request_id?: string }
+
+/** Throws RefusedCommand (`invalid`) for anything that is not exactly one known command. */
+export function parseCommand (payload: Buffer): Command {
+  let value: unknown
+  try {
+    // Text that is no UTF-8 must not be stored as replacement characters.
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload))
+  } catch {
+    throw new RefusedCommand(invalid('malformed_json', 'the command is not valid JSON in UTF-8'), {})
+  }
+  const echo = echoOf(value)
+  const type = typeof value === 'object' && value !== null ? (value as { type?: unknown }).type : undefined
+  if (typeof type !== 'string' || !Object.hasOwn(checkers, type)) {
+    throw new RefusedCommand(invalid('unknown_command', `type must be one of ${Object.keys(schemas).join(', ')}`), echo)
+  }
+  const checker = checkers[type]!
+  if (!checker.Check(value)) {
+    throw new RefusedCommand(invalid('invalid_request', describeErrors(checker.Errors(value), 'command')), echo)
+  }
+  return value as Command
+}
+
+export function echoOf (value: unknown): CommandEcho {
+  if (typeof value !== 'object' || value === null) return {}
+  const echo: CommandEcho = {}
+  for (const key of ['client_message_id', 'request_id'] as const) {
+    const field = (value as Record<string, unknown>)[key]
+    if (typeof field === 'string' && field.length <= 128) echo[key] = field
+  }
+  return echo
+}

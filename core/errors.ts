@@ -1,0 +1,40 @@
+/**
+ * What can go wrong on purpose. A fault is the kind of trouble, known to every
+ * door, which has one table that translates it into its own terms; the code is
+ * stable and meant for programs, the detail for people.
+ */
+export type Fault =
+  | 'invalid' | 'unauthenticated' | 'forbidden' | 'not_found' | 'conflict'
+  | 'gone' | 'too_large' | 'too_many' | 'unavailable'
+
+export class AppError extends Error {
+  readonly fault: Fault
+  readonly code: string
+
+  constructor (fault: Fault, code: string, detail: string, options?: ErrorOptions) {
+    super(detail, options)
+    this.name = 'AppError'
+    this.fault = fault
+    this.code = code
+  }
+
+  /** True when the same request may succeed later without being changed. */
+  get transient (): boolean {
+    return this.fault === 'unavailable' || this.fault === 'too_many'
+  }
+}
+
+export const invalid = (code: string, detail: string): AppError => new AppError('invalid', code, detail)
+
+export const unavailable = (detail: string, cause?: unknown): AppError =>
+  new AppError('unavailable', 'unavailable', detail, { cause })
+
+/** Never a member: the conversation looks as if it did not exist. */
+export const unknownConversation = (): AppError =>
+  new AppError('not_found', 'conversation_not_found', 'there is no such conversation')
+
+export const formerMember = (): AppError =>
+  new AppError('forbidden', 'not_a_participant', 'you are no longer a participant of this conversation')
+
+export const unknownMessage = (): AppError =>
+  new AppError('not_found', 'message_not_found', 'there is no such message')

@@ -1,0 +1,77 @@
+/**
+ * What a message may be. The shape is one schema for every door; the rules a
+ * schema cannot say (well-formed text, mentions inside the content) follow it.
+ * Lengths and offsets count Unicode code points.
+ */
+import { Type, type Static } from 'typebox'
+import { createHash } from 'node:crypto'
+import { invalid } from './errors.ts'
+
+export const MAX_CONTENT_LENGTH = 10_000
+export const MAX_CLIENT_MESSAGE_ID_LENGTH = 128
+export const MESSAGE_TYPES = ['text', 'image', 'video', 'audio'] as const
+
+export const Mention = Type.Object({
+  user_id: Type.String({ description: 'The mentioned user' }),
+  offset: Type.Integer({ minimum: 0, description: 'First code point of the mention in `content`' }),
+  length: Type.Integer({ minimum: 1, description: 'Length of the mention in code points' })
+}, { additionalProperties: false })
+
+export const MessageDraft = Type.Object({
+  conversation_id: Type.String({ format: 'uuid' }),
+  content: Type.String({ description: `1 to ${MAX_CONTENT_LENGTH} code points` }),
+  message_type: Type.Enum([...MESSAGE_TYPES]),
+  client_message_id: Type.Optional(Type.String({
+    minLength: 1,
+    maxLength: MAX_CLIENT_MESSAGE_ID_LENGTH,
+    description: 'Chosen by the client: sending again with the same one does not send twice'
+  })),
+  mentions: Type.Optional(Type.Array(Mention, { maxItems: 100 })),
+  reply_to_id: Type.Optional(Type.Union([Type.String({ format: 'uuid' }), Type.Null()])),
+  attachment_ids: Type.Optional(Type.Array(Type.String({ format: 'uuid' }), { maxItems: 10 }))
+}, { additionalProperties: false })
+
+export type Mention = Static<typeof Mention>
+export type MessageDraft = Static<typeof MessageDraft>
+export type MessageType = (typeof MESSAGE_TYPES)[number]
+
+/** Throws `invalid` when the draft, already of the right shape, breaks a rule. */
+export function checkDraft (draft: MessageDraft): void {
+  const length = checkText(draft.content, 'content')
+  if (length === 0) throw invalid('content_empty', 'content must not be empty')
+  if (length > MAX_CONTENT_LENGTH) {
+    throw invalid('content_too_long', `content has ${length} code points, at most ${MAX_CONTENT_LENGTH} are allowed`)
+  }
+  if (draft.client_message_id !== undefined) checkText(draft.client_message_id, 'client_message_id')
+  for (const mention of draft.mentions ?? []) {
+    if (mention.offset + mention.length > length) {
+      throw invalid('mention_outside_content',
+        `the mention at ${mention.offset} with length ${mention.length} does not lie inside content of ${length} code points`)
+    }
+  }
+}
+
+/** Returns the length in code points; throws `invalid` for text PostgreSQL or JSON could not carry. */
+export function checkText (text: string, field: string): number {
+  if (text.includes('\0')) throw invalid('invalid_text', `${field} must not contain U+0000`)
+  if (!text.isWellFormed()) throw invalid('invalid_text', `${field} contains a lone surrogate`)
+  return codePoints(text)
+}
+
+function codePoints (text: string): number {
+  let count = 0
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i)
+    if (unit < 0xDC00 || unit > 0xDFFF) count++ // a low surrogate ends a pair already counted
+  }
+  return count
+}
+
+/** Tells whether a repeated client_message_id carries the same message; survives edits of the stored one. */
+export function draftFingerprint (draft: MessageDraft): string {
+  return createHash('sha256').update(JSON.stringify([
+    draft.conversation_id, draft.content, draft.message_type, draft.reply_to_id ?? null,
+    (draft.mentions ?? []).map(({ user_id, offset, length }) => [user_id, offset, length]),
+    draft.attachment_ids ?? []
+  ])).digest('base64url')
+}

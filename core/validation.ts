@@ -1,0 +1,24 @@
+/** Says in one sentence what a schema check found wrong, for problem details and rejections. */
+
+/** The part of a schema error that every door has at hand. */
+export interface SchemaError {
+  keyword: string
+  instancePath: string
+  message?: string
+  params?: unknown
+}
+
+export function describeErrors (errors: SchemaError[], root: string): string {
+  // An unknown property is reported twice; the second report names it.
+  const telling = errors.filter(error => error.keyword !== 'boolean')
+  return telling.slice(0, 5).map(error => describe(error, root)).join('; ')
+}
+
+function describe ({ keyword, instancePath, message, params }: SchemaError, root: string): string {
+  const place = [root, ...instancePath.split('/').slice(1)].join('.')
+  const unknown = (params as { additionalProperties?: string[] } | undefined)?.additionalProperties
+  if (keyword === 'additionalProperties' && unknown !== undefined) {
+    return `${place} has unknown fields: ${[unknown].flat().join(', ')}`
+  }
+  return `${place} ${message ?? 'is invalid'}`
+}

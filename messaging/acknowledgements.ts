@@ -1,0 +1,128 @@
+/**
+ * Acknowledgements, collected from every pump and written in sets.
+ *
+ * One flush moves device cursors and `users.acked_seq`, raises delivered marks,
+ * tells the senders and cancels pushes, all in one transaction. Until a flush
+ * has committed, what it carries is kept: a crash before it means that a device
+ * gets those events again, which its cursor protocol allows.
+ */
+import { type Logger } from 'pino'
+import { type Database, type Executor } from '../store/database.ts'
+import { advanceCursors } from '../store/devices.ts'
+import { insertEvents, numberEvents } from '../store/inbox.ts'
+import { cancelPushes } from '../store/push-due.ts'
+import { lockForDelivery, raiseDelivered } from '../store/receipts.ts'
+import { setAckedSeqs } from '../store/users.ts'
+import { deliveredEvents, wakesFor } from './receipts.ts'
+import { type WakeEvent } from './wakes.ts'
+
+const FLUSH_AFTER_MS = 20
+const FLUSH_AT = 500
+const RETRY_MS = 500
+
+export interface Acknowledgement {
+  userId: string
+  /** Undefined for a clean session: it moves no stored cursor. */
+  deviceId: string | undefined
+  seq: number
+}
+
+export interface Acknowledgements {
+  /** Notes that a device has everything up to `seq`; written with the next flush, retried until it is. */
+  add (acknowledgement: Acknowledgement): void
+  /** Writes one acknowledgement now; throws `unavailable` when the database is away. */
+  apply (acknowledgement: Acknowledgement): Promise<void>
+  /** Resolves when everything noted so far for this user is written. */
+  settled (userId: string): Promise<void>
+  /** Writes what is left. */
+  flush (): Promise<void>
+}
+
+export function collectAcknowledgements ({ database, epoch, wake, log }: {
+  database: Database, epoch: string, wake: (events: WakeEvent[]) => void, log: Logger
+}): Acknowledgements {
+  // Bounded by the devices connected: an older entry of the same device is replaced.
+  let pending = new Map<string, Acknowledgement>()
+  let writing: Map<string, Acknowledgement> = new Map()
+  let flushing: Promise<void> | undefined
+  let timer: NodeJS.Timeout | undefined
+
+  function note (acknowledgement: Acknowledgement): void {
+    const key = `${acknowledgement.userId} ${acknowledgement.deviceId ?? ''}`
+    const known = pending.get(key)
+    if (known === undefined || known.seq < acknowledgement.seq) pending.set(key, acknowledgement)
+  }
+
+  function schedule (delayMs: number): void {
+    timer ??= setTimeout(() => { timer = undefined; flush().catch(noteFailure) }, delayMs)
+  }
+
+  // Called again and again from outside while one runs: each caller waits for all that was noted before.
+  async function flush (): Promise<void> {
+    while (flushing !== undefined) await flushing
+    if (pending.size === 0) return
+    writing = pending
+    pending = new Map()
+    flushing = writeAll([...writing.values()])
+      .catch((error: unknown) => {
+        for (const acknowledgement of writing.values()) note(acknowledgement)
+        throw error
+      })
+      .finally(() => { flushing = undefined; writing = new Map() })
+    await flushing
+  }
+
+  async function writeAll (acknowledgements: Acknowledgement[]): Promise<void> {
+    const events = await database.transact(tx => writeAcknowledgements(tx, acknowledgements, new Date()))
+    if (events.length > 0) wake(wakesFor(epoch, events))
+  }
+
+  function noteFailure (error: unknown): void {
+    log.warn({ err: error, waiting: pending.size }, 'acknowledgements could not be written and will be tried again')
+    schedule(RETRY_MS)
+  }
+
+  return {
+    add (acknowledgement) {
+      note(acknowledgement)
+      if (pending.size >= FLUSH_AT && flushing === undefined) flush().catch(noteFailure)
+      else schedule(FLUSH_AFTER_MS)
+    },
+    apply: acknowledgement => writeAll([acknowledgement]),
+    async settled (userId) {
+      const concerns = (entries: Map<string, Acknowledgement>): boolean => [...entries.values()].some(entry => entry.userId === userId)
+      if (concerns(writing)) await flushing
+      if (concerns(pending)) await flush()
+    },
+    async flush () {
+      clearTimeout(timer)
+      timer = undefined
+      await flush()
+    }
+  }
+}
+
+async function writeAcknowledgements (tx: Executor, acknowledgements: Acknowledgement[], at: Date) {
+  const reached = new Map<string, number>()
+  for (const { userId, seq } of acknowledgements) reached.set(userId, Math.max(reached.get(userId) ?? 0, seq))
+  const locked = new Map((await lockForDelivery(tx, [...reached.keys()], [...reached.values()])).map(row => [row.id, row]))
+
+  const ranges = [...reached].flatMap(([user_id, seq]) => {
+    const user = locked.get(user_id)
+    // Never beyond the end of the log, whatever a device claims.
+    const up_to = Math.min(seq, user?.inbox_seq ?? 0)
+    return user !== undefined && up_to > user.acked_seq ? [{ user_id, after: user.acked_seq, up_to }] : []
+  })
+  const receipts = await raiseDelivered(tx, ranges, at)
+  const events = numberEvents(deliveredEvents(receipts, at), locked)
+  await setAckedSeqs(tx, ranges)
+  await insertEvents(tx, events, at)
+  const cursors = acknowledgements.flatMap(({ userId, deviceId, seq }) => deviceId !== undefined && locked.has(userId)
+    ? [{ user_id: userId, device_id: deviceId, seq: Math.min(seq, locked.get(userId)!.inbox_seq) }]
+    : [])
+  await advanceCursors(tx, cursors.sort((a, b) => compare(a.user_id, b.user_id) || compare(a.device_id, b.device_id)), at)
+  await cancelPushes(tx, ranges.map(range => range.user_id))
+  return events
+}
+
+const compare = (a: string, b: string): number => a < b ? -1 : a > b ? 1 : 0

@@ -1,0 +1,192 @@
+/**
+ * Decides one batch of sends in one transaction. Each send succeeds or fails
+ * alone; what fails changes nothing. After the commit the rendered events are
+ * handed to `wake`.
+ */
+import { uuidv7 } from 'uuidv7'
+import { AppError, formerMember, invalid, unknownConversation } from '../core/errors.ts'
+import { encodeMessageBodies, type EventBody } from '../core/events.ts'
+import { draftFingerprint } from '../core/message-rules.ts'
+import { type MessageView } from '../core/views.ts'
+import { type Database, type Executor, violates } from '../store/database.ts'
+import { type AppendedEvent, type NewEvent, numberEvents } from '../store/inbox.ts'
+import { messageView } from '../store/messages.ts'
+import {
+  findRepeats, lockConversations, readMembers, readReplyTargets, writeSends,
+  type LockedConversation, type Member, type NewMessage, type ReplyTarget
+} from '../store/sends.ts'
+import { lockUsers } from '../store/users.ts'
+import { type Outcome, type Send, type SendResult } from './sends.ts'
+import { type WakeEvent } from './wakes.ts'
+
+/** A large group's messages make many events: more than this wait for the next batch. */
+const MAX_EVENTS_PER_BATCH = 10_000
+const MAX_REPEAT_RACES = 5
+
+export interface CommitSendsDeps {
+  database: Database
+  epoch: string
+  /** Does this user have a tracked session somewhere? Read before the commit, so that a crash after it loses no push. */
+  hasSession: (userIds: string[]) => Promise<Set<string>>
+  wake: (events: WakeEvent[]) => void
+  /** Some push rows were written. */
+  pushDue: () => void
+}
+
+interface Context {
+  conversations: Map<string, LockedConversation>
+  /** conversation id → user id → membership */
+  members: Map<string, Map<string, Member>>
+  replyTargets: Map<string, ReplyTarget>
+  /** Stored or about to be stored, by sender and client_message_id. */
+  known: Map<string, { fingerprint: string | null, result: SendResult }>
+}
+
+interface Plan {
+  outcomes: Outcome[]
+  messages: NewMessage[]
+  views: MessageView[]
+  events: NewEvent[]
+}
+
+export function commitSends (deps: CommitSendsDeps): (batch: Send[]) => Promise<Outcome[]> {
+  return async batch => {
+    for (let race = 1; ; race++) {
+      try {
+        return await commitOnce(deps, batch)
+      } catch (error) {
+        // Another process stored one of the client_message_ids between our look
+        // and our insert: everything was rolled back, the next look finds it.
+        if (race === MAX_REPEAT_RACES || !violates(error, 'messages_client_message_id_unique')) throw error
+      }
+    }
+  }
+}
+
+async function commitOnce (deps: CommitSendsDeps, batch: Send[]): Promise<Outcome[]> {
+  const { outcomes, wakes, pushed } = await deps.database.transact(async tx => {
+    const at = new Date()
+    const context = await readContext(tx, batch)
+    const plan = planBatch(batch, context, at)
+    if (plan.messages.length === 0) return { outcomes: plan.outcomes, wakes: [], pushed: false }
+    const recipients = new Set(plan.events.map(event => event.user_id))
+    const sessions = await deps.hasSession([...recipients])
+    const events = numberEvents(plan.events, await lockUsers(tx, [...recipients]))
+    const pushDue = new Set(events.filter(event => event.type === 'new_message' && !sessions.has(event.user_id)).map(event => event.user_id))
+    await writeSends(tx, { at, messages: plan.messages, events, pushDue: [...pushDue] })
+    return { outcomes: plan.outcomes, wakes: renderWakes(deps.epoch, plan.views, events), pushed: pushDue.size > 0 }
+  })
+  if (wakes.length > 0) deps.wake(wakes)
+  if (pushed) deps.pushDue()
+  return outcomes
+}
+
+async function readContext (tx: Executor, batch: Send[]): Promise<Context> {
+  const ids = [...new Set(batch.map(send => send.draft.conversation_id))]
+  const conversations = await lockConversations(tx, ids)
+  const identified = batch.filter(send => send.draft.client_message_id !== undefined)
+  const repeats = identified.length === 0
+    ? []
+    : await findRepeats(tx, identified.map(send => send.senderId), identified.map(send => send.draft.client_message_id!))
+  const members = new Map<string, Map<string, Member>>(ids.map(id => [id, new Map()]))
+  for (const member of await readMembers(tx, ids, batch.map(send => send.senderId))) {
+    members.get(member.conversation_id)!.set(member.user_id, member)
+  }
+  const replyIds = new Set(batch.map(send => send.draft.reply_to_id).filter(id => id != null))
+  return {
+    conversations,
+    members,
+    replyTargets: await readReplyTargets(tx, [...replyIds]),
+    known: new Map(repeats.map(row => [
+      repeatKey(row.sender_user_id, row.client_message_id!),
+      { fingerprint: row.client_fingerprint, result: { message: messageView(row, row.status), repeated: true } }
+    ]))
+  }
+}
+
+function planBatch (batch: Send[], context: Context, at: Date): Plan {
+  const plan: Plan = { outcomes: [], messages: [], views: [], events: [] }
+  const postponed = new Set<string>()
+  for (const send of batch) {
+    const conversationId = send.draft.conversation_id
+    try {
+      plan.outcomes.push(postponed.has(conversationId) ? undefined : planSend(send, context, plan, at))
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error
+      plan.outcomes.push(error)
+    }
+    // From the first postponed send on, its whole conversation waits: order is kept.
+    if (plan.outcomes.at(-1) === undefined) postponed.add(conversationId)
+  }
+  return plan
+}
+
+function planSend ({ senderId, draft }: Send, context: Context, plan: Plan, at: Date): Outcome {
+  const fingerprint = draft.client_message_id === undefined ? null : draftFingerprint(draft)
+  const key = draft.client_message_id === undefined ? undefined : repeatKey(senderId, draft.client_message_id)
+  const known = key === undefined ? undefined : context.known.get(key)
+  if (known !== undefined) {
+    if (known.fingerprint === fingerprint) return known.result
+    throw new AppError('conflict', 'client_message_id_reused', 'this client_message_id was already used for another message')
+  }
+
+  const conversation = context.conversations.get(draft.conversation_id)
+  const members = context.members.get(draft.conversation_id)!
+  const sender = members.get(senderId)
+  if (conversation === undefined || sender === undefined) throw unknownConversation()
+  if (!sender.present) throw formerMember()
+  if (!sender.can_send_messages) {
+    throw new AppError('forbidden', 'sending_not_allowed', 'you may not send messages in this conversation')
+  }
+  if (draft.reply_to_id != null) checkReply(draft.reply_to_id.toLowerCase(), sender, context)
+  if (draft.attachment_ids !== undefined && draft.attachment_ids.length > 0) {
+    throw invalid('unknown_attachment', 'attachment_ids names an attachment that does not exist')
+  }
+  if (plan.events.length > 0 && plan.events.length + members.size > MAX_EVENTS_PER_BATCH) return undefined
+
+  const recipients = [...members.values()].filter(member => member.present && member.user_id !== senderId)
+  const hidden = recipients.some(member => member.blocks_other)
+  const message: NewMessage = {
+    id: uuidv7(),
+    conversation_id: conversation.id,
+    seq: ++conversation.last_seq,
+    sender_user_id: senderId,
+    content: draft.content,
+    message_type: draft.message_type,
+    mentions: draft.mentions ?? [],
+    reply_to_id: draft.reply_to_id?.toLowerCase() ?? null,
+    client_message_id: draft.client_message_id ?? null,
+    client_fingerprint: fingerprint,
+    hidden
+  }
+  const view = messageView({ ...message, message_seq: message.seq, created_at: at, edited_at: null, deleted_at: null }, 'sent')
+  const event = { conversation_id: conversation.id, message_id: message.id }
+  plan.messages.push(message)
+  plan.views.push(view)
+  plan.events.push({ user_id: senderId, type: 'message_sent', ...event })
+  for (const member of recipients) {
+    if (!member.blocks_other) plan.events.push({ user_id: member.user_id, type: 'new_message', ...event })
+  }
+  const result = { message: view, repeated: false }
+  if (key !== undefined) context.known.set(key, { fingerprint, result: { message: view, repeated: true } })
+  return result
+}
+
+function checkReply (replyToId: string, sender: Member, { replyTargets }: Context): void {
+  const target = replyTargets.get(replyToId)
+  const visible = target !== undefined && target.conversation_id === sender.conversation_id &&
+    target.seq > sender.joined_seq && (!target.hidden || target.sender_user_id === sender.user_id)
+  if (!visible) throw invalid('invalid_reply', 'reply_to_id does not name a message of this conversation')
+}
+
+function renderWakes (epoch: string, views: MessageView[], events: AppendedEvent[]): WakeEvent[] {
+  const bodies = new Map<string, { received: EventBody, sent: EventBody }>(
+    views.map(view => [view.id, encodeMessageBodies(epoch, view)]))
+  return events.map(event => {
+    const body = bodies.get(event.message_id!)!
+    return { userId: event.user_id, seq: event.seq, body: event.type === 'message_sent' ? body.sent : body.received }
+  })
+}
+
+// A user id has no space, so the two parts cannot run into each other.
+const repeatKey = (senderId: string, clientMessageId: string): string => `${senderId} ${clientMessageId}`

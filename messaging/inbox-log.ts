@@ -1,0 +1,56 @@
+/** Reads a user's inbox log and renders it: the same events for pumps, long polls and history. */
+import { encodeBody, encodeMessageBodies, type EventBody, type EventType } from '../core/events.ts'
+import { conversationViews } from '../store/conversations.ts'
+import { type Executor } from '../store/database.ts'
+import { eventsAfter, type InboxRow } from '../store/inbox.ts'
+import { messageView } from '../store/messages.ts'
+import { inboxCounters } from '../store/users.ts'
+import { type PumpEvent } from './pump.ts'
+import { referenceFields } from './receipts.ts'
+
+const CARRIES_CONVERSATION: ReadonlySet<EventType> = new Set(['conversation_created', 'conversation_updated'])
+
+export interface InboxLog {
+  /**
+   * Up to `limit` events after `seq`. When some of them are no longer kept, the first one is
+   * `resync_required` in the place of the last missing event.
+   */
+  after (userId: string, seq: number, limit: number): Promise<PumpEvent[]>
+}
+
+export function readInboxLog (db: Executor, epoch: string): InboxLog {
+  return {
+    async after (userId, seq, limit) {
+      const rows = await eventsAfter(db, userId, seq, limit)
+      const conversations = await renderConversations(db, userId, rows)
+      const events = rows.map(row => ({ seq: row.seq, body: render(row) }))
+      const firstKept = rows[0]?.seq ?? await nextSeq(db, userId, seq)
+      if (firstKept > seq + 1) events.unshift({ seq: firstKept - 1, body: encodeBody(epoch, 'resync_required', {}) })
+      return events.slice(0, limit)
+
+      function render (row: InboxRow): EventBody {
+        if (row.message !== null && (row.type === 'new_message' || row.type === 'message_sent')) {
+          const bodies = encodeMessageBodies(epoch, messageView(row.message, 'sent'))
+          return row.type === 'new_message' ? bodies.received : bodies.sent
+        }
+        if (CARRIES_CONVERSATION.has(row.type)) {
+          return encodeBody(epoch, row.type, { conversation: conversations.get(row.conversation_id!) ?? null })
+        }
+        return encodeBody(epoch, row.type, referenceFields(row))
+      }
+    }
+  }
+}
+
+async function renderConversations (db: Executor, userId: string, rows: InboxRow[]): Promise<Map<string, unknown>> {
+  const ids = [...new Set(rows.filter(row => CARRIES_CONVERSATION.has(row.type)).map(row => row.conversation_id!))]
+  if (ids.length === 0) return new Map()
+  const views = await conversationViews(db, ids.map(conversationId => ({ conversationId, userId })))
+  return new Map(ids.map((id, i) => [id, views[i]]))
+}
+
+// Nothing left after `seq`: either the end of the log, or everything there was has expired.
+async function nextSeq (db: Executor, userId: string, seq: number): Promise<number> {
+  const [user] = await inboxCounters(db, [userId])
+  return Math.max(seq, user?.inbox_seq ?? 0) + 1
+}

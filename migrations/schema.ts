@@ -1,0 +1,201 @@
+/**
+ * The shape of what Echo remembers. Rows are truth; every notice is a hint.
+ *
+ * Locks are taken in one order everywhere: conversations, then users (each in
+ * id order), then what belongs to them. Ids of users sort by byte (collate "C"),
+ * so that every node and every process agrees on that order.
+ *
+ * The hot tables (messages, inbox_events, delivery_status) carry no foreign
+ * keys: their rows are only written while the rows they refer to are locked.
+ */
+import { sql } from 'drizzle-orm'
+import {
+  bigint, boolean, check, customType, foreignKey, index, integer, jsonb, pgTable, primaryKey, text, timestamp, unique, uuid
+} from 'drizzle-orm/pg-core'
+
+const userId = customType<{ data: string }>({ dataType: () => 'text collate "C"' })
+const seq = (name: string) => bigint(name, { mode: 'number' })
+const time = (name: string) => timestamp(name, { withTimezone: true, precision: 3, mode: 'date' })
+
+export interface StoredSubscription { topic: string, qos: 0 | 1 | 2 }
+export interface StoredMention { user_id: string, offset: number, length: number }
+
+export const users = pgTable('users', {
+  id: userId('id').primaryKey(),
+  name: text('name'),
+  avatar: uuid('avatar'),
+  inbox_seq: seq('inbox_seq').notNull().default(0),
+  acked_seq: seq('acked_seq').notNull().default(0),
+  tokens_valid_after: time('tokens_valid_after'),
+  last_seen_at: time('last_seen_at'),
+  created_at: time('created_at').notNull().defaultNow()
+})
+
+export const conversations = pgTable('conversations', {
+  id: uuid('id').primaryKey(),
+  type: text('type').$type<'direct' | 'group'>().notNull(),
+  direct_key: text('direct_key'),
+  title: text('title'),
+  last_seq: seq('last_seq').notNull().default(0),
+  last_message_id: uuid('last_message_id'),
+  last_message_at: time('last_message_at'),
+  last_activity_at: time('last_activity_at').notNull(),
+  message_count: seq('message_count').notNull().default(0),
+  created_at: time('created_at').notNull().defaultNow()
+}, table => [
+  unique('conversations_direct_key_unique').on(table.direct_key),
+  check('conversations_type_check', sql`${table.type} in ('direct', 'group')`)
+])
+
+export const conversation_participants = pgTable('conversation_participants', {
+  conversation_id: uuid('conversation_id').notNull(),
+  user_id: userId('user_id').notNull(),
+  role: text('role').$type<'admin' | 'member'>().notNull().default('member'),
+  can_send_messages: boolean('can_send_messages').notNull().default(true),
+  joined_at: time('joined_at').notNull(),
+  joined_seq: seq('joined_seq').notNull(),
+  left_at: time('left_at'),
+  left_seq: seq('left_seq'),
+  last_delivered_seq: seq('last_delivered_seq').notNull().default(0),
+  last_read_seq: seq('last_read_seq').notNull().default(0),
+  muted_until: time('muted_until')
+}, table => [
+  primaryKey({ name: 'conversation_participants_pkey', columns: [table.conversation_id, table.user_id] }),
+  foreignKey({ name: 'conversation_participants_conversation_fk', columns: [table.conversation_id], foreignColumns: [conversations.id] }),
+  foreignKey({ name: 'conversation_participants_user_fk', columns: [table.user_id], foreignColumns: [users.id] }),
+  index('conversation_participants_user_index').on(table.user_id, table.conversation_id).where(sql`${table.left_at} is null`),
+  check('conversation_participants_role_check', sql`${table.role} in ('admin', 'member')`)
+])
+
+export const messages = pgTable('messages', {
+  id: uuid('id').primaryKey(),
+  conversation_id: uuid('conversation_id').notNull(),
+  seq: seq('seq').notNull(),
+  sender_user_id: userId('sender_user_id').notNull(),
+  content: text('content'),
+  message_type: text('message_type').$type<'text' | 'image' | 'video' | 'audio'>().notNull(),
+  mentions: jsonb('mentions').$type<StoredMention[]>().notNull().default([]),
+  reply_to_id: uuid('reply_to_id'),
+  client_message_id: text('client_message_id'),
+  client_fingerprint: text('client_fingerprint'),
+  hidden: boolean('hidden').notNull().default(false),
+  created_at: time('created_at').notNull(),
+  edited_at: time('edited_at'),
+  deleted_at: time('deleted_at')
+}, table => [
+  unique('messages_conversation_seq_unique').on(table.conversation_id, table.seq),
+  unique('messages_client_message_id_unique').on(table.sender_user_id, table.client_message_id)
+])
+
+export const delivery_status = pgTable('delivery_status', {
+  conversation_id: uuid('conversation_id').notNull(),
+  user_id: userId('user_id').notNull(),
+  status: text('status').$type<'delivered' | 'read'>().notNull(),
+  up_to_seq: seq('up_to_seq').notNull(),
+  at: time('at').notNull(),
+  client_at: time('client_at')
+}, table => [
+  primaryKey({ name: 'delivery_status_pkey', columns: [table.conversation_id, table.user_id, table.status, table.up_to_seq] }),
+  check('delivery_status_status_check', sql`${table.status} in ('delivered', 'read')`)
+])
+
+export const inbox_events = pgTable('inbox_events', {
+  user_id: userId('user_id').notNull(),
+  seq: seq('seq').notNull(),
+  type: text('type').notNull(),
+  conversation_id: uuid('conversation_id'),
+  message_id: uuid('message_id'),
+  data: jsonb('data').$type<Record<string, unknown>>(),
+  created_at: time('created_at').notNull()
+}, table => [
+  primaryKey({ name: 'inbox_events_pkey', columns: [table.user_id, table.seq] }),
+  index('inbox_events_created_at_index').using('brin', table.created_at)
+])
+
+export const devices = pgTable('devices', {
+  user_id: userId('user_id').notNull(),
+  device_id: text('device_id').notNull(),
+  platform: text('platform').$type<'android' | 'ios' | 'web'>(),
+  push_token: text('push_token'),
+  acked_seq: seq('acked_seq'),
+  pushed_seq: seq('pushed_seq').notNull().default(0),
+  pushed_at: time('pushed_at'),
+  subscriptions: jsonb('subscriptions').$type<StoredSubscription[]>(),
+  registered_at: time('registered_at'),
+  last_seen_at: time('last_seen_at').notNull().defaultNow()
+}, table => [
+  primaryKey({ name: 'devices_pkey', columns: [table.user_id, table.device_id] }),
+  unique('devices_push_token_unique').on(table.push_token),
+  foreignKey({ name: 'devices_user_fk', columns: [table.user_id], foreignColumns: [users.id] }),
+  check('devices_platform_check', sql`${table.platform} in ('android', 'ios', 'web')`)
+])
+
+export const push_due = pgTable('push_due', {
+  user_id: userId('user_id').primaryKey(),
+  seq: seq('seq').notNull(),
+  due_at: time('due_at').notNull(),
+  leased_until: time('leased_until'),
+  attempts: integer('attempts').notNull().default(0),
+  created_at: time('created_at').notNull().defaultNow()
+}, table => [
+  index('push_due_due_at_index').on(table.due_at)
+])
+
+export const attachments = pgTable('attachments', {
+  id: uuid('id').primaryKey(),
+  owner_user_id: userId('owner_user_id').notNull(),
+  message_id: uuid('message_id'),
+  content_type: text('content_type').notNull(),
+  file_name: text('file_name'),
+  size: bigint('size', { mode: 'number' }).notNull(),
+  created_at: time('created_at').notNull().defaultNow()
+}, table => [
+  index('attachments_message_index').on(table.message_id)
+])
+
+export const reactions = pgTable('reactions', {
+  message_id: uuid('message_id').notNull(),
+  user_id: userId('user_id').notNull(),
+  emoji: text('emoji').notNull(),
+  created_at: time('created_at').notNull().defaultNow()
+}, table => [
+  primaryKey({ name: 'reactions_pkey', columns: [table.message_id, table.user_id, table.emoji] })
+])
+
+export const blocks = pgTable('blocks', {
+  blocker_user_id: userId('blocker_user_id').notNull(),
+  blocked_user_id: userId('blocked_user_id').notNull(),
+  created_at: time('created_at').notNull().defaultNow()
+}, table => [
+  primaryKey({ name: 'blocks_pkey', columns: [table.blocker_user_id, table.blocked_user_id] })
+])
+
+export const message_edits = pgTable('message_edits', {
+  message_id: uuid('message_id').notNull(),
+  version: integer('version').notNull(),
+  content: text('content').notNull(),
+  mentions: jsonb('mentions').$type<StoredMention[]>().notNull(),
+  replaced_at: time('replaced_at').notNull()
+}, table => [
+  primaryKey({ name: 'message_edits_pkey', columns: [table.message_id, table.version] })
+])
+
+export const audit_log = pgTable('audit_log', {
+  id: uuid('id').primaryKey(),
+  actor_user_id: userId('actor_user_id').notNull(),
+  action: text('action').notNull(),
+  subject_user_id: userId('subject_user_id'),
+  details: jsonb('details').$type<Record<string, unknown>>(),
+  created_at: time('created_at').notNull().defaultNow()
+}, table => [
+  index('audit_log_created_at_index').on(table.created_at)
+])
+
+/** One row. `inbox_floor`: events created before it may have been removed from every log. */
+export const meta = pgTable('meta', {
+  id: integer('id').primaryKey().default(1),
+  epoch: uuid('epoch').notNull().defaultRandom(),
+  inbox_floor: time('inbox_floor')
+}, table => [
+  check('meta_single_row_check', sql`${table.id} = 1`)
+])

@@ -1,0 +1,126 @@
+/**
+ * Connections to PostgreSQL, and what a failing one means.
+ *
+ * Reads and writes have a pool each: thousands of devices that come back at
+ * once queue for reads and never in front of a commit.
+ */
+import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres'
+import pg from 'pg'
+import { AppError, unavailable } from '../core/errors.ts'
+
+const READ_CONNECTIONS = 10
+const WRITE_CONNECTIONS = 6
+const CONNECT_TIMEOUT_MS = 5_000
+const QUERY_TIMEOUT_MS = 15_000
+const MAX_ATTEMPTS = 10
+
+/** A hand-written statement, prepared once per connection under its name. */
+export interface Statement { name: string, text: string }
+
+export interface Executor {
+  /** Runs a named statement. Throws AppError `unavailable` when the database is away, else the driver's DatabaseError. */
+  rows<Row> (statement: Statement, values: unknown[]): Promise<Row[]>
+  orm: NodePgDatabase
+}
+
+export interface Database extends AsyncDisposable {
+  reads: Executor
+  /** One transaction on the write pool; repeated from the start after a deadlock or a serialization failure. */
+  transact<T> (work: (tx: Executor) => Promise<T>): Promise<T>
+}
+
+const types = {
+  // Sequence numbers are bigint and stay far below 2^53.
+  getTypeParser: (oid: number, format?: 'text' | 'binary') =>
+    oid === 20 ? Number : pg.types.getTypeParser(oid, format)
+} as pg.CustomTypesConfig
+
+export function openDatabase (url: string, onError: (error: Error) => void): Database {
+  const pools = [READ_CONNECTIONS, WRITE_CONNECTIONS].map(max => new pg.Pool({
+    connectionString: url,
+    max,
+    types,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    query_timeout: QUERY_TIMEOUT_MS,
+    keepAlive: true,
+    application_name: 'echo'
+  }))
+  for (const pool of pools) pool.on('error', onError) // an idle connection broke; the pool replaces it
+  const [readPool, writePool] = pools as [pg.Pool, pg.Pool]
+  return {
+    reads: executor(readPool),
+    transact: work => repeatOnConflict(() => transactOnce(writePool, work)),
+    async [Symbol.asyncDispose] () { await Promise.all(pools.map(pool => pool.end())) }
+  }
+}
+
+async function transactOnce<T> (pool: pg.Pool, work: (tx: Executor) => Promise<T>): Promise<T> {
+  const client = await pool.connect().catch((error: unknown) => { throw translated(error) })
+  const tx = executor(client)
+  let broken = true
+  try {
+    await tx.rows(BEGIN, [])
+    const result = await work(tx)
+    await tx.rows(COMMIT, [])
+    broken = false
+    return result
+  } catch (error) {
+    broken = await client.query('rollback').then(() => false, () => true)
+    throw error
+  } finally {
+    client.release(broken)
+  }
+}
+
+const BEGIN: Statement = { name: 'begin', text: 'begin' }
+const COMMIT: Statement = { name: 'commit', text: 'commit' }
+
+async function repeatOnConflict<T> (run: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await run()
+    } catch (error) {
+      const code = databaseError(error)?.code
+      const conflict = code === '40001' || code === '40P01'
+      if (!conflict || attempt === MAX_ATTEMPTS) throw error
+    }
+  }
+}
+
+function executor (connection: pg.Pool | pg.PoolClient): Executor {
+  const client = {
+    query: async (...args: unknown[]) => {
+      try {
+        return await (connection.query as (...args: unknown[]) => Promise<pg.QueryResult>).apply(connection, args)
+      } catch (error) {
+        throw translated(error)
+      }
+    }
+  }
+  let orm: NodePgDatabase | undefined
+  return {
+    rows: async <Row> ({ name, text }: Statement, values: unknown[]) => (await client.query({ name, text, values })).rows as Row[],
+    get orm () { return (orm ??= drizzle({ client: client as unknown as pg.Pool })) }
+  }
+}
+
+/** The server's own error behind whatever wraps it. */
+export function databaseError (error: unknown): pg.DatabaseError | undefined {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if (cause instanceof pg.DatabaseError) return cause
+  }
+  return undefined
+}
+
+export const violates = (error: unknown, constraint: string): boolean => databaseError(error)?.constraint === constraint
+
+// 08: connection, 53: out of disk, memory or connections, 57P: being shut down
+// or starting, 58: I/O error, 25006: read only. Whatever the driver throws that
+// is no answer of the server at all means that the connection is gone.
+function translated (error: unknown): unknown {
+  if (error instanceof AppError) return error
+  if (error instanceof pg.DatabaseError) {
+    return /^(08|53|57P|58|25006)/.test(error.code ?? '') ? unavailable('the database is not available', error) : error
+  }
+  return unavailable('the database is not available', error)
+}

@@ -1,0 +1,109 @@
+/** Devices: their cursor in the inbox log, their MQTT subscriptions and their push token. */
+import { and, eq, isNotNull, sql } from 'drizzle-orm'
+import { devices, users, type StoredSubscription } from '../migrations/schema.ts'
+import { type Executor, type Statement } from './database.ts'
+
+export interface StoredSession { subscriptions: StoredSubscription[] }
+
+export async function findSubscriptions (db: Executor, userId: string, deviceId: string): Promise<StoredSubscription[]> {
+  const [row] = await db.orm.select({ subscriptions: devices.subscriptions }).from(devices)
+    .where(and(eq(devices.user_id, userId), eq(devices.device_id, deviceId)))
+  return row?.subscriptions ?? []
+}
+
+/** A clean session ends the stored one [MQTT-3.1.2-6]; the cursor stays. */
+export async function forgetSubscriptions (db: Executor, userId: string, deviceId: string): Promise<void> {
+  await db.orm.update(devices).set({ subscriptions: null })
+    .where(and(eq(devices.user_id, userId), eq(devices.device_id, deviceId), isNotNull(devices.subscriptions)))
+}
+
+/** Stores the session's subscriptions; a device without a cursor gets one, where the user's devices have got to. */
+export async function saveSubscriptions (db: Executor, userId: string, deviceId: string, subscriptions: StoredSubscription[]): Promise<void> {
+  const acked = sql<number>`(select ${users.acked_seq} from ${users} where ${users.id} = ${userId})`
+  await db.orm.insert(devices)
+    .values({ user_id: userId, device_id: deviceId, subscriptions, acked_seq: acked })
+    .onConflictDoUpdate({
+      target: [devices.user_id, devices.device_id],
+      set: {
+        subscriptions,
+        acked_seq: sql`coalesce(${devices.acked_seq}, excluded.acked_seq)`,
+        last_seen_at: sql`now()`
+      }
+    })
+}
+
+const START: Statement = {
+  name: 'devices_start',
+  text: `
+    select u.inbox_seq, u.acked_seq, d.acked_seq as cursor
+      from users u
+      left join devices d on d.user_id = u.id and d.device_id = $2
+     where u.id = $1`
+}
+
+/** Where delivery to a device starts, and where the log ends. `cursor` is null for a device that never had one. */
+export async function startingPoint (db: Executor, userId: string, deviceId: string): Promise<{ inbox_seq: number, acked_seq: number, cursor: number | null } | undefined> {
+  const [row] = await db.rows<{ inbox_seq: number, acked_seq: number, cursor: number | null }>(START, [userId, deviceId])
+  return row
+}
+
+// Rows of one flush, sorted by the caller, so that two flushes cannot deadlock.
+const ADVANCE: Statement = {
+  name: 'devices_advance',
+  text: `
+    insert into devices (user_id, device_id, acked_seq, last_seen_at)
+    select user_id, device_id, acked_seq, $4
+      from unnest($1::text[], $2::text[], $3::bigint[]) as a (user_id, device_id, acked_seq)
+    on conflict (user_id, device_id) do update
+       set acked_seq = greatest(devices.acked_seq, excluded.acked_seq), last_seen_at = excluded.last_seen_at`
+}
+
+/** Moves cursors forward, never back. */
+export async function advanceCursors (tx: Executor, cursors: Array<{ user_id: string, device_id: string, seq: number }>, at: Date): Promise<void> {
+  if (cursors.length === 0) return
+  await tx.rows(ADVANCE, [cursors.map(c => c.user_id), cursors.map(c => c.device_id), cursors.map(c => c.seq), at])
+}
+
+export interface Device {
+  device_id: string
+  platform: 'android' | 'ios' | 'web' | null
+  push_token: string | null
+  acked_seq: number | null
+  last_seen_at: Date
+}
+
+const deviceColumns = {
+  device_id: devices.device_id,
+  platform: devices.platform,
+  push_token: devices.push_token,
+  acked_seq: devices.acked_seq,
+  last_seen_at: devices.last_seen_at
+}
+
+/** Registers a push token. A token belongs to one device of one user: the latest registration wins. */
+export async function registerDevice (tx: Executor, userId: string, deviceId: string, { platform, pushToken }: { platform: NonNullable<Device['platform']>, pushToken: string }): Promise<Device> {
+  // Held until the end of the transaction: two registrations of one token happen one after the other.
+  await tx.orm.execute(sql`select pg_advisory_xact_lock(hashtextextended(${pushToken}, 0))`)
+  await tx.orm.update(devices).set({ push_token: null })
+    .where(and(eq(devices.push_token, pushToken), sql`(${devices.user_id}, ${devices.device_id}) <> (${userId}, ${deviceId})`))
+  const [device] = await tx.orm.insert(devices)
+    .values({ user_id: userId, device_id: deviceId, platform, push_token: pushToken, registered_at: sql`now()` })
+    .onConflictDoUpdate({
+      target: [devices.user_id, devices.device_id],
+      set: { platform, push_token: pushToken, registered_at: sql`now()`, last_seen_at: sql`now()` }
+    })
+    .returning(deviceColumns)
+  return device!
+}
+
+export async function listDevices (db: Executor, userId: string): Promise<Device[]> {
+  return await db.orm.select(deviceColumns).from(devices).where(eq(devices.user_id, userId)).orderBy(devices.device_id)
+}
+
+/** False when there was none. */
+export async function removeDevice (db: Executor, userId: string, deviceId: string): Promise<boolean> {
+  const removed = await db.orm.delete(devices)
+    .where(and(eq(devices.user_id, userId), eq(devices.device_id, deviceId)))
+    .returning({ device_id: devices.device_id })
+  return removed.length > 0
+}

@@ -1,0 +1,129 @@
+/** Messages: history pages, lookups, and how a row becomes what clients see. */
+import { type MessageType } from '../core/message-rules.ts'
+import { type DeliveryState, type MessageView } from '../core/views.ts'
+import { type StoredMention } from '../migrations/schema.ts'
+import { type Executor, type Statement } from './database.ts'
+
+export interface MessageRow {
+  id: string
+  conversation_id: string
+  message_seq: number
+  sender_user_id: string
+  content: string | null
+  message_type: MessageType
+  mentions: StoredMention[]
+  reply_to_id: string | null
+  client_message_id: string | null
+  created_at: Date
+  edited_at: Date | null
+  deleted_at: Date | null
+}
+
+export const messageColumns = (alias: string): string => `
+  ${alias}.id, ${alias}.conversation_id, ${alias}.seq as message_seq, ${alias}.sender_user_id, ${alias}.content,
+  ${alias}.message_type, ${alias}.mentions, ${alias}.reply_to_id, ${alias}.client_message_id,
+  ${alias}.created_at, ${alias}.edited_at, ${alias}.deleted_at`
+
+export const messageView = (row: MessageRow, status: DeliveryState): MessageView => ({
+  id: row.id,
+  conversation_id: row.conversation_id,
+  seq: row.message_seq,
+  sender_user_id: row.sender_user_id,
+  content: row.deleted_at === null ? row.content : null,
+  message_type: row.message_type,
+  status,
+  mentions: row.mentions,
+  reply_to_id: row.reply_to_id,
+  attachments: [],
+  reactions: [],
+  client_message_id: row.client_message_id,
+  created_at: row.created_at.toISOString(),
+  edited_at: row.edited_at?.toISOString() ?? null,
+  deleted_at: row.deleted_at?.toISOString() ?? null
+})
+
+/**
+ * What `status` a reader sees. Of one's own message: the lowest state among its
+ * recipients, who are those present when it was sent. Of somebody else's: one's own marks.
+ * Takes the message `m` and the reader as parameter `$reader`.
+ */
+export const statusColumn = (message: string, reader: string): string => `
+  case
+    when ${message}.sender_user_id = ${reader} then (
+      select case
+               when min(r.last_read_seq) >= ${message}.seq then 'read'
+               when min(r.last_delivered_seq) >= ${message}.seq then 'delivered'
+               else 'sent'
+             end
+        from conversation_participants r
+       where r.conversation_id = ${message}.conversation_id and r.user_id <> ${message}.sender_user_id
+         and r.joined_seq < ${message}.seq and (r.left_seq is null or r.left_seq >= ${message}.seq))
+    else (
+      select case
+               when r.last_read_seq >= ${message}.seq then 'read'
+               when r.last_delivered_seq >= ${message}.seq then 'delivered'
+               else 'sent'
+             end
+        from conversation_participants r
+       where r.conversation_id = ${message}.conversation_id and r.user_id = ${reader})
+  end`
+
+export type MessageWithStatus = MessageRow & { status: DeliveryState }
+
+// Index: messages_conversation_seq_unique, read from one end; the position of
+// the cursor message is looked up once.
+const page = (name: string, comparison: '<' | '>', direction: 'asc' | 'desc'): Statement => ({
+  name,
+  text: `
+    select ${messageColumns('m')}, ${statusColumn('m', '$2')} as status
+      from messages m
+     where m.conversation_id = $1
+       and m.seq > $3
+       and m.seq ${comparison} $4
+       and (not m.hidden or m.sender_user_id = $2)
+     order by m.seq ${direction}
+     limit $5`
+})
+const BEFORE = page('messages_before', '<', 'desc')
+const AFTER = page('messages_after', '>', 'asc')
+
+export interface PageQuery {
+  conversationId: string
+  readerId: string
+  /** Messages up to this seq are not the reader's to see. */
+  joinedSeq: number
+  limit: number
+}
+
+/** Newest first: the messages below `beforeSeq`. */
+export async function messagesBefore (db: Executor, query: PageQuery, beforeSeq: number): Promise<MessageWithStatus[]> {
+  return await db.rows(BEFORE, [query.conversationId, query.readerId, query.joinedSeq, beforeSeq, query.limit])
+}
+
+/** Oldest first: the messages above `afterSeq`. */
+export async function messagesAfter (db: Executor, query: PageQuery, afterSeq: number): Promise<MessageWithStatus[]> {
+  return await db.rows(AFTER, [query.conversationId, query.readerId, query.joinedSeq, afterSeq, query.limit])
+}
+
+const FIND: Statement = {
+  name: 'messages_find',
+  text: `
+    select ${messageColumns('m')}, ${statusColumn('m', '$2')} as status,
+           p.joined_seq, p.left_at, p.left_seq, m.hidden
+      from messages m
+      left join conversation_participants p on p.conversation_id = m.conversation_id and p.user_id = $2
+     where m.id = $1`
+}
+
+export type MessageForReader = MessageWithStatus & {
+  /** Null when the reader never was a participant. */
+  joined_seq: number | null
+  left_at: Date | null
+  left_seq: number | null
+  hidden: boolean
+}
+
+export async function findMessage (db: Executor, messageId: string, readerId: string): Promise<MessageForReader | undefined> {
+  const [row] = await db.rows<MessageForReader>(FIND, [messageId, readerId])
+  return row
+}
