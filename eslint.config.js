@@ -8,6 +8,8 @@ export default [
     rules: {
       // Rows and wire fields keep their snake_case names from end to end: one name, nothing to map.
       camelcase: 'off',
+      // A schema and its type share a name; real redeclarations are the compiler's to report.
+      '@typescript-eslint/no-redeclare': 'off',
       '@typescript-eslint/no-floating-promises': 'error',
       '@typescript-eslint/no-misused-promises': ['error', { checksVoidReturn: false }],
       '@typescript-eslint/await-thenable': 'error',

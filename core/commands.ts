@@ -65,7 +65,7 @@ export function parseCommand (payload: Buffer): Command {
   } catch {
     throw new RefusedCommand(invalid('malformed_json', 'the command is not valid JSON in UTF-8'), {})
   }
-  const echo = echoOf(value)
+  const echo = looseEcho(value)
   const type = typeof value === 'object' && value !== null ? (value as { type?: unknown }).type : undefined
   if (typeof type !== 'string' || !Object.hasOwn(checkers, type)) {
     throw new RefusedCommand(invalid('unknown_command', `type must be one of ${Object.keys(schemas).join(', ')}`), echo)
@@ -77,7 +77,8 @@ export function parseCommand (payload: Buffer): Command {
   return value as Command
 }
 
-export function echoOf (value: unknown): CommandEcho {
+/** What a malformed command says of itself, as far as it can be used. */
+function looseEcho (value: unknown): CommandEcho {
   if (typeof value !== 'object' || value === null) return {}
   const echo: CommandEcho = {}
   for (const key of ['client_message_id', 'request_id'] as const) {

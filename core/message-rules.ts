@@ -6,6 +6,7 @@
 import { Type, type Static } from 'typebox'
 import { createHash } from 'node:crypto'
 import { invalid } from './errors.ts'
+import { requireUserId } from './identity.ts'
 
 export const MAX_CONTENT_LENGTH = 10_000
 export const MAX_CLIENT_MESSAGE_ID_LENGTH = 128
@@ -44,6 +45,7 @@ export function checkDraft (draft: MessageDraft): void {
   }
   if (draft.client_message_id !== undefined) checkText(draft.client_message_id, 'client_message_id')
   for (const mention of draft.mentions ?? []) {
+    requireUserId(mention.user_id)
     if (mention.offset + mention.length > length) {
       throw invalid('mention_outside_content',
         `the mention at ${mention.offset} with length ${mention.length} does not lie inside content of ${length} code points`)
@@ -70,7 +72,7 @@ function codePoints (text: string): number {
 /** Tells whether a repeated client_message_id carries the same message; survives edits of the stored one. */
 export function draftFingerprint (draft: MessageDraft): string {
   return createHash('sha256').update(JSON.stringify([
-    draft.conversation_id, draft.content, draft.message_type, draft.reply_to_id ?? null,
+    draft.conversation_id, draft.content, draft.message_type, draft.reply_to_id?.toLowerCase() ?? null,
     (draft.mentions ?? []).map(({ user_id, offset, length }) => [user_id, offset, length]),
     draft.attachment_ids ?? []
   ])).digest('base64url')

@@ -7,7 +7,7 @@ export const repliesTopic = (userId: string): string => `user/${userId}/replies`
 
 /** The filters through which a user may subscribe to their own topics. */
 export const ownFilters = (userId: string): string[] =>
-  [inboxTopic(userId), liveTopic(userId), repliesTopic(userId), outboxTopic(userId), `user/${userId}/#`, `user/${userId}/+`]
+  [inboxTopic(userId), liveTopic(userId), repliesTopic(userId), `user/${userId}/#`, `user/${userId}/+`]
 
 /** Topics below `user/` belong to Echo and never pass through the broker's emitter or store. */
 export const isUserTopic = (topic: string): boolean => topic.startsWith('user/') || topic === 'user'

@@ -7,6 +7,7 @@
  * gets those events again, which its cursor protocol allows.
  */
 import { type Logger } from 'pino'
+import { AppError } from '../core/errors.ts'
 import { type Database, type Executor } from '../store/database.ts'
 import { advanceCursors } from '../store/devices.ts'
 import { insertEvents, numberEvents } from '../store/inbox.ts'
@@ -43,8 +44,8 @@ export function collectAcknowledgements ({ database, epoch, wake, log }: {
 }): Acknowledgements {
   // Bounded by the devices connected: an older entry of the same device is replaced.
   let pending = new Map<string, Acknowledgement>()
-  let writing: Map<string, Acknowledgement> = new Map()
-  let flushing: Promise<void> | undefined
+  let writing = new Map<string, Acknowledgement>()
+  let last: Promise<void> = Promise.resolve()
   let timer: NodeJS.Timeout | undefined
 
   function note (acknowledgement: Acknowledgement): void {
@@ -57,19 +58,43 @@ export function collectAcknowledgements ({ database, epoch, wake, log }: {
     timer ??= setTimeout(() => { timer = undefined; flush().catch(noteFailure) }, delayMs)
   }
 
-  // Called again and again from outside while one runs: each caller waits for all that was noted before.
-  async function flush (): Promise<void> {
-    while (flushing !== undefined) await flushing
+  // One flush after the other; each caller waits for all that was noted before its call.
+  function flush (): Promise<void> {
+    const flushed = last.then(writePending)
+    last = flushed.catch(() => {})
+    return flushed
+  }
+
+  async function writePending (): Promise<void> {
     if (pending.size === 0) return
     writing = pending
     pending = new Map()
-    flushing = writeAll([...writing.values()])
-      .catch((error: unknown) => {
-        for (const acknowledgement of writing.values()) note(acknowledgement)
+    try {
+      await writeOrSplit([...writing.values()])
+    } finally {
+      writing = new Map()
+    }
+  }
+
+  // What the database is away for is kept. What it refuses is tried in halves
+  // until the culprit stands alone and is dropped: one device gets its events again.
+  async function writeOrSplit (acknowledgements: Acknowledgement[]): Promise<void> {
+    try {
+      await writeAll(acknowledgements)
+    } catch (error) {
+      if (error instanceof AppError) {
+        acknowledgements.forEach(note)
         throw error
-      })
-      .finally(() => { flushing = undefined; writing = new Map() })
-    await flushing
+      }
+      if (acknowledgements.length === 1) {
+        const { userId, deviceId, seq } = acknowledgements[0]!
+        log.error({ err: error, user_id: userId, device_id: deviceId, seq }, 'an acknowledgement could not be written')
+        return
+      }
+      const middle = acknowledgements.length >> 1
+      await writeOrSplit(acknowledgements.slice(0, middle))
+      await writeOrSplit(acknowledgements.slice(middle))
+    }
   }
 
   async function writeAll (acknowledgements: Acknowledgement[]): Promise<void> {
@@ -85,14 +110,13 @@ export function collectAcknowledgements ({ database, epoch, wake, log }: {
   return {
     add (acknowledgement) {
       note(acknowledgement)
-      if (pending.size >= FLUSH_AT && flushing === undefined) flush().catch(noteFailure)
+      if (pending.size >= FLUSH_AT && writing.size === 0) flush().catch(noteFailure)
       else schedule(FLUSH_AFTER_MS)
     },
     apply: acknowledgement => writeAll([acknowledgement]),
     async settled (userId) {
       const concerns = (entries: Map<string, Acknowledgement>): boolean => [...entries.values()].some(entry => entry.userId === userId)
-      if (concerns(writing)) await flushing
-      if (concerns(pending)) await flush()
+      if (concerns(writing) || concerns(pending)) await flush()
     },
     async flush () {
       clearTimeout(timer)

@@ -11,6 +11,7 @@ import { type MessageView } from '../core/views.ts'
 import { type Database, type Executor, violates } from '../store/database.ts'
 import { type AppendedEvent, type NewEvent, numberEvents } from '../store/inbox.ts'
 import { messageView } from '../store/messages.ts'
+import { type DuePush } from '../store/push-due.ts'
 import {
   findRepeats, lockConversations, readMembers, readReplyTargets, writeSends,
   type LockedConversation, type Member, type NewMessage, type ReplyTarget
@@ -26,8 +27,10 @@ const MAX_REPEAT_RACES = 5
 export interface CommitSendsDeps {
   database: Database
   epoch: string
-  /** Does this user have a tracked session somewhere? Read before the commit, so that a crash after it loses no push. */
+  /** Does this user have a tracked session somewhere? Read before the commit, so that a crash after it loses no push. Must not reject. */
   hasSession: (userIds: string[]) => Promise<Set<string>>
+  /** Makes a push due for somebody whose session went away unnoticed. */
+  overdue: (due: DuePush) => void
   wake: (events: WakeEvent[]) => void
   /** Some push rows were written. */
   pushDue: () => void
@@ -64,21 +67,34 @@ export function commitSends (deps: CommitSendsDeps): (batch: Send[]) => Promise<
 }
 
 async function commitOnce (deps: CommitSendsDeps, batch: Send[]): Promise<Outcome[]> {
-  const { outcomes, wakes, pushed } = await deps.database.transact(async tx => {
+  const { outcomes, wakes, pushed, watched } = await deps.database.transact(async tx => {
     const at = new Date()
     const context = await readContext(tx, batch)
     const plan = planBatch(batch, context, at)
-    if (plan.messages.length === 0) return { outcomes: plan.outcomes, wakes: [], pushed: false }
+    if (plan.messages.length === 0) return { outcomes: plan.outcomes, wakes: [], pushed: false, watched: new Map<string, number>() }
     const recipients = new Set(plan.events.map(event => event.user_id))
     const sessions = await deps.hasSession([...recipients])
     const events = numberEvents(plan.events, await lockUsers(tx, [...recipients]))
-    const pushDue = new Set(events.filter(event => event.type === 'new_message' && !sessions.has(event.user_id)).map(event => event.user_id))
+    const received = events.filter(event => event.type === 'new_message')
+    const pushDue = new Set(received.filter(event => !sessions.has(event.user_id)).map(event => event.user_id))
+    const watched = new Map(received.filter(event => sessions.has(event.user_id)).map(event => [event.user_id, event.seq]))
     await writeSends(tx, { at, messages: plan.messages, events, pushDue: [...pushDue] })
-    return { outcomes: plan.outcomes, wakes: renderWakes(deps.epoch, plan.views, events), pushed: pushDue.size > 0 }
+    return { outcomes: plan.outcomes, wakes: renderWakes(deps.epoch, plan.views, events), pushed: pushDue.size > 0, watched }
   })
   if (wakes.length > 0) deps.wake(wakes)
   if (pushed) deps.pushDue()
+  await pushUnwatched(deps, watched)
   return outcomes
+}
+
+// A session that ended while its event was being committed did not know of it
+// and could not report it; after the wake every session that is left does.
+async function pushUnwatched ({ hasSession, overdue }: CommitSendsDeps, watched: Map<string, number>): Promise<void> {
+  if (watched.size === 0) return
+  const sessions = await hasSession([...watched.keys()])
+  for (const [userId, seq] of watched) {
+    if (!sessions.has(userId)) overdue({ userId, seq, dueAt: new Date() })
+  }
 }
 
 async function readContext (tx: Executor, batch: Send[]): Promise<Context> {

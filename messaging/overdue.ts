@@ -19,7 +19,7 @@ export interface Overdue {
 export function collectOverdue ({ database, pushDue, log }: { database: Database, pushDue: () => void, log: Logger }): Overdue {
   const pending = new Map<string, DuePush>() // one per user: the newest event, the earliest time
   let timer: NodeJS.Timeout | undefined
-  let flushing: Promise<void> | undefined
+  let last: Promise<void> = Promise.resolve()
 
   function add (due: DuePush): void {
     const known = pending.get(due.userId)
@@ -39,10 +39,10 @@ export function collectOverdue ({ database, pushDue, log }: { database: Database
     }, delayMs)
   }
 
-  async function flush (): Promise<void> {
-    while (flushing !== undefined) await flushing
-    flushing = write().finally(() => { flushing = undefined })
-    await flushing
+  function flush (): Promise<void> {
+    const flushed = last.then(write)
+    last = flushed.catch(() => {})
+    return flushed
   }
 
   async function write (): Promise<void> {

@@ -18,6 +18,8 @@ export interface Sessions {
   add (session: Session): void
   remove (session: Session): void
   has (userId: string): boolean
+  of (userId: string): Iterable<Session>
+  users (): string[]
   all (): Iterable<Session>
   count (): number
 }
@@ -38,6 +40,8 @@ export function createSessions (): Sessions {
       everyone.delete(session)
     },
     has: userId => byUser.has(userId),
+    of: userId => byUser.get(userId) ?? [],
+    users: () => [...byUser.keys()],
     all: () => everyone,
     count: () => everyone.size
   }

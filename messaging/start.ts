@@ -1,6 +1,5 @@
 /** Puts the messaging of one process together: what the doors call, and what runs behind it. */
 import { type Logger } from 'pino'
-import { eventHead } from '../core/events.ts'
 import { type Database } from '../store/database.ts'
 import { readEpoch } from '../store/meta.ts'
 import { collectAcknowledgements, type Acknowledgements } from './acknowledgements.ts'
@@ -34,6 +33,7 @@ export interface Messaging extends AsyncDisposable {
   sessions: Sessions
   wakes: Wakes
   overdue: Overdue
+  graceMs: number
   /** Calls back soon after push rows were written; a hint for a bridge in this process. */
   onPushDue (listener: () => void): void
 }
@@ -41,21 +41,22 @@ export interface Messaging extends AsyncDisposable {
 export async function startMessaging ({ database, authentication, graceMs, log }: MessagingDeps): Promise<Messaging> {
   const epoch = await readEpoch(database.reads)
   const sessions = createSessions()
-  const wakes = createWakes(eventPayload)
+  const wakes = createWakes()
   const wake = (events: WakeEvent[]): void => wakes.wake(events)
   const pushListeners: Array<() => void> = []
   const pushDue = (): void => { for (const listener of pushListeners) listener() }
 
+  const overdue = collectOverdue({ database, pushDue, log })
   const sends = startSends(commitSends({
     database,
     epoch,
     wake,
     pushDue,
+    overdue: overdue.add,
     hasSession: userIds => Promise.resolve(new Set(userIds.filter(id => sessions.has(id))))
   }))
   const reads = startReads({ database, epoch, wake })
   const acknowledgements = collectAcknowledgements({ database, epoch, wake, log })
-  const overdue = collectOverdue({ database, pushDue, log })
   const sweep = startSweep({ sessions, database, overdue, graceMs, log, now: Date.now })
 
   return {
@@ -70,6 +71,7 @@ export async function startMessaging ({ database, authentication, graceMs, log }
     sessions,
     wakes,
     overdue,
+    graceMs,
     onPushDue (listener) { pushListeners.push(listener) },
     async [Symbol.asyncDispose] () {
       await sweep[Symbol.asyncDispose]()
@@ -78,8 +80,4 @@ export async function startMessaging ({ database, authentication, graceMs, log }
       await overdue.flush()
     }
   }
-}
-
-function eventPayload ({ seq, body }: WakeEvent): Buffer | undefined {
-  return body === undefined ? undefined : Buffer.concat([Buffer.from(eventHead(seq)), body.tail])
 }

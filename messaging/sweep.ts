@@ -24,11 +24,10 @@ export function startSweep ({ sessions, database, overdue, graceMs, log, now }: 
   let sweeping: Promise<void> | undefined
 
   async function sweep (): Promise<void> {
-    const byUser = Map.groupBy(sessions.all(), session => session.userId)
-    const users = [...byUser.keys()]
+    const users = sessions.users()
     for (let i = 0; i < users.length; i += USERS_PER_QUERY) {
       for (const { id, inbox_seq } of await lastSeqs(database.reads, users.slice(i, i + USERS_PER_QUERY))) {
-        for (const session of byUser.get(id) ?? []) session.pump.learn(inbox_seq)
+        for (const session of sessions.of(id)) session.pump.learn(inbox_seq)
       }
     }
   }

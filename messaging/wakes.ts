@@ -20,8 +20,10 @@ export interface Listener {
   live? (payload: Buffer): void
 }
 
+/** Somebody who looks on: gets copies of everybody's events and live payloads. */
 export interface Observer {
-  observe (userId: string, kind: 'inbox' | 'live', payload: () => Buffer): void
+  inbox (event: WakeEvent): void
+  live (userId: string, payload: Buffer): void
 }
 
 export interface Wakes {
@@ -33,13 +35,13 @@ export interface Wakes {
   users (): string[]
 }
 
-export function createWakes (inboxPayload: (event: WakeEvent) => Buffer | undefined): Wakes {
+export function createWakes (): Wakes {
   const listeners = new Map<string, Set<Listener>>()
   const observers = new Set<Observer>()
 
   return {
     wake (events) {
-      if (observers.size > 0) copyToObservers(events)
+      for (const observer of observers) events.forEach(event => observer.inbox(event))
       for (const [userId, own] of eventsByUser(events)) {
         for (const listener of listeners.get(userId) ?? []) listener.wake(own)
       }
@@ -47,7 +49,7 @@ export function createWakes (inboxPayload: (event: WakeEvent) => Buffer | undefi
     live (userIds, payload) {
       for (const userId of userIds) {
         for (const listener of listeners.get(userId) ?? []) listener.live?.(payload)
-        for (const observer of observers) observer.observe(userId, 'live', () => payload)
+        for (const observer of observers) observer.live(userId, payload)
       }
     },
     listen (userId, listener) {
@@ -74,13 +76,5 @@ export function createWakes (inboxPayload: (event: WakeEvent) => Buffer | undefi
       else own.push(event)
     }
     return grouped
-  }
-
-  function copyToObservers (events: WakeEvent[]): void {
-    for (const event of events) {
-      for (const observer of observers) {
-        observer.observe(event.userId, 'inbox', () => inboxPayload(event) ?? Buffer.alloc(0))
-      }
-    }
   }
 }

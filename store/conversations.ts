@@ -1,5 +1,5 @@
 /** Conversations and who takes part in them. */
-import { and, eq, isNull, sql } from 'drizzle-orm'
+import { and, eq, inArray, isNull, sql } from 'drizzle-orm'
 import { conversation_participants, conversations } from '../migrations/schema.ts'
 import { type ConversationView, type ParticipantView } from '../core/views.ts'
 import { type Executor, type Statement } from './database.ts'
@@ -192,4 +192,17 @@ export async function leaveConversation (tx: Executor, conversationId: string, u
 export async function setParticipantRights (tx: Executor, conversationId: string, userId: string, rights: { role?: 'admin' | 'member', can_send_messages?: boolean }): Promise<void> {
   await tx.orm.update(conversation_participants).set(rights)
     .where(and(eq(conversation_participants.conversation_id, conversationId), eq(conversation_participants.user_id, userId)))
+}
+
+/** Are both present in the same conversation? */
+export async function shareConversation (db: Executor, userId: string, otherId: string): Promise<boolean> {
+  const mine = db.orm.select({ id: conversation_participants.conversation_id }).from(conversation_participants)
+    .where(and(eq(conversation_participants.user_id, userId), isNull(conversation_participants.left_at)))
+  const shared = await db.orm.select({ id: conversation_participants.conversation_id }).from(conversation_participants)
+    .where(and(
+      eq(conversation_participants.user_id, otherId), isNull(conversation_participants.left_at),
+      inArray(conversation_participants.conversation_id, mine)
+    ))
+    .limit(1)
+  return shared.length > 0
 }

@@ -52,7 +52,7 @@ const ADVANCE: Statement = {
   name: 'devices_advance',
   text: `
     insert into devices (user_id, device_id, acked_seq, last_seen_at)
-    select user_id, device_id, acked_seq, $4
+    select user_id, device_id, acked_seq, $4::timestamptz
       from unnest($1::text[], $2::text[], $3::bigint[]) as a (user_id, device_id, acked_seq)
     on conflict (user_id, device_id) do update
        set acked_seq = greatest(devices.acked_seq, excluded.acked_seq), last_seen_at = excluded.last_seen_at`

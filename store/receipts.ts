@@ -25,7 +25,7 @@ const smallConversation = (conversation: string): string => `
   (select count(*) from (
      select 1 from conversation_participants s
       where s.conversation_id = ${conversation} and s.left_at is null
-      limit ${MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS + 1}) as some) <= ${MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS}`
+      limit ${MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS + 1}) as present) <= ${MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS}`
 
 // The senders are found before the lock, from counters that only rise: what
 // remains to be delivered under the lock concerns a subset of them.
@@ -75,7 +75,7 @@ const DELIVER: Statement = {
        where p.conversation_id = n.conversation_id and p.user_id = n.user_id
     ), marked as (
       insert into delivery_status (conversation_id, user_id, status, up_to_seq, at)
-      select conversation_id, user_id, 'delivered', up_to_seq, $4 from news
+      select conversation_id, user_id, 'delivered', up_to_seq, $4::timestamptz from news
       on conflict do nothing
     )
     select g.conversation_id, g.user_id, g.sender_user_id, g.message_id, g.up_to_seq
@@ -126,9 +126,9 @@ const READ: Statement = {
        where p.conversation_id = n.conversation_id and p.user_id = n.user_id
     ), marked as (
       insert into delivery_status (conversation_id, user_id, status, up_to_seq, at, client_at)
-      select conversation_id, user_id, 'read', up_to_seq, $5, client_at from news
+      select conversation_id, user_id, 'read', up_to_seq, $5::timestamptz, client_at from news
       union all
-      select conversation_id, user_id, 'delivered', up_to_seq, $5, null from news where was_delivered < up_to_seq
+      select conversation_id, user_id, 'delivered', up_to_seq, $5::timestamptz, null from news where was_delivered < up_to_seq
       on conflict do nothing
     )
     select n.conversation_id, n.user_id, m.sender_user_id, m.id as message_id, m.seq as up_to_seq, n.up_to_seq as read_up_to

@@ -11,6 +11,7 @@ import { type StoredMention } from '../migrations/schema.ts'
 import { type Executor, type Statement } from './database.ts'
 import { type AppendedEvent } from './inbox.ts'
 import { messageColumns, statusColumn, type MessageWithStatus } from './messages.ts'
+import { earlierDue } from './push-due.ts'
 
 export interface LockedConversation { id: string, type: 'direct' | 'group', last_seq: number }
 
@@ -123,10 +124,8 @@ const WRITE: Statement = {
        where u.id = v.id
     ), due as (
       insert into push_due (user_id, seq, due_at)
-      select p.user_id, p.seq, t.now from t, unnest($19::text[], $25::bigint[]) as p (user_id, seq) order by p.user_id
-      on conflict (user_id) do update
-         set seq = excluded.seq,
-             due_at = case when push_due.attempts = 0 then least(push_due.due_at, excluded.due_at) else push_due.due_at end
+      select p.user_id, p.seq, t.now from t, unnest($19::text[], $25::bigint[]) as p (user_id, seq) order by p.user_id collate "C"
+      on conflict (user_id) do update set seq = excluded.seq, due_at = ${earlierDue}
     )
     insert into inbox_events (user_id, seq, type, conversation_id, message_id, created_at)
     select e.*, t.now

@@ -1,0 +1,54 @@
+/**
+ * The HTTP application without its routes: how requests are read, checked and
+ * answered. Bodies are checked by the validator that MQTT commands use, and
+ * every error leaves as a problem.
+ */
+import { TypeBoxValidatorCompiler, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, type RawServerDefault } from 'fastify'
+import { type IncomingMessage, type ServerResponse } from 'node:http'
+import { type Logger } from 'pino'
+import { invalid } from '../core/errors.ts'
+import { answerBadConnection, answerError, routeNotFound } from './problems.ts'
+
+const BODY_LIMIT_BYTES = 256 * 1024
+/** A request that is not whole by then ends: slow senders hold no connection for ever. */
+const REQUEST_TIMEOUT_MS = 60_000
+/** A device id of 128 characters, percent-encoded, fits; what is too long for its meaning is a problem, not a lost route. */
+const MAX_PARAM_LENGTH = 2_048
+
+export type App = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>
+
+export function createApp (log: Logger): App {
+  const app = fastify({
+    loggerInstance: log as FastifyBaseLogger,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: BODY_LIMIT_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    forceCloseConnections: 'idle',
+    // Requests on connections that are still open while the server closes are answered as usual.
+    return503OnClosing: false,
+    frameworkErrors: answerError,
+    clientErrorHandler: answerBadConnection
+  }).withTypeProvider<TypeBoxTypeProvider>()
+
+  app.setValidatorCompiler(TypeBoxValidatorCompiler)
+  // Response schemas describe, they do not filter: a compiled serializer drops
+  // every field that its schema does not name.
+  app.setSerializerCompiler(() => data => JSON.stringify(data))
+  app.setErrorHandler(answerError)
+  app.setNotFoundHandler(routeNotFound)
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) => parseJson(body))
+  return app
+}
+
+/** Undefined for an empty body. Throws `invalid` for what is not JSON in UTF-8: nothing is stored as replacement characters. */
+function parseJson (body: Buffer): unknown {
+  if (body.length === 0) return undefined
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body))
+  } catch {
+    throw invalid('malformed_json', 'the body is not valid JSON in UTF-8')
+  }
+}

@@ -1,0 +1,27 @@
+/** Bearer tokens (RFC 6750): who is asking, settled before anything else of a request is looked at. */
+import { type FastifyInstance, type FastifyRequest } from 'fastify'
+import { AppError } from '../core/errors.ts'
+import { type Identity } from '../core/identity.ts'
+import { type Authentication } from '../messaging/authentication.ts'
+
+const CALLER = 'caller'
+const BEARER = /^Bearer +([^\s]+) *$/i
+
+/** Every route registered on `app` from here on requires a token; its handler asks `callerOf`. */
+export function requireToken (app: Pick<FastifyInstance, 'decorateRequest' | 'addHook'>, authentication: Authentication): void {
+  app.decorateRequest(CALLER)
+  app.addHook('onRequest', async request => {
+    request.setDecorator(CALLER, await authentication.authenticate(tokenOf(request)))
+  })
+}
+
+export const callerOf = (request: FastifyRequest<any, any, any, any, any, any, any, any>): Identity =>
+  request.getDecorator<Identity>(CALLER)
+
+function tokenOf (request: FastifyRequest): string {
+  const header = request.headers.authorization
+  if (header === undefined) throw new AppError('unauthenticated', 'token_required', 'the header `Authorization: Bearer <token>` is required')
+  const token = BEARER.exec(header)?.[1]
+  if (token === undefined) throw new AppError('unauthenticated', 'invalid_token', 'the Authorization header must be `Bearer <token>`')
+  return token
+}

@@ -1,0 +1,23 @@
+/** Request headers that carry an id chosen by a client. */
+import { type IncomingHttpHeaders } from 'node:http'
+import { invalid } from '../core/errors.ts'
+
+const MAX_LENGTH = 128
+
+/**
+ * The header's text, or undefined when it is absent or empty. Node hands headers over byte by byte;
+ * they are read as UTF-8, so that an id is the same here as in a body or in an MQTT packet.
+ * Throws `invalid` for other bytes and for more than 128 characters.
+ */
+export function readIdHeader (headers: IncomingHttpHeaders, name: string): string | undefined {
+  const raw = headers[name]
+  if (typeof raw !== 'string' || raw === '') return undefined
+  let text: string
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(raw, 'latin1'))
+  } catch {
+    throw invalid('invalid_header', `the header ${name} is not UTF-8`)
+  }
+  if (text.length > MAX_LENGTH) throw invalid('invalid_header', `the header ${name} has more than ${MAX_LENGTH} characters`)
+  return text
+}

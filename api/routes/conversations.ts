@@ -1,0 +1,78 @@
+/** Conversations: creating, listing, looking at one, typing in one. */
+import { Type } from 'typebox'
+import { type Messaging } from '../../messaging/start.ts'
+import { tellTyping } from '../../messaging/typing.ts'
+import { listConversations } from '../../store/conversations.ts'
+import { inboxCounters } from '../../store/users.ts'
+import { type App } from '../app.ts'
+import { callerOf } from '../authentication.ts'
+import { decodeCursor, encodeCursor } from '../cursor.ts'
+import { operation } from '../documentation.ts'
+import { Conversation, ConversationPage, limit, NoContent, problems, refer, UserId, Uuid } from '../schemas.ts'
+
+const DEFAULT_PAGE = 50
+const MAX_PAGE = 200
+
+export function conversationRoutes (app: App, { conversations, database, epoch, wakes }: Messaging): void {
+  app.post('/conversations', {
+    schema: {
+      ...operation('conversations', 'Create a conversation'),
+      description: 'A direct conversation exists once per pair: when it is there already, the answer is 200 and the existing one.',
+      body: Type.Object({
+        type: Type.Enum(['direct', 'group']),
+        participant_ids: Type.Array(UserId, { description: 'The others; oneself is added' }),
+        title: Type.Optional(Type.Union([Type.String({ description: 'Groups only, at most 200 code points' }), Type.Null()]))
+      }, { additionalProperties: false }),
+      response: { 201: refer(Conversation), 200: refer(Conversation), ...problems('invalid', 'conflict', 'too_large') }
+    }
+  }, async (request, reply) => {
+    const { conversation, created } = await conversations.create(callerOf(request).userId, request.body)
+    return await reply.code(created ? 201 : 200).send(conversation)
+  })
+
+  app.get('/conversations', {
+    schema: {
+      ...operation('conversations', 'List own conversations, last activity first'),
+      querystring: Type.Object({
+        limit: limit(DEFAULT_PAGE, MAX_PAGE),
+        cursor: Type.Optional(Type.String({ description: '`next_cursor` of the page before' }))
+      }),
+      response: { 200: refer(ConversationPage), ...problems('invalid') }
+    }
+  }, async request => {
+    const { userId } = callerOf(request)
+    const wanted = request.query.limit ?? DEFAULT_PAGE
+    const after = request.query.cursor === undefined ? undefined : decodeCursor(request.query.cursor)
+    // Before the list: whatever changes in between comes as an event after this seq.
+    const [counters] = await inboxCounters(database.reads, [userId])
+    const found = await listConversations(database.reads, userId, wanted + 1, after)
+    const page = found.slice(0, wanted)
+    const last = page.at(-1)
+    const more = found.length > wanted && last !== undefined
+    return {
+      conversations: page,
+      next_cursor: more ? encodeCursor({ lastActivityAt: new Date(last.last_activity_at), id: last.id }) : null,
+      inbox: { epoch, last_seq: counters?.inbox_seq ?? 0 }
+    }
+  })
+
+  app.get('/conversations/:id', {
+    schema: {
+      ...operation('conversations', 'Look at one conversation'),
+      params: Type.Object({ id: Uuid }),
+      response: { 200: refer(Conversation), ...problems('invalid', 'forbidden', 'not_found') }
+    }
+  }, request => conversations.get(callerOf(request).userId, request.params.id.toLowerCase()))
+
+  app.post('/conversations/:id/typing', {
+    schema: {
+      ...operation('conversations', 'Tell the others that one is typing'),
+      params: Type.Object({ id: Uuid }),
+      body: Type.Object({ is_typing: Type.Boolean() }, { additionalProperties: false }),
+      response: { 204: NoContent, ...problems('invalid', 'forbidden', 'not_found') }
+    }
+  }, async (request, reply) => {
+    await tellTyping({ db: database.reads, wakes }, callerOf(request).userId, request.params.id.toLowerCase(), request.body.is_typing)
+    return await reply.code(204).send(null)
+  })
+}

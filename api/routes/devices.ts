@@ -1,0 +1,71 @@
+/** Devices: their push tokens and cursors. */
+import { Type } from 'typebox'
+import { AppError } from '../../core/errors.ts'
+import { checkText } from '../../core/message-rules.ts'
+import { type Messaging } from '../../messaging/start.ts'
+import { listDevices, registerDevice, removeDevice, type Device as StoredDevice } from '../../store/devices.ts'
+import { type App } from '../app.ts'
+import { callerOf } from '../authentication.ts'
+import { operation } from '../documentation.ts'
+import { Device, DeviceId, NoContent, Platform, problems, refer } from '../schemas.ts'
+
+const OneDevice = Type.Object({ device_id: DeviceId })
+
+// Printable ASCII is what push services issue; the length fits into an index row.
+const PushToken = Type.String({ pattern: '^[\\x21-\\x7e]{1,1024}$', description: 'As issued by the push service', examples: ['fcm-registration-token'] })
+
+export function deviceRoutes (app: App, { database }: Messaging): void {
+  app.put('/devices/:device_id', {
+    schema: {
+      ...operation('devices', 'Register a push token'),
+      description: 'A token belongs to one device of one user: the latest registration wins.',
+      params: OneDevice,
+      body: Type.Object({ platform: Platform, push_token: PushToken }, { additionalProperties: false }),
+      response: { 200: refer(Device), ...problems('invalid') }
+    }
+  }, async request => {
+    const { platform, push_token } = request.body
+    const deviceId = checked(request.params.device_id)
+    return view(await database.transact(tx => registerDevice(tx, callerOf(request).userId, deviceId, { platform, pushToken: push_token })))
+  })
+
+  app.get('/devices', {
+    schema: {
+      ...operation('devices', 'List own devices'),
+      response: { 200: Type.Object({ devices: Type.Array(refer(Device)) }), ...problems() }
+    }
+  }, async request => ({ devices: (await listDevices(database.reads, callerOf(request).userId)).map(view) }))
+
+  app.get('/devices/:device_id', {
+    schema: {
+      ...operation('devices', 'Look at one device'),
+      params: OneDevice,
+      response: { 200: refer(Device), ...problems('invalid', 'not_found') }
+    }
+  }, async request => {
+    const deviceId = checked(request.params.device_id)
+    const device = (await listDevices(database.reads, callerOf(request).userId)).find(device => device.device_id === deviceId)
+    if (device === undefined) throw unknownDevice()
+    return view(device)
+  })
+
+  app.delete('/devices/:device_id', {
+    schema: {
+      ...operation('devices', 'Forget a device, its push token and its cursor'),
+      params: OneDevice,
+      response: { 204: NoContent, ...problems('invalid', 'not_found') }
+    }
+  }, async (request, reply) => {
+    if (!await removeDevice(database.reads, callerOf(request).userId, checked(request.params.device_id))) throw unknownDevice()
+    return await reply.code(204).send(null)
+  })
+}
+
+function checked (deviceId: string): string {
+  checkText(deviceId, 'device_id')
+  return deviceId
+}
+
+const view = (device: StoredDevice) => ({ ...device, last_seen_at: device.last_seen_at.toISOString() })
+
+const unknownDevice = (): AppError => new AppError('not_found', 'device_not_found', 'you have no such device')

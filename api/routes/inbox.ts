@@ -1,0 +1,82 @@
+/** The inbox log over HTTP: the events that MQTT delivers, and their acknowledgement. */
+import { Type } from 'typebox'
+import { AppError, invalid } from '../../core/errors.ts'
+import { eventHead } from '../../core/events.ts'
+import { checkText } from '../../core/message-rules.ts'
+import { type Messaging } from '../../messaging/start.ts'
+import { inboxCounters } from '../../store/users.ts'
+import { type App } from '../app.ts'
+import { callerOf } from '../authentication.ts'
+import { operation } from '../documentation.ts'
+import { readIdHeader } from '../headers.ts'
+import { type LongPolls } from '../long-poll.ts'
+import { InboxPage, limit, NoContent, problems, refer } from '../schemas.ts'
+
+const DEFAULT_PAGE = 100
+const MAX_PAGE = 500
+const MAX_WAIT_S = 30
+const MAX_SEQ = Number.MAX_SAFE_INTEGER
+
+type Events = Awaited<ReturnType<Messaging['inboxLog']['after']>>
+
+export function inboxRoutes (app: App, { inboxLog, acknowledgements, database, epoch }: Messaging, polls: LongPolls): void {
+  app.get('/inbox', {
+    schema: {
+      ...operation('inbox', 'Read the events after a seq'),
+      description: 'Reading acknowledges nothing. With `wait` the answer comes as soon as there is an event, or after that many seconds. ' +
+        '410 `resync_required`: events after `after` are no longer kept; list the conversations and go on from their `inbox.last_seq`.',
+      querystring: Type.Object({
+        after: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_SEQ, default: 0 })),
+        limit: limit(DEFAULT_PAGE, MAX_PAGE),
+        wait: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_WAIT_S, default: 0, description: 'Seconds' }))
+      }),
+      response: { 200: refer(InboxPage), ...problems('invalid', 'gone') }
+    }
+  }, async (request, reply) => {
+    const { userId } = callerOf(request)
+    const { after = 0, limit = DEFAULT_PAGE, wait = 0 } = request.query
+    const read = () => inboxLog.after(userId, after, limit)
+    const events = wait === 0 ? await read() : await readWhenThere(wait)
+    if (events[0]?.body.type === 'resync_required') {
+      throw new AppError('gone', 'resync_required', 'events after this seq are no longer kept: take a new snapshot')
+    }
+    // After the events: the end cannot lie before what is handed out.
+    const [counters] = await inboxCounters(database.reads, [userId])
+    return await reply.type('application/json').send(renderPage(events, after, counters?.inbox_seq ?? 0) as never)
+
+    async function readWhenThere (waitS: number): Promise<Events> {
+      using poll = polls.open(userId, waitS * 1_000, request.raw.socket)
+      let found = await read()
+      while (found.length === 0 && await poll.news()) found = await read()
+      return found
+    }
+  })
+
+  // Bodies are encoded once and shared by all who receive the event, so the text is put together as it is.
+  function renderPage (events: Events, after: number, lastSeq: number): string {
+    const texts = events.map(({ seq, body }) => eventHead(seq) + body.tail.toString())
+    const hasMore = (events.at(-1)?.seq ?? after) < lastSeq
+    return `{"events":[${texts.join(',')}],"epoch":${JSON.stringify(epoch)},"last_seq":${lastSeq},"has_more":${hasMore}}`
+  }
+
+  app.post('/inbox/ack', {
+    schema: {
+      ...operation('inbox', 'Acknowledge everything up to a seq'),
+      description: 'For a client woken by a push, and for a new device that has taken a snapshot. It counts for the device named in `X-Device-ID`.',
+      headers: Type.Object({ 'x-device-id': Type.Optional(Type.String({ description: 'Required: 1 to 128 characters' })) }),
+      body: Type.Object({ seq: Type.Integer({ minimum: 0, maximum: MAX_SEQ }) }, { additionalProperties: false }),
+      response: { 204: NoContent, ...problems('invalid') }
+    }
+  }, async (request, reply) => {
+    const { userId } = callerOf(request)
+    const { seq } = request.body
+    const deviceId = readIdHeader(request.raw.headers, 'x-device-id')
+    if (deviceId === undefined) throw invalid('device_id_required', 'the header X-Device-ID must name the device that acknowledges')
+    checkText(deviceId, 'X-Device-ID')
+    const [counters] = await inboxCounters(database.reads, [userId])
+    const lastSeq = counters?.inbox_seq ?? 0
+    if (seq > lastSeq) throw invalid('seq_beyond_end', `the inbox ends at ${lastSeq}`)
+    await acknowledgements.apply({ userId, deviceId, seq })
+    return await reply.code(204).send(null)
+  })
+}

@@ -1,0 +1,94 @@
+/** Messages: sending, reading back, who has them, having read them. */
+import { Type } from 'typebox'
+import { invalid } from '../../core/errors.ts'
+import { MessageDraft } from '../../core/message-rules.ts'
+import { readHistory, readStatus } from '../../messaging/history.ts'
+import { type Messaging } from '../../messaging/start.ts'
+import { type App } from '../app.ts'
+import { callerOf } from '../authentication.ts'
+import { operation } from '../documentation.ts'
+import { readIdHeader } from '../headers.ts'
+import { limit, Message, MessagePage, MessageStatus, NoContent, problems, refer, Uuid } from '../schemas.ts'
+
+const DEFAULT_PAGE = 50
+const MAX_PAGE = 200
+
+export function messageRoutes (app: App, { sends, reads, database }: Messaging): void {
+  app.post('/messages', {
+    schema: {
+      ...operation('messages', 'Send a message'),
+      description: 'Answered when the message is committed. Sending again with the same `client_message_id` (or `Idempotency-Key`, its synonym) answers 200 with the first message.',
+      headers: Type.Object({ 'idempotency-key': Type.Optional(Type.String({ description: 'Synonym of `client_message_id`' })) }),
+      body: MessageDraft,
+      response: { 201: refer(Message), 200: refer(Message), ...problems('invalid', 'forbidden', 'not_found', 'conflict', 'too_large') }
+    }
+  }, async (request, reply) => {
+    const draft = withKey(request.body, readIdHeader(request.raw.headers, 'idempotency-key'))
+    const { message, repeated } = await sends.send({ senderId: callerOf(request).userId, draft })
+    return await reply.code(repeated ? 200 : 201).send(message)
+  })
+
+  const history = {
+    params: Type.Object({ id: Uuid }),
+    querystring: Type.Object({
+      limit: limit(DEFAULT_PAGE, MAX_PAGE),
+      before_id: Type.Optional(Uuid),
+      after_id: Type.Optional(Uuid)
+    }),
+    response: { 200: refer(MessagePage), ...problems('invalid', 'forbidden', 'not_found') }
+  }
+  const readPage = (readerId: string, id: string, query: { limit?: number, before_id?: string, after_id?: string }) =>
+    readHistory(database.reads, readerId, id.toLowerCase(), { ...query, limit: query.limit ?? DEFAULT_PAGE })
+
+  app.get('/conversations/:id/messages', {
+    schema: {
+      ...operation('messages', 'Read a page of a conversation'),
+      description: 'Newest first, going back with `before_id`; oldest first with `after_id`.',
+      ...history
+    }
+  }, request => readPage(callerOf(request).userId, request.params.id, request.query))
+
+  app.get('/messages/:id', {
+    schema: {
+      ...operation('messages', 'Read a page of a conversation (older path)'),
+      description: 'The same as `/conversations/{id}/messages`: `id` names a conversation.',
+      deprecated: true,
+      ...history
+    }
+  }, request => readPage(callerOf(request).userId, request.params.id, request.query))
+
+  app.get('/messages/:id/status', {
+    schema: {
+      ...operation('messages', 'Who has a message one has sent'),
+      params: Type.Object({ id: Uuid }),
+      response: { 200: refer(MessageStatus), ...problems('invalid', 'forbidden', 'not_found') }
+    }
+  }, async request => {
+    const { recipients, ...status } = await readStatus(database.reads, callerOf(request).userId, request.params.id.toLowerCase())
+    return {
+      ...status,
+      recipients: recipients.map(({ delivered_at, read_at, ...recipient }) => ({
+        ...recipient, delivered_at: delivered_at?.toISOString() ?? null, read_at: read_at?.toISOString() ?? null
+      }))
+    }
+  })
+
+  app.post('/messages/:id/read', {
+    schema: {
+      ...operation('messages', 'Mark a message and all earlier ones as read'),
+      params: Type.Object({ id: Uuid }),
+      response: { 204: NoContent, ...problems('invalid', 'forbidden', 'not_found') }
+    }
+  }, async (request, reply) => {
+    await reads.read({ readerId: callerOf(request).userId, messageId: request.params.id.toLowerCase() })
+    return await reply.code(204).send(null)
+  })
+}
+
+function withKey (draft: MessageDraft, key: string | undefined): MessageDraft {
+  if (key === undefined) return draft
+  if (draft.client_message_id !== undefined && draft.client_message_id !== key) {
+    throw invalid('idempotency_key_mismatch', 'Idempotency-Key and client_message_id are synonyms and must be equal')
+  }
+  return { ...draft, client_message_id: key }
+}

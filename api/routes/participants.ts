@@ -1,0 +1,62 @@
+/** Participants of a group: adding, changing what they may do, removing, leaving. */
+import { Type } from 'typebox'
+import { invalid } from '../../core/errors.ts'
+import { type Messaging } from '../../messaging/start.ts'
+import { type App } from '../app.ts'
+import { callerOf } from '../authentication.ts'
+import { operation } from '../documentation.ts'
+import { Conversation, NoContent, problems, refer, Role, UserId, Uuid } from '../schemas.ts'
+
+const OneParticipant = Type.Object({ id: Uuid, user_id: UserId })
+
+export function participantRoutes (app: App, { conversations }: Messaging): void {
+  app.post('/conversations/:id/participants', {
+    schema: {
+      ...operation('conversations', 'Add participants to a group'),
+      description: 'For admins of the group. Either `user_ids` or `user_id`. Who is in already stays as they are.',
+      params: Type.Object({ id: Uuid }),
+      body: Type.Object({
+        user_ids: Type.Optional(Type.Array(UserId, { minItems: 1 })),
+        user_id: Type.Optional(UserId)
+      }, { additionalProperties: false }),
+      response: { 200: refer(Conversation), ...problems('invalid', 'forbidden', 'not_found', 'conflict', 'too_large') }
+    }
+  }, request => conversations.addParticipants(callerOf(request).userId, request.params.id.toLowerCase(), whom(request.body)))
+
+  app.patch('/conversations/:id/participants/:user_id', {
+    schema: {
+      ...operation('conversations', 'Change the role of a participant, or whether they may send'),
+      description: 'For admins of the group.',
+      params: OneParticipant,
+      body: Type.Object({
+        role: Type.Optional(Role),
+        can_send_messages: Type.Optional(Type.Boolean())
+      }, { additionalProperties: false, minProperties: 1 }),
+      response: { 204: NoContent, ...problems('invalid', 'forbidden', 'not_found', 'conflict') }
+    }
+  }, async (request, reply) => {
+    const { id, user_id } = request.params
+    await conversations.changeParticipant(callerOf(request).userId, id.toLowerCase(), user_id, request.body)
+    return await reply.code(204).send(null)
+  })
+
+  app.delete('/conversations/:id/participants/:user_id', {
+    schema: {
+      ...operation('conversations', 'Remove a participant, or leave'),
+      description: 'Admins of the group may remove anybody, everybody may remove themselves.',
+      params: OneParticipant,
+      response: { 204: NoContent, ...problems('invalid', 'forbidden', 'not_found', 'conflict') }
+    }
+  }, async (request, reply) => {
+    const { id, user_id } = request.params
+    await conversations.removeParticipant(callerOf(request).userId, id.toLowerCase(), user_id)
+    return await reply.code(204).send(null)
+  })
+}
+
+function whom ({ user_ids, user_id }: { user_ids?: string[], user_id?: string }): string[] {
+  if ((user_ids === undefined) === (user_id === undefined)) {
+    throw invalid('invalid_request', 'body must have either user_ids or user_id')
+  }
+  return user_ids ?? [user_id!]
+}

@@ -1,0 +1,56 @@
+/** Profiles: one's own, and the names of people one shares a conversation with. */
+import { Type } from 'typebox'
+import { AppError, invalid } from '../../core/errors.ts'
+import { checkText } from '../../core/message-rules.ts'
+import { type Messaging } from '../../messaging/start.ts'
+import { shareConversation } from '../../store/conversations.ts'
+import { findUser, renameUser } from '../../store/users.ts'
+import { type App } from '../app.ts'
+import { callerOf } from '../authentication.ts'
+import { operation } from '../documentation.ts'
+import { OwnProfile, problems, Profile, refer, UserId } from '../schemas.ts'
+
+const MAX_NAME_LENGTH = 200
+
+export function userRoutes (app: App, { database }: Messaging): void {
+  const profile = async (userId: string) => {
+    const user = await findUser(database.reads, userId)
+    if (user === undefined) throw unknownUser()
+    return user
+  }
+
+  app.get('/users/me', {
+    schema: { ...operation('users', 'Own profile'), response: { 200: refer(OwnProfile), ...problems() } }
+  }, request => profile(callerOf(request).userId))
+
+  app.put('/users/me', {
+    schema: {
+      ...operation('users', 'Change the own name'),
+      body: Type.Object({ name: Type.String({ description: `1 to ${MAX_NAME_LENGTH} code points`, examples: ['Alice'] }) }, { additionalProperties: false }),
+      response: { 200: refer(OwnProfile), ...problems('invalid') }
+    }
+  }, async request => {
+    const { userId } = callerOf(request)
+    const name = request.body.name.trim()
+    const length = checkText(name, 'name')
+    if (length === 0 || length > MAX_NAME_LENGTH) throw invalid('invalid_name', `a name has 1 to ${MAX_NAME_LENGTH} code points`)
+    await renameUser(database.reads, userId, name)
+    return await profile(userId)
+  })
+
+  app.get('/users/:id', {
+    schema: {
+      ...operation('users', 'The name of somebody one shares a conversation with'),
+      params: Type.Object({ id: UserId }),
+      response: { 200: refer(Profile), ...problems('invalid', 'not_found') }
+    }
+  }, async request => {
+    const { userId } = callerOf(request)
+    const { id } = request.params
+    if (id !== userId && !await shareConversation(database.reads, userId, id)) throw unknownUser()
+    const { name } = await profile(id)
+    return { id, name }
+  })
+}
+
+const unknownUser = (): AppError => new AppError('not_found', 'user_not_found', 'there is no such user among the people you share a conversation with')

@@ -1,0 +1,74 @@
+/**
+ * The REST door. The list in `registerRoutes` is its table of contents.
+ *
+ * Stopping: no new connections, long polls answer at once with what they have,
+ * running requests are finished, then the connections end.
+ */
+import { type AddressInfo } from 'node:net'
+import { type Logger } from 'pino'
+import { type Messaging } from '../messaging/start.ts'
+import { createApp, type App } from './app.ts'
+import { requireToken } from './authentication.ts'
+import { serveDocumentation } from './documentation.ts'
+import { createLongPolls, type LongPolls } from './long-poll.ts'
+import { conversationRoutes } from './routes/conversations.ts'
+import { deviceRoutes } from './routes/devices.ts'
+import { healthRoutes, type Readiness } from './routes/health.ts'
+import { inboxRoutes } from './routes/inbox.ts'
+import { messageRoutes } from './routes/messages.ts'
+import { participantRoutes } from './routes/participants.ts'
+import { userRoutes } from './routes/users.ts'
+
+export interface ApiAddress { host: string, port: number, portVariable?: string }
+export interface ApiDeps { messaging: Messaging, log: Logger, ready: () => Promise<Readiness> }
+export interface ApiServer extends AsyncDisposable { port: number }
+
+/** Throws an Error that names the port and its variable when it cannot listen there. Port 0 is any free one. */
+export async function startApi ({ host, port, portVariable = 'HTTP_PORT' }: ApiAddress, { messaging, log, ready }: ApiDeps): Promise<ApiServer> {
+  const app = createApp(log)
+  const polls = createLongPolls(messaging.wakes)
+  const requests = countRequests(app)
+  await serveDocumentation(app)
+  registerRoutes(app, messaging, polls, ready)
+  try {
+    await app.listen({ host, port })
+  } catch (error) {
+    await app.close()
+    const reason = (error as NodeJS.ErrnoException).code === 'EADDRINUSE' ? 'it is in use' : (error as Error).message
+    throw new Error(`cannot listen for HTTP on port ${port} (${portVariable}): ${reason}`, { cause: error })
+  }
+
+  return {
+    port: (app.server.address() as AddressInfo).port,
+    async [Symbol.asyncDispose] () {
+      polls.end()
+      const closed = app.close()
+      await requests.finished()
+      // What is left are connections without a request: kept alive, or opened and never used.
+      app.server.closeAllConnections()
+      await closed
+    }
+  }
+}
+
+function registerRoutes (app: App, messaging: Messaging, polls: LongPolls, ready: ApiDeps['ready']): void {
+  healthRoutes(app, ready)
+  app.register(async api => {
+    requireToken(api, messaging.authentication)
+    messageRoutes(api, messaging)
+    conversationRoutes(api, messaging)
+    participantRoutes(api, messaging)
+    inboxRoutes(api, messaging, polls)
+    deviceRoutes(api, messaging)
+    userRoutes(api, messaging)
+  }, { prefix: '/api/v1' })
+}
+
+/** Counts the requests that are being answered. */
+function countRequests (app: App): { finished: () => Promise<void> } {
+  let running = 0
+  let idle: (() => void) | undefined
+  app.addHook('onRequest', async () => { running++ })
+  app.addHook('onResponse', async () => { if (--running === 0) idle?.() })
+  return { finished: () => running === 0 ? Promise.resolve() : new Promise(resolve => { idle = resolve }) }
+}

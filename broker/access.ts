@@ -1,0 +1,22 @@
+/** Which topics a client may publish to, subscribe to and be sent. */
+import { type Identity } from '../core/identity.ts'
+import { filterMatches, grantCovers, isUserTopic, outboxTopic, ownFilters } from '../core/topics.ts'
+
+export type SubscriptionKind = 'own' | 'granted' | 'observed'
+
+/** Undefined: refused. */
+export function subscriptionKind ({ userId, admin, acl }: Identity, filter: string): SubscriptionKind | undefined {
+  if (ownFilters(userId).includes(filter)) return 'own'
+  if (!isUserTopic(filter) && acl?.sub.some(grant => grantCovers(grant, filter)) === true) return 'granted'
+  // Commands carry tokens: not even an admin may watch them go by.
+  return admin && !/^user\/[^/]*\/outbox$/.test(filter) ? 'observed' : undefined
+}
+
+/** Topics beyond the user's own outbox. */
+export const mayPublish = ({ acl }: Identity, topic: string): boolean =>
+  !isUserTopic(topic) && !topic.startsWith('$') && acl?.pub.some(grant => filterMatches(grant, topic)) === true
+
+export const mayReceive = ({ admin, acl }: Identity, topic: string): boolean =>
+  admin || acl?.sub.some(grant => filterMatches(grant, topic)) === true
+
+export const isOwnOutbox = ({ userId }: Identity, topic: string): boolean => topic === outboxTopic(userId)

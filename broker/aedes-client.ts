@@ -1,0 +1,16 @@
+/** What this folder relies on of Aedes's client beyond its published types. */
+import { type Client } from 'aedes'
+import { type DeviceSession } from './device-session.ts'
+
+/** Why a CONNECT is refused; the code goes into the CONNACK [MQTT-3.2.2-6]. */
+export interface Refusal { returnCode: 2 | 3 | 4 | 5, reason: string }
+
+export interface EchoClient extends Client {
+  /** Set in preConnect, before anything else of the connection is decided. */
+  session?: DeviceSession
+  refusal?: Refusal
+  duplicates: Record<string, number>
+  _nextId: number
+}
+
+export const connectionOf = (client: Client): EchoClient => client as EchoClient

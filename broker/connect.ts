@@ -1,0 +1,115 @@
+/**
+ * CONNECT: who is it, which device, and may it have what it asks for?
+ *
+ * Everything is decided in preConnect, where the packet can still be changed:
+ * Aedes's client ids are global, so the id becomes one bound to the user, and
+ * wills are checked here because Aedes checks them only when they are sent.
+ */
+import { type AuthenticateError, type Client, type ConnectPacket } from 'aedes'
+import { type Logger } from 'pino'
+import { AppError } from '../core/errors.ts'
+import { type Identity } from '../core/identity.ts'
+import { checkText } from '../core/message-rules.ts'
+import { type Messaging } from '../messaging/start.ts'
+import { findSubscriptions, forgetSubscriptions } from '../store/devices.ts'
+import { mayPublish } from './access.ts'
+import { connectionOf, type Refusal } from './aedes-client.ts'
+import { DeviceSession } from './device-session.ts'
+import { LAST_AEDES_ID } from './packets.ts'
+import { type SessionRegistry } from './session-registry.ts'
+
+const MAX_CLIENT_ID_LENGTH = 128
+const MAX_KEEPALIVE_S = 1_800
+
+export interface ConnectDeps { messaging: Messaging, registry: SessionRegistry, log: Logger }
+
+// Aedes drops a packet whose broker counter is lower than the last one it sent
+// to the client, although counters overtake each other in ordinary operation.
+const NO_DUPLICATES: Record<string, number> = new Proxy({}, { get: () => 0, set: () => true, deleteProperty: () => true })
+
+type Callback = (error: Error | null, success: boolean) => void
+
+/** Never fails by itself: what is wrong is noted and told by `authenticate`, which can send a CONNACK. */
+export function preConnect (deps: ConnectDeps, client: Client, packet: ConnectPacket, done: Callback): void {
+  openSession(deps, client, packet)
+    .catch((error: unknown) => { connectionOf(client).refusal = refusalFor(error, deps.log) })
+    .finally(() => done(null, true))
+}
+
+async function openSession ({ messaging, registry, log }: ConnectDeps, client: Client, packet: ConnectPacket): Promise<void> {
+  const connection = connectionOf(client)
+  connection.duplicates = NO_DUPLICATES
+  // 0 would mean a connection that is never found dead.
+  packet.keepalive = Math.min(packet.keepalive || MAX_KEEPALIVE_S, MAX_KEEPALIVE_S)
+
+  const identity = await authenticateUser(messaging, packet)
+  const deviceId = checkClientId(packet)
+  checkWill(identity, packet)
+  const clean = packet.clean === true
+  const stored = clean ? [] : await findSubscriptions(messaging.database.reads, identity.userId, deviceId)
+  if (clean) await forgetSubscriptions(messaging.database.reads, identity.userId, deviceId)
+  if (identity.acl !== undefined || identity.admin) keepIdsApart(connection)
+  // A user id has no slash: two users can never share an id.
+  packet.clientId = `${identity.userId}/${deviceId}`
+  connection.session = new DeviceSession({ client: connection, identity, deviceId, clean, stored, messaging, log })
+  registry.opening(packet.clientId, connection.session)
+}
+
+async function authenticateUser (messaging: Messaging, packet: ConnectPacket): Promise<Identity> {
+  const identity = await messaging.authentication.authenticate(packet.password?.toString() ?? '')
+  if (packet.username && packet.username !== identity.userId) {
+    throw new AppError('unauthenticated', 'invalid_token', 'the user name is not the user of the token')
+  }
+  return identity
+}
+
+function checkClientId ({ clientId, clean }: ConnectPacket): string {
+  // A device without an id has no place in the log to come back to [MQTT-3.1.3-8].
+  if (clientId === '') {
+    if (clean !== true) throw new RefusedClientId('an empty client id needs a clean session')
+    return `anonymous-${crypto.randomUUID()}`
+  }
+  try {
+    if (checkText(clientId, 'client id') <= MAX_CLIENT_ID_LENGTH) return clientId
+  } catch (error) {
+    throw new RefusedClientId((error as Error).message)
+  }
+  throw new RefusedClientId(`a client id has at most ${MAX_CLIENT_ID_LENGTH} characters`)
+}
+
+class RefusedClientId extends Error {}
+
+function checkWill (identity: Identity, { will }: ConnectPacket): void {
+  if (will !== undefined && !mayPublish(identity, will.topic)) {
+    throw new AppError('forbidden', 'topic_not_allowed', 'the will\'s topic is not yours to publish to')
+  }
+}
+
+// Aedes numbers packets from 1 to 65535; only the lower half is left to it.
+function keepIdsApart (client: { _nextId: number }): void {
+  let id = 0
+  Object.defineProperty(client, '_nextId', {
+    get: () => id % LAST_AEDES_ID + 1,
+    set: () => { id = id % LAST_AEDES_ID + 1 }
+  })
+}
+
+function refusalFor (error: unknown, log: Logger): Refusal {
+  if (error instanceof RefusedClientId) return { returnCode: 2, reason: error.message }
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if (!(cause instanceof AppError)) continue
+    return { returnCode: RETURN_CODES[cause.fault] ?? 3, reason: cause.message }
+  }
+  log.error({ err: error }, 'a CONNECT failed')
+  return { returnCode: 3, reason: 'internal error' }
+}
+
+const RETURN_CODES: Partial<Record<AppError['fault'], Refusal['returnCode']>> = { unauthenticated: 4, forbidden: 5, unavailable: 3 }
+
+export function authenticate (log: Logger, client: Client, done: (error: AuthenticateError | null, success: boolean | null) => void): void {
+  const { session, refusal } = connectionOf(client)
+  if (session !== undefined && refusal === undefined) return done(null, true)
+  const { returnCode, reason } = refusal ?? { returnCode: 3 as const, reason: 'no session' }
+  log.info({ return_code: returnCode, reason }, 'a CONNECT was refused')
+  done(Object.assign(new Error(reason), { returnCode }), null)
+}

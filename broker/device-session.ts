@@ -1,0 +1,238 @@
+/**
+ * One MQTT connection of one device: what it subscribed to of its user's own
+ * topics, and the pump that serves its inbox.
+ *
+ * It writes straight to the connection, past Aedes's emitter and persistence,
+ * and only while the socket takes it: what is for the moment (live, copies) is
+ * dropped when the socket is full, what is durable waits in the log.
+ */
+import { type Socket } from 'node:net'
+import { type Logger } from 'pino'
+import { type Identity } from '../core/identity.ts'
+import { filterMatches, inboxTopic, liveTopic, repliesTopic } from '../core/topics.ts'
+import { Pump, type PumpConnection, type PumpEvent } from '../messaging/pump.ts'
+import { type Session } from '../messaging/sessions.ts'
+import { type Messaging } from '../messaging/start.ts'
+import { type Listener, type WakeEvent } from '../messaging/wakes.ts'
+import { type StoredSubscription } from '../migrations/schema.ts'
+import { startingPoint } from '../store/devices.ts'
+import { type EchoClient } from './aedes-client.ts'
+import { encodeEvents, encodePublish, replyId, seqOfInboxId } from './packets.ts'
+
+const RETRY_START_MS = 1_000
+
+export interface DeviceSessionOptions {
+  client: EchoClient
+  identity: Identity
+  deviceId: string
+  clean: boolean
+  /** The subscriptions of the stored session, to be restored [MQTT-3.1.2-4]. */
+  stored: StoredSubscription[]
+  messaging: Messaging
+  log: Logger
+}
+
+export class DeviceSession implements Listener, PumpConnection {
+  identity: Identity
+  readonly userId: string
+  readonly deviceId: string
+  readonly clean: boolean
+  readonly stored: StoredSubscription[]
+  /** Filters of a debugging admin outside their own topics. */
+  observed: Set<string> | undefined
+  /** The commands of this connection are acknowledged in the order they came [MQTT-4.6.0-2]. */
+  decided: Promise<unknown> = Promise.resolve()
+  readonly #client: EchoClient
+  readonly #messaging: Messaging
+  readonly #log: Logger
+  readonly #filters = new Map<string, 0 | 1 | 2>()
+  #inboxQos: 0 | 1 | undefined
+  #pump: Pump | undefined
+  #tracked: Session | undefined
+  #stopListening: (() => void) | undefined
+  #waitsForDrain = false
+  #replies = 0
+  #closed = false
+  #onClose: Array<() => void> | undefined
+
+  constructor ({ client, identity, deviceId, clean, stored, messaging, log }: DeviceSessionOptions) {
+    this.#client = client
+    this.identity = identity
+    this.userId = identity.userId
+    this.deviceId = deviceId
+    this.clean = clean
+    this.stored = stored
+    this.#messaging = messaging
+    this.#log = log
+  }
+
+  get pump (): Pump | undefined { return this.#pump }
+  get closed (): boolean { return this.#closed }
+
+  /** The subscriptions of the user's own topics as they are to be stored. */
+  get subscriptions (): StoredSubscription[] {
+    return [...this.#filters].map(([topic, qos]) => ({ topic, qos }))
+  }
+
+  /** The SUBACK is written, or the stored session restored: delivery may begin. */
+  subscribed (subscriptions: StoredSubscription[]): void {
+    for (const { topic, qos } of subscriptions) this.#filters.set(topic, qos)
+    this.#apply()
+  }
+
+  unsubscribed (filters: string[]): void {
+    for (const filter of filters) this.#filters.delete(filter)
+    this.#apply()
+  }
+
+  #apply (): void {
+    if (this.#closed) return
+    if (this.#filters.size > 0) this.#stopListening ??= this.#messaging.wakes.listen(this.userId, this)
+    else this.#stopListen()
+    const qos = this.#qosFor(inboxTopic(this.userId))
+    const inboxQos = qos === 2 ? 1 : qos
+    if (inboxQos === this.#inboxQos) return
+    this.#stopPump()
+    this.#inboxQos = inboxQos
+    if (inboxQos !== undefined) this.#startPump(inboxQos === 1)
+  }
+
+  #qosFor (topic: string): 0 | 1 | 2 | undefined {
+    let highest: 0 | 1 | 2 | undefined
+    for (const [filter, qos] of this.#filters) {
+      if (filterMatches(filter, topic) && (highest === undefined || qos > highest)) highest = qos
+    }
+    return highest
+  }
+
+  #startPump (tracked: boolean): void {
+    const { inboxLog, acknowledgements, sessions } = this.#messaging
+    const pump = new Pump({
+      userId: this.userId,
+      connection: this,
+      readLog: inboxLog.after,
+      onAcknowledged: seq => acknowledgements.add({ userId: this.userId, deviceId: this.clean ? undefined : this.deviceId, seq }),
+      tracked,
+      now: Date.now
+    })
+    this.#pump = pump
+    if (tracked) {
+      this.#tracked = { userId: this.userId, deviceId: this.deviceId, pump, disconnect: reason => this.disconnect(reason) }
+      sessions.add(this.#tracked)
+    }
+    this.#begin(pump).catch((error: unknown) => {
+      this.#log.warn({ err: error, user_id: this.userId, device_id: this.deviceId }, 'delivery to a device could not begin')
+      this.disconnect('delivery could not begin')
+    })
+  }
+
+  // Where the device starts: after its own cursor, or where the user's devices
+  // have got to; a live copy at the end of the log.
+  async #begin (pump: Pump): Promise<void> {
+    while (!this.#closed && this.#pump === pump) {
+      try {
+        await this.#messaging.acknowledgements.settled(this.userId)
+        const at = await startingPoint(this.#messaging.database.reads, this.userId, this.deviceId)
+        if (at === undefined) throw new Error('the user of a session is not stored')
+        if (this.#closed || this.#pump !== pump) return
+        const cursor = this.clean ? at.acked_seq : at.cursor ?? at.acked_seq
+        return pump.start(pump.tracked ? cursor : at.inbox_seq, at.inbox_seq)
+      } catch (error) {
+        this.#log.warn({ err: error, user_id: this.userId }, 'the cursor of a device could not be read and will be tried again')
+        await new Promise(resolve => setTimeout(resolve, RETRY_START_MS).unref())
+      }
+    }
+  }
+
+  #stopPump (): void {
+    const pump = this.#pump
+    if (pump === undefined) return
+    this.#pump = undefined
+    pump.close()
+    if (this.#tracked !== undefined) this.#messaging.sessions.remove(this.#tracked)
+    this.#tracked = undefined
+    // What it leaves unacknowledged is no longer watched here: without another
+    // session its push is due now, else when that one has had its time.
+    if (pump.tracked && pump.ackedSeq < pump.knownSeq) {
+      const { sessions, overdue, graceMs } = this.#messaging
+      const dueAt = new Date(Date.now() + (sessions.has(this.userId) ? graceMs : 0))
+      overdue.add({ userId: this.userId, seq: pump.knownSeq, dueAt })
+    }
+  }
+
+  #stopListen (): void {
+    this.#stopListening?.()
+    this.#stopListening = undefined
+  }
+
+  wake (events: WakeEvent[]): void {
+    this.#pump?.wake(events)
+  }
+
+  live (payload: Buffer): void {
+    if (this.#qosFor(liveTopic(this.userId)) !== undefined) this.writeIfFree(encodePublish(liveTopic(this.userId), payload))
+  }
+
+  /** Tells the sender of a command what became of it; never queued. */
+  reply (payload: Buffer): void {
+    const topic = repliesTopic(this.userId)
+    const qos = this.#qosFor(topic)
+    if (qos === undefined) return
+    this.#write(qos === 0 ? encodePublish(topic, payload) : encodePublish(topic, payload, 1, replyId(this.#replies++)))
+  }
+
+  /** PumpConnection: hands events to the socket. */
+  write (events: PumpEvent[]): boolean {
+    const free = this.#write(encodeEvents(inboxTopic(this.userId), events, this.#inboxQos ?? 0))
+    if (!free && !this.#waitsForDrain) {
+      this.#waitsForDrain = true
+      this.#client.conn.once('drain', () => {
+        this.#waitsForDrain = false
+        this.#pump?.drained()
+      })
+    }
+    return free
+  }
+
+  /** Writes a whole packet, or drops it when the socket is full. */
+  writeIfFree (packet: Buffer): void {
+    if (!this.#client.conn.writableNeedDrain) this.#write(packet)
+  }
+
+  #write (packet: Buffer): boolean {
+    const { conn } = this.#client
+    if (this.#closed || conn.destroyed) return true
+    return conn.write(packet)
+  }
+
+  acknowledged (packetId: number): void {
+    const pump = this.#pump
+    pump?.acknowledge(seqOfInboxId(packetId, pump.ackedSeq))
+  }
+
+  disconnect (reason: string): void {
+    this.#log.info({ user_id: this.userId, device_id: this.deviceId, reason }, 'a device is disconnected')
+    this.#client.close()
+  }
+
+  /** The connection is gone. */
+  close (): void {
+    if (this.#closed) return
+    this.#stopPump()
+    this.#stopListen()
+    this.#closed = true
+    for (const end of this.#onClose ?? []) end()
+  }
+
+  onClose (end: () => void): void {
+    (this.#onClose ??= []).push(end)
+  }
+
+  receives (topic: string): boolean {
+    return this.#qosFor(topic) !== undefined
+  }
+
+  get address (): string | undefined {
+    return (this.#client.conn as Socket).remoteAddress
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * Aedes's persistence with the users' own topics taken out.
+ *
+ * Inbox packets are kept in the log, so nothing of them is stored here: their
+ * acknowledgements go to the pump, and their subscriptions live in `devices`.
+ * What is left, the topics granted by `acl`, goes on to the inner persistence,
+ * and only for clients with an `acl`: a phone never depends on it.
+ */
+import { createRequire } from 'node:module'
+import { Readable } from 'node:stream'
+import { type Client, type Subscription } from 'aedes'
+import { isUserTopic } from '../core/topics.ts'
+import { type Messaging } from '../messaging/start.ts'
+import { type StoredSubscription } from '../migrations/schema.ts'
+import { saveSubscriptions } from '../store/devices.ts'
+import { subscriptionKind } from './access.ts'
+import { connectionOf } from './aedes-client.ts'
+import { type DeviceSession } from './device-session.ts'
+import { isOwnId } from './packets.ts'
+import { type SessionRegistry } from './session-registry.ts'
+
+interface AnyPacket { topic: string, messageId: number }
+type Named = Pick<Client, 'id'>
+
+/** What Aedes 1.2 calls, in promises; the published types still describe the callbacks of older versions. */
+export interface Persistence {
+  setup (broker: unknown): Promise<void>
+  addSubscriptions (client: Named, subscriptions: Subscription[]): Promise<void>
+  removeSubscriptions (client: Named, filters: string[]): Promise<void>
+  subscriptionsByClient (client: Named): Promise<Array<{ topic: string, qos: number }>>
+  cleanSubscriptions (client: Named): Promise<unknown>
+  subscriptionsByTopic (topic: string): Promise<unknown[]>
+  outgoingEnqueue (subscription: unknown, packet: AnyPacket): Promise<void>
+  outgoingEnqueueCombi (subscriptions: unknown[], packet: AnyPacket): Promise<void>
+  outgoingUpdate (client: Named, packet: AnyPacket): Promise<unknown>
+  outgoingClearMessageId (client: Named, packet: AnyPacket): Promise<unknown>
+  outgoingStream (client: Named): Readable
+  storeRetained (packet: AnyPacket): Promise<void>
+  createRetainedStreamCombi (filters: string[]): Readable
+  createRetainedStream (filter: string): Readable
+  incomingStorePacket (client: Named, packet: AnyPacket): Promise<void>
+  incomingGetPacket (client: Named, packet: AnyPacket): Promise<unknown>
+  incomingDelPacket (client: Named, packet: AnyPacket): Promise<void>
+  cleanIncoming? (client: Named): Promise<void>
+  putWill (client: Named, will: AnyPacket): Promise<unknown>
+  getWill (client: Named): Promise<unknown>
+  delWill (client: Named): Promise<unknown>
+  streamWill (brokers: object): Readable
+  getClientList (topic: string): Readable
+  countOffline (): Promise<unknown>
+  destroy (): Promise<void>
+}
+
+const memoryPersistence: () => Persistence = createRequire(import.meta.url)('aedes-persistence')
+
+export interface PersistenceDeps { messaging: Messaging, registry: SessionRegistry }
+
+export function fencedPersistence ({ messaging, registry }: PersistenceDeps, inner: Persistence = memoryPersistence()): Persistence {
+  const sessionOf = (client: Named): DeviceSession | undefined => connectionOf(client as Client).session ?? registry.find(client.id)
+  const usesInner = (client: Named): boolean => sessionOf(client)?.identity.acl !== undefined
+  const splitStored = new WeakMap<object, Promise<void>>()
+
+  async function storeSubscriptions (client: Named, subscriptions: Subscription[]): Promise<void> {
+    const session = sessionOf(client)
+    if (session === undefined) return
+    const ofKind = (kind: 'own' | 'granted'): Subscription[] => subscriptions.filter(({ topic }) => subscriptionKind(session.identity, topic) === kind)
+    const own = new Map(session.subscriptions.map(({ topic, qos }) => [topic, qos]))
+    for (const { topic, qos } of ofKind('own')) own.set(topic, qos)
+    if (ofKind('own').length > 0) await save(session, [...own].map(([topic, qos]) => ({ topic, qos })))
+    if (ofKind('granted').length > 0) await inner.addSubscriptions(client, ofKind('granted'))
+  }
+
+  const save = (session: DeviceSession, subscriptions: StoredSubscription[]): Promise<void> =>
+    saveSubscriptions(messaging.database.reads, session.userId, session.deviceId, subscriptions)
+
+  return {
+    // Aedes asks for an async function by its constructor.
+    async setup (broker: unknown) { await inner.setup(broker) },
+
+    // Called once per filter, each time with the whole packet: stored once, and nothing that was refused.
+    async addSubscriptions (client: Named, subscriptions: Subscription[]) {
+      const stored = splitStored.get(subscriptions) ?? storeSubscriptions(client, subscriptions)
+      splitStored.set(subscriptions, stored)
+      await stored
+    },
+
+    async removeSubscriptions (client: Named, filters: string[]) {
+      const session = sessionOf(client)
+      if (session === undefined) return
+      const rest = session.subscriptions.filter(({ topic }) => !filters.includes(topic))
+      if (rest.length < session.subscriptions.length) await save(session, rest)
+      if (usesInner(client)) await inner.removeSubscriptions(client, filters)
+    },
+
+    async subscriptionsByClient (client: Named) {
+      const session = sessionOf(client)
+      const own = session?.stored ?? []
+      return usesInner(client) ? [...own, ...await inner.subscriptionsByClient(client)] : own
+    },
+
+    async cleanSubscriptions (client: Named) {
+      if (usesInner(client)) await inner.cleanSubscriptions(client)
+    },
+
+    async subscriptionsByTopic (topic: string) {
+      return isUserTopic(topic) || topic.startsWith('$') ? [] : await inner.subscriptionsByTopic(topic)
+    },
+
+    // An acknowledgement: Aedes takes the packet out of its store by the identifier.
+    async outgoingClearMessageId (client: Named, packet: AnyPacket) {
+      if (isOwnId(packet.messageId)) sessionOf(client)?.acknowledged(packet.messageId)
+      else if (usesInner(client)) return await inner.outgoingClearMessageId(client, packet)
+      return undefined
+    },
+
+    async outgoingUpdate (client: Named, packet: AnyPacket) {
+      // An observer's copies were never stored.
+      if (usesInner(client)) await inner.outgoingUpdate(client, packet)
+    },
+
+    outgoingStream: (client: Named) => usesInner(client) ? inner.outgoingStream(client) : Readable.from([]),
+    async outgoingEnqueue (subscription: unknown, packet: AnyPacket) { await inner.outgoingEnqueue(subscription, packet) },
+    async outgoingEnqueueCombi (subscriptions: unknown[], packet: AnyPacket) { await inner.outgoingEnqueueCombi(subscriptions, packet) },
+
+    async storeRetained (packet: AnyPacket) {
+      if (!isUserTopic(packet.topic)) await inner.storeRetained(packet)
+    },
+    createRetainedStreamCombi (filters: string[]) {
+      const granted = filters.filter(filter => !isUserTopic(filter))
+      return granted.length === 0 ? Readable.from([]) : inner.createRetainedStreamCombi(granted)
+    },
+    createRetainedStream: (filter: string) => inner.createRetainedStream(filter),
+
+    async incomingStorePacket (client: Named, packet: AnyPacket) { await inner.incomingStorePacket(client, packet) },
+    async incomingGetPacket (client: Named, packet: AnyPacket) { return await inner.incomingGetPacket(client, packet) },
+    async incomingDelPacket (client: Named, packet: AnyPacket) { await inner.incomingDelPacket(client, packet) },
+    async cleanIncoming (client: Named) {
+      await inner.cleanIncoming?.(client)
+    },
+
+    async putWill (client: Named, will: AnyPacket) { if (usesInner(client)) await inner.putWill(client, will) },
+    async delWill (client: Named) { if (usesInner(client)) await inner.delWill(client) },
+    async getWill (client: Named) { return usesInner(client) ? await inner.getWill(client) : undefined },
+    streamWill: (brokers: object) => inner.streamWill(brokers),
+    getClientList: (topic: string) => inner.getClientList(topic),
+    async countOffline () { return await inner.countOffline() },
+    async destroy () { await inner.destroy() }
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * PUBLISH: a command to the own outbox, or a topic granted by `acl`.
+ *
+ * Aedes sends the PUBACK as soon as this says yes, so a command is decided here
+ * and nowhere else: committed, or refused for good. A failure that may pass is
+ * an error, which closes the connection without a PUBACK; the client sends again.
+ */
+import { type Client, type PublishPacket } from 'aedes'
+import { type Logger } from 'pino'
+import { decideCommand } from '../messaging/command-handler.ts'
+import { type Messaging } from '../messaging/start.ts'
+import { isOwnOutbox, mayPublish } from './access.ts'
+import { connectionOf } from './aedes-client.ts'
+import { type DeviceSession } from './device-session.ts'
+
+type Callback = (error?: Error | null) => void
+
+export interface PublishDeps { messaging: Messaging, log: Logger }
+
+export function authorizePublish ({ messaging, log }: PublishDeps, client: Client | null, packet: PublishPacket, done: Callback): void {
+  if (client === null) return done(null) // a will of a client that is gone, checked at its CONNECT
+  const { session } = connectionOf(client)
+  if (session === undefined) return done(new Error('not connected'))
+  if (isOwnOutbox(session.identity, packet.topic)) return runCommand({ messaging, log }, session, packet, done)
+  if (mayPublish(session.identity, packet.topic)) return done(null)
+  log.info({ user_id: session.userId, topic: packet.topic }, 'a publish was refused')
+  done(new Error('the topic is not yours to publish to'))
+}
+
+function runCommand ({ messaging, log }: PublishDeps, session: DeviceSession, packet: PublishPacket, done: Callback): void {
+  packet.retain = false
+  const deciding = decideCommand(messaging, {
+    identity: session.identity,
+    deviceId: session.deviceId,
+    renew: identity => { session.identity = identity },
+    skipTo: seq => session.pump?.skipTo(seq)
+  }, packet.payload as Buffer)
+  // Several commands are decided at once; their PUBACKs keep the order they came in [MQTT-4.6.0-2].
+  const turn = session.decided.then(() => deciding)
+  session.decided = turn.catch(() => {})
+  turn.then(reply => {
+    if (reply !== undefined) session.reply(Buffer.from(JSON.stringify(reply)))
+    done(null)
+  }, (error: unknown) => {
+    log.warn({ err: error, user_id: session.userId }, 'a command could not be decided; its connection closes')
+    done(error instanceof Error ? error : new Error('the command failed', { cause: error }))
+  })
+}

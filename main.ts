@@ -1,0 +1,25 @@
+/** The process: environment, signals, exit. All roles, or those named as arguments. */
+import { existsSync } from 'node:fs'
+import { ConfigError, loadConfig } from './config.ts'
+import { stop, stopSignal } from './lifecycle.ts'
+import { createLog } from './log.ts'
+import { startSystem } from './system.ts'
+import { welcome } from './welcome.ts'
+
+if (existsSync('.env')) process.loadEnvFile('.env') // never overrides what is set
+
+try {
+  const config = loadConfig(process.env, process.argv.slice(2))
+  const log = createLog(config.logLevel)
+  for (const warning of config.warnings) log.warn(warning)
+  const stopping = stopSignal()
+  const system = await startSystem(config, { log })
+  process.stdout.write(await welcome(config, system))
+  const signal = await stopping
+  log.info({ signal }, 'stopping')
+  await stop(system, log)
+} catch (error) {
+  const known = error instanceof ConfigError || (error instanceof Error && !('code' in error))
+  console.error(known ? `Echo did not start: ${error.message}` : error)
+  process.exit(1)
+}

@@ -1,0 +1,27 @@
+/** A wait that can be cut short. A ring that comes while nobody waits ends the next wait at once. */
+
+export interface Alarm {
+  ring (): void
+  wait (ms: number): Promise<void>
+}
+
+export function createAlarm (): Alarm {
+  let rung = false
+  let stop: (() => void) | undefined
+  return {
+    ring () {
+      rung = true
+      stop?.()
+    },
+    async wait (ms) {
+      if (!rung) {
+        await new Promise<void>(resolve => {
+          const timer = setTimeout(resolve, ms)
+          stop = () => { clearTimeout(timer); resolve() }
+        })
+      }
+      stop = undefined
+      rung = false
+    }
+  }
+}

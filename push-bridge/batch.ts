@@ -1,0 +1,146 @@
+/**
+ * One claimed batch from start to end: read, send, write down.
+ *
+ * What is to be told is read after the claim, so an acknowledgement in between
+ * cancels. Until it is written down nothing is given up: a batch that stops
+ * anywhere is claimed again when its lease has run out.
+ */
+import { LRUCache } from 'lru-cache'
+import { setTimeout as pause } from 'node:timers/promises'
+import { type Logger } from 'pino'
+import { AppError } from '../core/errors.ts'
+import { type Database } from '../store/database.ts'
+import {
+  forgetPushTokens, pendingPushes, postponePushes, recordPushed, settlePushes,
+  type ClaimedPush, type PendingPush, type PushDevice
+} from '../store/push-due.ts'
+import { retryDelayMs } from './backoff.ts'
+import { conclude, type Conclusion } from './conclusion.ts'
+import { planDevices } from './plan.ts'
+import { renderPush } from './render.ts'
+import { type Push, type PushResult, type PushSender } from './sender.ts'
+
+const MAX_PUSHES_PER_SEND = 500
+const MAX_TOLD_AHEAD = 10_000
+const RETRY_WRITE_MS = 500
+
+export interface BatchDeps {
+  database: Database
+  sender: PushSender
+  epoch: string
+  log: Logger
+  now: () => number
+  random: () => number
+  mergeMs: number
+  expireAfterMs: number
+  retryBaseMs: number
+  sendTimeoutMs: number
+  /** Aborted: what cannot be written down now is left to the lease. */
+  signal: AbortSignal
+}
+
+export interface Batch { claims: ClaimedPush[], leasedUntil: Date }
+
+/** Returns what delivers a batch. Never rejects. */
+export function deliverBatches (deps: BatchDeps): (batch: Batch) => Promise<void> {
+  const { database, epoch, log, now, mergeMs, expireAfterMs } = deps
+  const backoff = (attempts: number): number => retryDelayMs(attempts, deps.retryBaseMs, deps.random)
+
+  // When one conversation of a device fails, the others' pushes lie beyond what its
+  // record can say. Forgetting this costs a repeated push, so memory is enough.
+  const toldAhead = new LRUCache<string, number>({ max: MAX_TOLD_AHEAD })
+  const told = (device: PushDevice, pending: PendingPush): boolean => (toldAhead.get(toldKey(device, pending)) ?? 0) >= pending.last_seq
+
+  async function deliver ({ claims, leasedUntil }: Batch): Promise<void> {
+    const at = new Date(now())
+    const devices = await pendingPushes(database.reads, {
+      userIds: claims.map(claim => claim.user_id), leasedUntil, now: at, expiresBefore: new Date(at.getTime() - expireAfterMs)
+    })
+    const plans = planDevices(devices, { now: at, mergeMs, told })
+    const sends = plans.flatMap(({ device, send }) => send.map(pending => ({ pending, push: renderPush(device, pending, { epoch, now: at, expireAfterMs }) })))
+    const results = await sendAll(sends.map(({ push }) => push), deps)
+    const byPending = new Map(sends.map(({ pending }, i) => [pending, results[i]!]))
+    const conclusion = conclude(claims, plans, pending => byPending.get(pending)!, { now: new Date(now()), retryDelayMs: backoff })
+    for (const { device, pending } of conclusion.toldAhead) toldAhead.set(toldKey(device, pending), pending.last_seq)
+    if (conclusion.suspicious) log.error({ devices: devices.length }, 'every push token of a batch is said to be gone: is the push service the right one?')
+    await write(conclusion, leasedUntil)
+    log.debug({ users: claims.length, pushes: sends.length, postponed: conclusion.postponed.length }, 'a batch of pushes is done')
+  }
+
+  // One transaction that takes devices before push rows, like the acknowledgements.
+  // Repeated until it works: what was sent must not be sent again.
+  async function write ({ gone, records, settled, postponed }: Conclusion, leasedUntil: Date): Promise<void> {
+    for (;;) {
+      try {
+        return await database.transact(async tx => {
+          await forgetPushTokens(tx, gone)
+          await recordPushed(tx, records)
+          await settlePushes(tx, settled, leasedUntil)
+          await postponePushes(tx, postponed, leasedUntil)
+        })
+      } catch (error) {
+        if (!isUnavailable(error) || deps.signal.aborted) throw error
+        log.warn({ err: error, users: settled.length + postponed.length }, 'what was pushed could not be written down and will be tried again')
+        await pause(RETRY_WRITE_MS, undefined, { signal: deps.signal })
+      }
+    }
+  }
+
+  // Something that only one of the users makes fail: chance in the delay takes them apart.
+  async function giveBack ({ claims, leasedUntil }: Batch): Promise<void> {
+    await postponePushes(database.reads, claims.map(({ user_id, attempts }) => ({
+      user_id, due_at: new Date(now() + backoff(attempts)), attempts
+    })), leasedUntil)
+  }
+
+  return async batch => {
+    try {
+      await deliver(batch)
+    } catch (error) {
+      const users = batch.claims.length
+      if (isUnavailable(error) || deps.signal.aborted) {
+        log.warn({ err: error, users }, 'a batch of pushes is left until its lease ends')
+        return
+      }
+      log.error({ err: error, users }, 'a batch of pushes failed and will be tried again')
+      await giveBack(batch).catch((error: unknown) => { log.warn({ err: error, users }, 'a batch of pushes is left until its lease ends') })
+    }
+  }
+}
+
+const isUnavailable = (error: unknown): boolean => error instanceof AppError && error.fault === 'unavailable'
+
+// Neither a user id nor a conversation id has a space.
+const toldKey = ({ user_id, device_id }: PushDevice, { conversation_id }: PendingPush): string => `${user_id} ${conversation_id} ${device_id}`
+
+async function sendAll (pushes: Push[], { sender, sendTimeoutMs, log }: BatchDeps): Promise<PushResult[]> {
+  const parts: Push[][] = []
+  for (let i = 0; i < pushes.length; i += MAX_PUSHES_PER_SEND) parts.push(pushes.slice(i, i + MAX_PUSHES_PER_SEND))
+  const results = await Promise.all(parts.map(async part => {
+    try {
+      const results = await within(sendTimeoutMs, sender.send(part))
+      return part.map((push, i): PushResult => results[i] ?? { outcome: 'retry' })
+    } catch (error) {
+      log.warn({ err: error, pushes: part.length }, 'pushes could not be sent and will be tried again')
+      return part.map((): PushResult => ({ outcome: 'retry' }))
+    }
+  }))
+  results.flat().forEach((result, i) => {
+    if (result.outcome !== 'rejected') return
+    const { userId, deviceId, data } = pushes[i]!
+    log.warn({ user_id: userId, device_id: deviceId, message_id: data.message_id, reason: result.reason }, 'a push was rejected')
+  })
+  return results.flat()
+}
+
+async function within<T> (ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const deadline = new Promise<never>((resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`the push service has not answered within ${ms} ms`)), ms)
+  })
+  try {
+    return await Promise.race([work, deadline])
+  } finally {
+    clearTimeout(timer)
+  }
+}

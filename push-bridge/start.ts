@@ -1,0 +1,117 @@
+/**
+ * The push bridge: how sleeping phones hear.
+ *
+ * A loop claims users who are due, a bounded number at a time, and hands them to
+ * batches that run beside it. It is woken by a hint when rows were written in this
+ * process and otherwise looks when the next row is due, or once a second. A claim is
+ * a lease: rows of a bridge that died, or that lost its database, are claimed
+ * again by whoever comes after it ran out. Any number of bridges work side by side.
+ */
+import { type Logger } from 'pino'
+import { type Database } from '../store/database.ts'
+import { readEpoch } from '../store/meta.ts'
+import { claimPushes, nextPushDue, recoverPushes } from '../store/push-due.ts'
+import { createAlarm } from './alarm.ts'
+import { retryDelayMs } from './backoff.ts'
+import { deliverBatches } from './batch.ts'
+import { type PushSender } from './sender.ts'
+
+const MAX_DATABASE_BACKOFF_MS = 10_000
+
+export interface PushBridgeOptions {
+  /** After it a claimed row is free again; longer than sending and writing down takes. */
+  leaseMs: number
+  pollMs: number
+  /** What comes within this time of a device's last push is merged. */
+  mergeMs: number
+  /** Nobody is told of what is older. */
+  expireAfterMs: number
+  /** The first retry; each further one doubles it, up to an hour. FCM asks for at least 10 s. */
+  retryBaseMs: number
+  sendTimeoutMs: number
+  usersPerBatch: number
+  batchesInFlight: number
+  /** How long closing waits for what is in flight. */
+  closeWithinMs: number
+}
+
+const DEFAULTS: PushBridgeOptions = {
+  leaseMs: 30_000,
+  pollMs: 1_000,
+  mergeMs: 3_000,
+  expireAfterMs: 24 * 3_600_000,
+  retryBaseMs: 10_000,
+  sendTimeoutMs: 20_000,
+  usersPerBatch: 200,
+  batchesInFlight: 4,
+  closeWithinMs: 5_000
+}
+
+export interface PushBridgeDeps {
+  database: Database
+  sender: PushSender
+  log: Logger
+  /** After a start, sessions that were open have this long to come back and acknowledge. */
+  graceMs: number
+  /** Registers a callback for the hint that rows were written. */
+  onPushDue?: (listener: () => void) => void
+  now?: () => number
+  random?: () => number
+  options?: Partial<PushBridgeOptions>
+}
+
+/** Resolves when the loop runs. Closing stops claiming and waits, within bounds, for what is in flight. */
+export async function startPushBridge ({ database, sender, log, graceMs, onPushDue, now = Date.now, random = Math.random, options }: PushBridgeDeps): Promise<AsyncDisposable> {
+  const settings = { ...DEFAULTS, ...options }
+  const closing = new AbortController()
+  const giveUp = new AbortController()
+  const alarm = createAlarm()
+  const inFlight = new Set<Promise<void>>()
+  let failures = 0
+
+  const epoch = await readEpoch(database.reads)
+  await recoverPushes(database.reads, new Date(now() + graceMs))
+  const deliver = deliverBatches({ ...settings, database, sender, epoch, log, now, random, signal: giveUp.signal })
+
+  async function run (): Promise<void> {
+    while (!closing.signal.aborted) await alarm.wait(await claimBatch())
+  }
+
+  /** Starts a batch if somebody is due; returns for how long there is nothing more to claim. */
+  async function claimBatch (): Promise<number> {
+    // The end of a batch rings.
+    if (inFlight.size >= settings.batchesInFlight) return settings.pollMs
+    try {
+      const at = now()
+      const leasedUntil = new Date(at + settings.leaseMs)
+      const claims = await claimPushes(database.reads, new Date(at), leasedUntil, settings.usersPerBatch)
+      failures = 0
+      if (claims.length > 0) {
+        const batch: Promise<void> = deliver({ claims, leasedUntil }).finally(() => { inFlight.delete(batch); alarm.ring() })
+        inFlight.add(batch)
+      }
+      if (claims.length === settings.usersPerBatch) return 0
+      const nextAt = await nextPushDue(database.reads, new Date(at))
+      return Math.max(0, Math.min(settings.pollMs, (nextAt?.getTime() ?? Infinity) - now()))
+    } catch (error) {
+      log.warn({ err: error }, 'due pushes could not be claimed and will be tried again')
+      return Math.min(MAX_DATABASE_BACKOFF_MS, retryDelayMs(++failures, settings.pollMs, random))
+    }
+  }
+
+  const running = run()
+  onPushDue?.(() => alarm.ring())
+
+  return {
+    async [Symbol.asyncDispose] () {
+      closing.abort()
+      alarm.ring()
+      await running
+      const finished = Promise.all(inFlight)
+      const deadline = setTimeout(() => giveUp.abort(), settings.closeWithinMs)
+      const gaveUp = new Promise<void>(resolve => giveUp.signal.addEventListener('abort', () => resolve()))
+      await Promise.race([finished, gaveUp])
+      clearTimeout(deadline)
+    }
+  }
+}

@@ -1,0 +1,116 @@
+/** A REST door with a database of its own, and callers who use it. */
+import pino from 'pino'
+import { startApi } from '../../api/server.ts'
+import { type Readiness } from '../../api/routes/health.ts'
+import { startMessaging, type Messaging } from '../../messaging/start.ts'
+import { openDatabase } from '../../store/database.ts'
+import { createDatabase } from '../support/database.ts'
+import { SECRET, signToken, type TokenOptions } from '../support/tokens.ts'
+
+export const ISSUER = 'https://issuer.example'
+
+export interface Answer { status: number, headers: Headers, body: any }
+
+export interface RequestOptions { headers?: Record<string, string>, signal?: AbortSignal, raw?: string | Buffer }
+
+export interface Caller {
+  id: string
+  token: string
+  /** A body is sent as JSON; `raw` is sent as it is. */
+  request (method: string, path: string, body?: unknown, options?: RequestOptions): Promise<Answer>
+  get (path: string): Promise<Answer>
+  post (path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>
+  put (path: string, body?: unknown): Promise<Answer>
+  patch (path: string, body?: unknown): Promise<Answer>
+  delete (path: string): Promise<Answer>
+}
+
+export interface TestApi extends AsyncDisposable {
+  url: string
+  databaseUrl: string
+  messaging: Messaging
+  /** Errors that the server wrote to its log. */
+  logged: string[]
+  /** A user nobody has seen yet. */
+  user (name: string, options?: TokenOptions): Promise<Caller>
+  anonymous (token?: string): Caller
+  stop (): Promise<void>
+}
+
+let users = 0
+
+export async function startTestApi ({ ready }: { ready?: () => Promise<Readiness> } = {}): Promise<TestApi> {
+  const logged: string[] = []
+  const log = pino({ level: 'error' }, { write: (line: string) => { logged.push(line) } })
+  const file = await createDatabase()
+  // Other connections go down with the server in some tests; nobody needs to hear of it.
+  const database = openDatabase(file.url, () => {})
+  const messaging = await startMessaging({ database, authentication: { key: { kind: 'secret', secret: SECRET }, issuer: ISSUER }, graceMs: 10_000, log })
+  const api = await startApi({ host: '127.0.0.1', port: 0 }, { messaging, log, ready: ready ?? (async () => ({ ready: true, dependencies: { database: { ok: true } } })) })
+  const url = `http://127.0.0.1:${api.port}`
+  let stopped: Promise<void> | undefined
+  const stop = (): Promise<void> => (stopped ??= api[Symbol.asyncDispose]())
+
+  return {
+    url,
+    databaseUrl: file.url,
+    messaging,
+    logged,
+    anonymous: (token = '') => caller(url, '', token),
+    async user (name, options = {}) {
+      const id = `${name}-${process.pid}-${++users}`
+      return caller(url, id, await signToken(id, { issuer: ISSUER, ...options }))
+    },
+    stop,
+    async [Symbol.asyncDispose] () {
+      await stop()
+      await messaging[Symbol.asyncDispose]()
+      await database[Symbol.asyncDispose]()
+      await file[Symbol.asyncDispose]()
+    }
+  }
+}
+
+function caller (url: string, id: string, token: string): Caller {
+  async function request (method: string, path: string, body?: unknown, { headers = {}, signal, raw }: RequestOptions = {}): Promise<Answer> {
+    const sent = raw ?? (body === undefined ? undefined : JSON.stringify(body))
+    const response = await fetch(url + (path.startsWith('/api') || path.startsWith('//') ? path.replace('//', '/') : `/api/v1${path}`), {
+      method,
+      body: sent as BodyInit | undefined,
+      signal,
+      headers: {
+        ...(token === '' ? {} : { authorization: `Bearer ${token}` }),
+        ...(sent === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers
+      }
+    })
+    const text = await response.text()
+    return { status: response.status, headers: response.headers, body: text === '' ? undefined : JSON.parse(text) }
+  }
+  return {
+    id,
+    token,
+    request,
+    get: path => request('GET', path),
+    post: (path, body, headers) => request('POST', path, body, { headers }),
+    put: (path, body) => request('PUT', path, body),
+    patch: (path, body) => request('PATCH', path, body),
+    delete: path => request('DELETE', path)
+  }
+}
+
+/** A direct conversation of two; returns its id. */
+export async function direct (one: Caller, other: Caller): Promise<string> {
+  return (await one.post('/conversations', { type: 'direct', participant_ids: [other.id] })).body.id
+}
+
+/** A group whose admin is the first; returns its id. */
+export async function group (admin: Caller, ...members: Caller[]): Promise<string> {
+  return (await admin.post('/conversations', { type: 'group', participant_ids: members.map(member => member.id), title: 'Group' })).body.id
+}
+
+export const send = (sender: Caller, conversation_id: string, content: string, more: object = {}): Promise<Answer> =>
+  sender.post('/messages', { conversation_id, content, message_type: 'text', ...more })
+
+export const inboxEnd = async (caller: Caller): Promise<number> => (await caller.get('/inbox?limit=1')).body.last_seq
+export const conversationEnd = async (caller: Caller, id: string): Promise<number> => (await caller.get(`/conversations/${id}`)).body.last_seq

@@ -1,0 +1,48 @@
+/** What a newcomer sees once everything is up: where it listens, and commands to paste. */
+import { type Config } from './config.ts'
+import { issueToken } from './messaging/tokens.ts'
+import { type System } from './system.ts'
+
+const TOKEN_TTL_SECONDS = 86_400
+
+export async function welcome (config: Config, system: System): Promise<string> {
+  const host = ['0.0.0.0', '::'].includes(config.host) ? '127.0.0.1' : config.host
+  const http = `http://${host}:${system.httpPort}`
+  const lines = [
+    '',
+    'Echo is ready.',
+    `  REST            ${http}/api/v1   (documentation: ${http}/docs)`,
+    `  MQTT            mqtt://${host}:${system.mqttPort}`,
+    `  MQTT over WS    ws://${host}:${system.wsPort}/mqtt`
+  ]
+  if (system.developmentKey !== undefined) lines.push(...await demo(config, system, host, http))
+  return lines.join('\n') + '\n'
+}
+
+async function demo (config: Config, system: System, host: string, http: string): Promise<string[]> {
+  const token = (userId: string, name: string): Promise<string> => issueToken({
+    secret: system.developmentKey!, userId, name, ttlSeconds: TOKEN_TTL_SECONDS, issuer: config.jwtIssuer, audience: config.jwtAudience
+  })
+  const alice = await token('alice', 'Alice')
+  const bob = await token('bob', 'Bob')
+  const json = "-H 'content-type: application/json'"
+  return [
+    '',
+    'Paste into a second terminal: bob\'s phone (needs mosquitto-clients)',
+    '',
+    `BOB=${bob}`,
+    `mosquitto_sub -h ${host} -p ${system.mqttPort} -i bobs-phone -c -q 1 -u bob -P $BOB -t user/bob/inbox`,
+    '',
+    'Paste into a third terminal: alice opens a conversation, sends, and asks who has it',
+    '',
+    `ALICE=${alice} BOB=${bob} API=${http}/api/v1`,
+    `CONVERSATION=$(curl -s $API/conversations -H "authorization: Bearer $ALICE" ${json} -d '{"type":"direct","participant_ids":["bob"]}' | node -p 'JSON.parse(fs.readFileSync(0)).id')`,
+    `MESSAGE=$(curl -s $API/messages -H "authorization: Bearer $ALICE" ${json} -d '{"conversation_id":"'$CONVERSATION'","content":"Hello Bob","message_type":"text"}' | node -p 'JSON.parse(fs.readFileSync(0)).id')`,
+    'sleep 1; curl -s $API/messages/$MESSAGE/status -H "authorization: Bearer $ALICE"; echo',
+    'curl -s -X POST $API/messages/$MESSAGE/read -H "authorization: Bearer $BOB"',
+    'curl -s $API/messages/$MESSAGE/status -H "authorization: Bearer $ALICE"; echo',
+    'curl -s $API/inbox -H "authorization: Bearer $ALICE"; echo',
+    '',
+    'More tokens: npm run -s token -- <user-id>. Stop with Ctrl-C.'
+  ]
+}
