@@ -8,7 +8,7 @@ import { MESSAGE_TYPES, Mention } from '../core/message-rules.ts'
 import { PROBLEM_TYPE, STATUS_OF_FAULT } from './problems.ts'
 import { type Fault } from '../core/errors.ts'
 
-const UUID_EXAMPLE = '01980f5c-6f1e-7cc3-98a4-1d2b3c4d5e6f'
+export const UUID_EXAMPLE = '01980f5c-6f1e-7cc3-98a4-1d2b3c4d5e6f'
 
 export const Uuid = Type.String({ format: 'uuid', examples: [UUID_EXAMPLE] })
 export const UserId = Type.String({
@@ -23,9 +23,9 @@ const orNull = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()
 /** A query parameter that says how many. */
 export const limit = (fallback: number, maximum: number) => Type.Optional(Type.Integer({ minimum: 1, maximum, default: fallback }))
 
-/** Points to a schema that was given an `$id`, and keeps its type. */
-export const refer = <T extends TSchema>(schema: T): TUnsafe<Static<T>> =>
-  Type.Unsafe<Static<T>>({ $ref: `${(schema as { $id?: string }).$id}#` })
+/** Points to a schema that was given an `$id`, and keeps its type. A response says with `description` what it means. */
+export const refer = <T extends TSchema>(schema: T, description?: string): TUnsafe<Static<T>> =>
+  Type.Unsafe<Static<T>>({ $ref: `${(schema as { $id?: string }).$id}#`, ...(description === undefined ? {} : { description }) })
 
 export const Message = Type.Object({
   id: Uuid,
@@ -121,6 +121,13 @@ export const Profile = Type.Object({
   name: orNull(Type.String({ examples: ['Alice'] }))
 }, { $id: 'Profile' })
 
+export const Readiness = Type.Object({
+  ready: Type.Boolean(),
+  dependencies: Type.Record(Type.String(), Type.Object({ ok: Type.Boolean(), detail: Type.Optional(Type.String()) }))
+}, { $id: 'Readiness' })
+
+export type Readiness = Static<typeof Readiness>
+
 export const Problem = Type.Object({
   type: Type.String({ examples: ['about:blank'] }),
   title: Type.String({ examples: ['Not Found'] }),
@@ -130,7 +137,7 @@ export const Problem = Type.Object({
 }, { $id: 'Problem', description: 'RFC 9457 problem details' })
 
 export const NAMED = [
-  Message, MessagePage, MessageStatus, Participant, Conversation, ConversationPage, Event, InboxPage, Device, OwnProfile, Profile, Problem
+  Message, MessagePage, MessageStatus, Participant, Conversation, ConversationPage, Event, InboxPage, Device, OwnProfile, Profile, Readiness, Problem
 ]
 
 export const NoContent = Type.Null({ description: 'Done' })

@@ -13,11 +13,12 @@ import { serveDocumentation } from './documentation.ts'
 import { createLongPolls, type LongPolls } from './long-poll.ts'
 import { conversationRoutes } from './routes/conversations.ts'
 import { deviceRoutes } from './routes/devices.ts'
-import { healthRoutes, type Readiness } from './routes/health.ts'
+import { healthRoutes } from './routes/health.ts'
 import { inboxRoutes } from './routes/inbox.ts'
 import { messageRoutes } from './routes/messages.ts'
 import { participantRoutes } from './routes/participants.ts'
 import { userRoutes } from './routes/users.ts'
+import { type Readiness } from './schemas.ts'
 
 export interface ApiAddress { host: string, port: number, portVariable?: string }
 export interface ApiDeps { messaging: Messaging, log: Logger, ready: () => Promise<Readiness> }
@@ -68,7 +69,10 @@ function registerRoutes (app: App, messaging: Messaging, polls: LongPolls, ready
 function countRequests (app: App): { finished: () => Promise<void> } {
   let running = 0
   let idle: (() => void) | undefined
-  app.addHook('onRequest', async () => { running++ })
-  app.addHook('onResponse', async () => { if (--running === 0) idle?.() })
+  app.addHook('onRequest', async (_request, reply) => {
+    running++
+    // Not the onResponse hook: that one is never called when the client has gone.
+    reply.raw.once('close', () => { if (--running === 0) idle?.() })
+  })
   return { finished: () => running === 0 ? Promise.resolve() : new Promise(resolve => { idle = resolve }) }
 }

@@ -15,11 +15,11 @@ import { findSubscriptions, forgetSubscriptions } from '../store/devices.ts'
 import { mayPublish } from './access.ts'
 import { connectionOf, type Refusal } from './aedes-client.ts'
 import { DeviceSession } from './device-session.ts'
-import { LAST_AEDES_ID } from './packets.ts'
 import { type SessionRegistry } from './session-registry.ts'
 
 const MAX_CLIENT_ID_LENGTH = 128
 const MAX_KEEPALIVE_S = 1_800
+const SPOKEN_VERSIONS: ReadonlySet<number> = new Set([3, 4])
 
 export interface ConnectDeps { messaging: Messaging, registry: SessionRegistry, log: Logger }
 
@@ -37,6 +37,7 @@ export function preConnect (deps: ConnectDeps, client: Client, packet: ConnectPa
 }
 
 async function openSession ({ messaging, registry, log }: ConnectDeps, client: Client, packet: ConnectPacket): Promise<void> {
+  if (!SPOKEN_VERSIONS.has(packet.protocolVersion ?? 0)) return // Aedes refuses it [MQTT-3.1.2-2]
   const connection = connectionOf(client)
   connection.duplicates = NO_DUPLICATES
   // 0 would mean a connection that is never found dead.
@@ -48,11 +49,11 @@ async function openSession ({ messaging, registry, log }: ConnectDeps, client: C
   const clean = packet.clean === true
   const stored = clean ? [] : await findSubscriptions(messaging.database.reads, identity.userId, deviceId)
   if (clean) await forgetSubscriptions(messaging.database.reads, identity.userId, deviceId)
-  if (identity.acl !== undefined || identity.admin) keepIdsApart(connection)
-  // A user id has no slash: two users can never share an id.
-  packet.clientId = `${identity.userId}/${deviceId}`
+  // Nobody would ever close the session of a connection that is gone by now.
+  if (connection.closed) return
   connection.session = new DeviceSession({ client: connection, identity, deviceId, clean, stored, messaging, log })
-  registry.opening(packet.clientId, connection.session)
+  packet.clientId = connection.session.clientId
+  registry.opening(connection.session)
 }
 
 async function authenticateUser (messaging: Messaging, packet: ConnectPacket): Promise<Identity> {
@@ -83,15 +84,6 @@ function checkWill (identity: Identity, { will }: ConnectPacket): void {
   if (will !== undefined && !mayPublish(identity, will.topic)) {
     throw new AppError('forbidden', 'topic_not_allowed', 'the will\'s topic is not yours to publish to')
   }
-}
-
-// Aedes numbers packets from 1 to 65535; only the lower half is left to it.
-function keepIdsApart (client: { _nextId: number }): void {
-  let id = 0
-  Object.defineProperty(client, '_nextId', {
-    get: () => id % LAST_AEDES_ID + 1,
-    set: () => { id = id % LAST_AEDES_ID + 1 }
-  })
 }
 
 function refusalFor (error: unknown, log: Logger): Refusal {

@@ -15,9 +15,9 @@ import { type Session } from '../messaging/sessions.ts'
 import { type Messaging } from '../messaging/start.ts'
 import { type Listener, type WakeEvent } from '../messaging/wakes.ts'
 import { type StoredSubscription } from '../migrations/schema.ts'
-import { startingPoint } from '../store/devices.ts'
+import { saveSubscriptions, startingPoint } from '../store/devices.ts'
 import { type EchoClient } from './aedes-client.ts'
-import { encodeEvents, encodePublish, replyId, seqOfInboxId } from './packets.ts'
+import { encodeEvents, encodePublish, isInboxId, keepIdsApart, replyId, seqOfInboxId } from './packets.ts'
 
 const RETRY_START_MS = 1_000
 
@@ -37,11 +37,13 @@ export class DeviceSession implements Listener, PumpConnection {
   readonly userId: string
   readonly deviceId: string
   readonly clean: boolean
-  readonly stored: StoredSubscription[]
+  /** The subscriptions of the user's own topics that outlive the connection. */
+  stored: readonly StoredSubscription[]
   /** Filters of a debugging admin outside their own topics. */
   observed: Set<string> | undefined
   /** The commands of this connection are acknowledged in the order they came [MQTT-4.6.0-2]. */
   decided: Promise<unknown> = Promise.resolve()
+  #saved: Promise<unknown> = Promise.resolve()
   readonly #client: EchoClient
   readonly #messaging: Messaging
   readonly #log: Logger
@@ -58,24 +60,39 @@ export class DeviceSession implements Listener, PumpConnection {
   constructor ({ client, identity, deviceId, clean, stored, messaging, log }: DeviceSessionOptions) {
     this.#client = client
     this.identity = identity
+    this.renew(identity)
     this.userId = identity.userId
     this.deviceId = deviceId
     this.clean = clean
     this.stored = stored
+    for (const { topic, qos } of stored) this.#filters.set(topic, qos)
     this.#messaging = messaging
     this.#log = log
   }
 
+  /** Aedes's client ids are global; a user id has no slash, so two users can never share one. */
+  get clientId (): string { return `${this.userId}/${this.deviceId}` }
   get pump (): Pump | undefined { return this.#pump }
   get closed (): boolean { return this.#closed }
 
-  /** The subscriptions of the user's own topics as they are to be stored. */
-  get subscriptions (): StoredSubscription[] {
-    return [...this.#filters].map(([topic, qos]) => ({ topic, qos }))
+  /**
+   * Changes what is stored. A client may send several SUBSCRIBEs without waiting: each
+   * change builds on the one before, and they are written in that order.
+   */
+  async store (subscriptions: StoredSubscription[]): Promise<void> {
+    this.stored = subscriptions
+    const saved = this.#saved.then(() => saveSubscriptions(this.#messaging.database.reads, this.userId, this.deviceId, subscriptions))
+    this.#saved = saved.catch(() => {})
+    await saved
   }
 
-  /** The SUBACK is written, or the stored session restored: delivery may begin. */
-  subscribed (subscriptions: StoredSubscription[]): void {
+  /** The CONNACK is written: what was stored may be delivered. */
+  restored (): void {
+    this.#apply()
+  }
+
+  /** The SUBACK is written: delivery may begin. */
+  subscribed (subscriptions: readonly StoredSubscription[]): void {
     for (const { topic, qos } of subscriptions) this.#filters.set(topic, qos)
     this.#apply()
   }
@@ -207,7 +224,15 @@ export class DeviceSession implements Listener, PumpConnection {
 
   acknowledged (packetId: number): void {
     const pump = this.#pump
-    pump?.acknowledge(seqOfInboxId(packetId, pump.ackedSeq))
+    if (isInboxId(packetId)) pump?.acknowledge(seqOfInboxId(packetId, pump.ackedSeq))
+  }
+
+  /** Resolves when the socket takes more; rejects when it does not within Aedes's drain timeout. */
+  async drained (): Promise<void> {
+    if (!this.#client.conn.writableNeedDrain || this.#closed) return
+    await new Promise<void>((resolve, reject) => {
+      this.#client.waitForDrain(error => error == null ? resolve() : reject(error))
+    })
   }
 
   disconnect (reason: string): void {
@@ -225,11 +250,19 @@ export class DeviceSession implements Listener, PumpConnection {
   }
 
   onClose (end: () => void): void {
-    (this.#onClose ??= []).push(end)
+    if (this.#closed) end()
+    else (this.#onClose ??= []).push(end)
   }
 
   receives (topic: string): boolean {
     return this.#qosFor(topic) !== undefined
+  }
+
+  /** From now on the connection is what this token says. */
+  renew (identity: Identity): void {
+    this.identity = identity
+    // Only they are sent packets that Aedes numbers.
+    if (identity.acl !== undefined || identity.admin) keepIdsApart(this.#client)
   }
 
   get address (): string | undefined {

@@ -30,7 +30,7 @@ export async function listenWebSocket (options: ListenOptions, accept: (connecti
   sockets.on('wsClientError', (_, socket) => socket.destroy())
   server.on('upgrade', (request, socket, head) => {
     socket.on('error', () => socket.destroy())
-    if (new URL(request.url ?? '/', 'ws://localhost').pathname !== MQTT_PATH) {
+    if (request.url?.split('?', 1)[0] !== MQTT_PATH) {
       socket.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n')
       return
     }

@@ -9,7 +9,7 @@ import { eventHead } from '../core/events.ts'
 import { type PumpEvent } from '../messaging/pump.ts'
 
 /** Identifiers up to here are Aedes's. */
-export const LAST_AEDES_ID = 32_767
+const LAST_AEDES_ID = 32_767
 const FIRST_INBOX_ID = LAST_AEDES_ID + 1
 const INBOX_IDS = 32_000
 const FIRST_REPLY_ID = FIRST_INBOX_ID + INBOX_IDS
@@ -30,6 +30,19 @@ export const inboxId = (seq: number): number => FIRST_INBOX_ID + seq % INBOX_IDS
 export function seqOfInboxId (id: number, ackedSeq: number): number {
   const from = ackedSeq + 1
   return from + (id - FIRST_INBOX_ID - from % INBOX_IDS + INBOX_IDS) % INBOX_IDS
+}
+
+/**
+ * Aedes numbers packets from 1 to 65535; this leaves it the lower half. It keeps starting anywhere, for the
+ * packets of a stored session come with the identifiers they had.
+ */
+export function keepIdsApart (client: { _nextId: number }): void {
+  if (Object.getOwnPropertyDescriptor(client, '_nextId')?.get !== undefined) return
+  let id = client._nextId
+  Object.defineProperty(client, '_nextId', {
+    get: () => id % LAST_AEDES_ID + 1,
+    set: () => { id = id % LAST_AEDES_ID + 1 }
+  })
 }
 
 const QOS_0 = 0x30

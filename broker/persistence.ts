@@ -10,9 +10,6 @@ import { createRequire } from 'node:module'
 import { Readable } from 'node:stream'
 import { type Client, type Subscription } from 'aedes'
 import { isUserTopic } from '../core/topics.ts'
-import { type Messaging } from '../messaging/start.ts'
-import { type StoredSubscription } from '../migrations/schema.ts'
-import { saveSubscriptions } from '../store/devices.ts'
 import { subscriptionKind } from './access.ts'
 import { connectionOf } from './aedes-client.ts'
 import { type DeviceSession } from './device-session.ts'
@@ -53,25 +50,22 @@ export interface Persistence {
 
 const memoryPersistence: () => Persistence = createRequire(import.meta.url)('aedes-persistence')
 
-export interface PersistenceDeps { messaging: Messaging, registry: SessionRegistry }
-
-export function fencedPersistence ({ messaging, registry }: PersistenceDeps, inner: Persistence = memoryPersistence()): Persistence {
+export function fencedPersistence (registry: SessionRegistry, inner: Persistence = memoryPersistence()): Persistence {
   const sessionOf = (client: Named): DeviceSession | undefined => connectionOf(client as Client).session ?? registry.find(client.id)
   const usesInner = (client: Named): boolean => sessionOf(client)?.identity.acl !== undefined
   const splitStored = new WeakMap<object, Promise<void>>()
+  // Aedes removes a will when its session is gone, with nothing but the id.
+  const withWill = new Set<string>()
 
   async function storeSubscriptions (client: Named, subscriptions: Subscription[]): Promise<void> {
     const session = sessionOf(client)
     if (session === undefined) return
     const ofKind = (kind: 'own' | 'granted'): Subscription[] => subscriptions.filter(({ topic }) => subscriptionKind(session.identity, topic) === kind)
-    const own = new Map(session.subscriptions.map(({ topic, qos }) => [topic, qos]))
+    const own = new Map(session.stored.map(({ topic, qos }) => [topic, qos]))
     for (const { topic, qos } of ofKind('own')) own.set(topic, qos)
-    if (ofKind('own').length > 0) await save(session, [...own].map(([topic, qos]) => ({ topic, qos })))
+    if (ofKind('own').length > 0) await session.store([...own].map(([topic, qos]) => ({ topic, qos })))
     if (ofKind('granted').length > 0) await inner.addSubscriptions(client, ofKind('granted'))
   }
-
-  const save = (session: DeviceSession, subscriptions: StoredSubscription[]): Promise<void> =>
-    saveSubscriptions(messaging.database.reads, session.userId, session.deviceId, subscriptions)
 
   return {
     // Aedes asks for an async function by its constructor.
@@ -87,8 +81,8 @@ export function fencedPersistence ({ messaging, registry }: PersistenceDeps, inn
     async removeSubscriptions (client: Named, filters: string[]) {
       const session = sessionOf(client)
       if (session === undefined) return
-      const rest = session.subscriptions.filter(({ topic }) => !filters.includes(topic))
-      if (rest.length < session.subscriptions.length) await save(session, rest)
+      const rest = session.stored.filter(({ topic }) => !filters.includes(topic))
+      if (rest.length < session.stored.length) await session.store(rest)
       if (usesInner(client)) await inner.removeSubscriptions(client, filters)
     },
 
@@ -138,8 +132,14 @@ export function fencedPersistence ({ messaging, registry }: PersistenceDeps, inn
       await inner.cleanIncoming?.(client)
     },
 
-    async putWill (client: Named, will: AnyPacket) { if (usesInner(client)) await inner.putWill(client, will) },
-    async delWill (client: Named) { if (usesInner(client)) await inner.delWill(client) },
+    async putWill (client: Named, will: AnyPacket) {
+      if (!usesInner(client)) return
+      withWill.add(client.id)
+      await inner.putWill(client, will)
+    },
+    async delWill (client: Named) {
+      if (withWill.delete(client.id) || usesInner(client)) await inner.delWill(client)
+    },
     async getWill (client: Named) { return usesInner(client) ? await inner.getWill(client) : undefined },
     streamWill: (brokers: object) => inner.streamWill(brokers),
     getClientList: (topic: string) => inner.getClientList(topic),

@@ -31,17 +31,18 @@ function runCommand ({ messaging, log }: PublishDeps, session: DeviceSession, pa
   packet.retain = false
   const deciding = decideCommand(messaging, {
     identity: session.identity,
-    deviceId: session.deviceId,
-    renew: identity => { session.identity = identity },
+    deviceId: session.clean ? undefined : session.deviceId,
+    renew: identity => session.renew(identity),
     skipTo: seq => session.pump?.skipTo(seq)
   }, packet.payload as Buffer)
   // Several commands are decided at once; their PUBACKs keep the order they came in [MQTT-4.6.0-2].
-  const turn = session.decided.then(() => deciding)
-  session.decided = turn.catch(() => {})
-  turn.then(reply => {
+  const turn = session.decided.then(() => deciding).then(async reply => {
     if (reply !== undefined) session.reply(Buffer.from(JSON.stringify(reply)))
-    done(null)
-  }, (error: unknown) => {
+    // A client that does not read its replies is not read from either.
+    await session.drained()
+  })
+  session.decided = turn.catch(() => {})
+  turn.then(() => done(null), (error: unknown) => {
     log.warn({ err: error, user_id: session.userId }, 'a command could not be decided; its connection closes')
     done(error instanceof Error ? error : new Error('the command failed', { cause: error }))
   })

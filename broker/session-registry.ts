@@ -10,14 +10,14 @@ import { type DeviceSession } from './device-session.ts'
 export class SessionRegistry {
   readonly #sessions = new Map<string, DeviceSession>()
 
-  opening (clientId: string, session: DeviceSession): void {
-    const older = this.#sessions.get(clientId)
-    this.#sessions.set(clientId, session)
+  opening (session: DeviceSession): void {
+    const older = this.#sessions.get(session.clientId)
+    this.#sessions.set(session.clientId, session)
     if (older !== undefined) older.disconnect('the device connected again')
   }
 
-  closed (clientId: string, session: DeviceSession): void {
-    if (this.#sessions.get(clientId) === session) this.#sessions.delete(clientId)
+  closed (session: DeviceSession): void {
+    if (this.#sessions.get(session.clientId) === session) this.#sessions.delete(session.clientId)
   }
 
   find (clientId: string): DeviceSession | undefined {

@@ -37,7 +37,7 @@ export async function startBroker ({ host, mqttPort, wsPort }: BrokerOptions, { 
   const aedes = await Aedes.createBroker({
     connectTimeout: CONNECT_TIMEOUT_MS,
     mq: fencedEmitter(),
-    persistence: fencedPersistence({ messaging, registry }),
+    persistence: fencedPersistence(registry),
     preConnect: (client, packet, done) => preConnect(connectDeps, client, packet, done),
     authenticate: (client, _user, _password, done) => authenticate(log, client, done),
     authorizeSubscribe: (client, subscription, done) => authorizeSubscribe(log, client, subscription, done),
@@ -58,7 +58,7 @@ export async function startBroker ({ host, mqttPort, wsPort }: BrokerOptions, { 
       const { session } = connectionOf(client)
       if (session === undefined) return
       session.close()
-      registry.closed(client.id, session)
+      registry.closed(session)
     })
   }
 
@@ -84,6 +84,8 @@ export async function startBroker ({ host, mqttPort, wsPort }: BrokerOptions, { 
       await Promise.all([tcp[Symbol.asyncDispose](), webSocket[Symbol.asyncDispose]()])
       await closeAedes()
       for (const connection of connections) connection.destroy()
+      // Their ends are still to be reported; what they leave unacknowledged must be known now.
+      for (const session of registry.all()) session.close()
     }
   }
 }

@@ -36,6 +36,6 @@ export function followSubscriptions (aedes: Aedes, messaging: Messaging): void {
   // The session is restored and its CONNACK written.
   aedes.on('clientReady', client => {
     const { session } = connectionOf(client)
-    if (session !== undefined && session.stored.length > 0) session.subscribed(session.stored)
+    session?.restored()
   })
 }

@@ -13,7 +13,8 @@ import { tellTyping } from './typing.ts'
 
 export interface CommandContext {
   identity: Identity
-  deviceId: string
+  /** Undefined for a clean session: it has no cursor to move. */
+  deviceId: string | undefined
   /** A fresh token of the same user was accepted. */
   renew: (identity: Identity) => void
   /** The device has everything up to `seq`. */
@@ -57,7 +58,7 @@ async function execute (messaging: Messaging, context: CommandContext, command: 
       await messaging.reads.read({
         readerId: userId,
         messageId: command.message_id,
-        clientAt: command.read_at === undefined ? undefined : new Date(command.read_at)
+        clientAt: clientTime(command.read_at)
       })
       return {}
     case 'typing':
@@ -77,12 +78,18 @@ async function execute (messaging: Messaging, context: CommandContext, command: 
 }
 
 /** Acknowledges everything up to `seq` for a device. Throws `invalid` beyond the end of the log. */
-export async function acknowledge (messaging: Pick<Messaging, 'database' | 'acknowledgements'>, userId: string, deviceId: string, seq: number): Promise<void> {
+export async function acknowledge (messaging: Pick<Messaging, 'database' | 'acknowledgements'>, userId: string, deviceId: string | undefined, seq: number): Promise<void> {
   const [user] = await inboxCounters(messaging.database.reads, [userId])
   if (user === undefined || seq > user.inbox_seq) {
     throw new AppError('invalid', 'seq_beyond_end', `the inbox ends at ${user?.inbox_seq ?? 0}`)
   }
   await messaging.acknowledgements.apply({ userId, deviceId, seq })
+}
+
+// RFC 3339 allows a leap second, `Date` does not; nor does PostgreSQL know a year 0.
+function clientTime (readAt: string | number | undefined): Date | undefined {
+  const time = new Date(readAt ?? NaN)
+  return time.getTime() >= 0 ? time : undefined
 }
 
 function echoOf (command: Command): CommandEcho {

@@ -21,12 +21,11 @@ export function collectOverdue ({ database, pushDue, log }: { database: Database
   let timer: NodeJS.Timeout | undefined
   let last: Promise<void> = Promise.resolve()
 
-  function add (due: DuePush): void {
+  function note (due: DuePush): void {
     const known = pending.get(due.userId)
     pending.set(due.userId, known === undefined
       ? due
       : { userId: due.userId, seq: Math.max(known.seq, due.seq), dueAt: known.dueAt < due.dueAt ? known.dueAt : due.dueAt })
-    schedule(FLUSH_AFTER_MS)
   }
 
   function schedule (delayMs: number): void {
@@ -53,14 +52,17 @@ export function collectOverdue ({ database, pushDue, log }: { database: Database
         await schedulePushes(database.reads, batch)
         pushDue()
       } catch (error) {
-        batch.forEach(add)
+        batch.forEach(note)
         throw error
       }
     }
   }
 
   return {
-    add,
+    add (due) {
+      note(due)
+      schedule(FLUSH_AFTER_MS)
+    },
     async flush () {
       clearTimeout(timer)
       timer = undefined

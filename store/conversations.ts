@@ -16,6 +16,7 @@ const view = (selection: string): string => `
            (select count(*) from (
               select 1 from messages m
                where m.conversation_id = c.id and m.seq > greatest(me.last_read_seq, me.joined_seq)
+                 and (me.left_seq is null or m.seq <= me.left_seq)
                  and m.sender_user_id <> me.user_id and not m.hidden and m.deleted_at is null
                limit ${MAX_UNREAD_COUNT}) as unread) as unread_count
       from ${selection}
@@ -31,7 +32,8 @@ const view = (selection: string): string => `
       left join lateral (
         select ${messageColumns('m')}, ${statusColumn('m', 'me.user_id')} as status
           from messages m
-         where m.conversation_id = c.id and m.seq > me.joined_seq and (not m.hidden or m.sender_user_id = me.user_id)
+         where m.conversation_id = c.id and m.seq > me.joined_seq and (me.left_seq is null or m.seq <= me.left_seq)
+           and (not m.hidden or m.sender_user_id = me.user_id)
          order by m.seq desc
          limit 1) as lm on true`
 

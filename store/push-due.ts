@@ -132,7 +132,7 @@ const PENDING: Statement = {
           join conversation_participants p on p.conversation_id = e.conversation_id and p.user_id = e.user_id
          where e.user_id = d.user_id and e.type = 'new_message'
            and e.seq > greatest(d.pushed_seq, u.acked_seq)
-           and p.left_at is null and em.seq > p.joined_seq and em.seq > p.last_read_seq
+           and p.left_at is null and em.seq > p.last_read_seq
            and (p.muted_until is null or p.muted_until <= $2
                 or em.mentions @> jsonb_build_array(jsonb_build_object('user_id', e.user_id)))
            and not exists (
@@ -144,7 +144,7 @@ const PENDING: Statement = {
       left join messages m on m.id = pending.message_id
       left join users s on s.id = m.sender_user_id
       left join conversations c on c.id = pending.conversation_id
-     where due.user_id = any($1::text[]) and due.leased_until = $4
+     where due.user_id = any($1::text[]) and $4::timestamptz is not null
      order by d.user_id, d.device_id, pending.last_seq`
 }
 

@@ -22,8 +22,8 @@ export function conversationRoutes (app: App, { conversations, database, epoch, 
         type: Type.Enum(['direct', 'group']),
         participant_ids: Type.Array(UserId, { description: 'The others; oneself is added' }),
         title: Type.Optional(Type.Union([Type.String({ description: 'Groups only, at most 200 code points' }), Type.Null()]))
-      }, { additionalProperties: false }),
-      response: { 201: refer(Conversation), 200: refer(Conversation), ...problems('invalid', 'conflict', 'too_large') }
+      }, { additionalProperties: false, examples: [{ type: 'group', participant_ids: ['bob', 'carol'], title: 'Weekend' }] }),
+      response: { 201: refer(Conversation, 'Created'), 200: refer(Conversation, 'The direct conversation that was there already'), ...problems('invalid', 'conflict', 'too_large') }
     }
   }, async (request, reply) => {
     const { conversation, created } = await conversations.create(callerOf(request).userId, request.body)
@@ -37,7 +37,7 @@ export function conversationRoutes (app: App, { conversations, database, epoch, 
         limit: limit(DEFAULT_PAGE, MAX_PAGE),
         cursor: Type.Optional(Type.String({ description: '`next_cursor` of the page before' }))
       }),
-      response: { 200: refer(ConversationPage), ...problems('invalid') }
+      response: { 200: refer(ConversationPage, 'A page, with the snapshot of the inbox'), ...problems('invalid') }
     }
   }, async request => {
     const { userId } = callerOf(request)
@@ -60,7 +60,7 @@ export function conversationRoutes (app: App, { conversations, database, epoch, 
     schema: {
       ...operation('conversations', 'Look at one conversation'),
       params: Type.Object({ id: Uuid }),
-      response: { 200: refer(Conversation), ...problems('invalid', 'forbidden', 'not_found') }
+      response: { 200: refer(Conversation, 'As the caller sees it'), ...problems('invalid', 'forbidden', 'not_found') }
     }
   }, request => conversations.get(callerOf(request).userId, request.params.id.toLowerCase()))
 

@@ -21,7 +21,7 @@ export function deviceRoutes (app: App, { database }: Messaging): void {
       description: 'A token belongs to one device of one user: the latest registration wins.',
       params: OneDevice,
       body: Type.Object({ platform: Platform, push_token: PushToken }, { additionalProperties: false }),
-      response: { 200: refer(Device), ...problems('invalid') }
+      response: { 200: refer(Device, 'Registered'), ...problems('invalid') }
     }
   }, async request => {
     const { platform, push_token } = request.body
@@ -32,7 +32,7 @@ export function deviceRoutes (app: App, { database }: Messaging): void {
   app.get('/devices', {
     schema: {
       ...operation('devices', 'List own devices'),
-      response: { 200: Type.Object({ devices: Type.Array(refer(Device)) }), ...problems() }
+      response: { 200: Type.Object({ devices: Type.Array(refer(Device)) }, { description: 'By device id' }), ...problems() }
     }
   }, async request => ({ devices: (await listDevices(database.reads, callerOf(request).userId)).map(view) }))
 
@@ -40,7 +40,7 @@ export function deviceRoutes (app: App, { database }: Messaging): void {
     schema: {
       ...operation('devices', 'Look at one device'),
       params: OneDevice,
-      response: { 200: refer(Device), ...problems('invalid', 'not_found') }
+      response: { 200: refer(Device, 'The device'), ...problems('invalid', 'not_found') }
     }
   }, async request => {
     const deviceId = checked(request.params.device_id)

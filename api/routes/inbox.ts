@@ -30,7 +30,7 @@ export function inboxRoutes (app: App, { inboxLog, acknowledgements, database, e
         limit: limit(DEFAULT_PAGE, MAX_PAGE),
         wait: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_WAIT_S, default: 0, description: 'Seconds' }))
       }),
-      response: { 200: refer(InboxPage), ...problems('invalid', 'gone') }
+      response: { 200: refer(InboxPage, 'The events, oldest first'), ...problems('invalid', 'gone') }
     }
   }, async (request, reply) => {
     const { userId } = callerOf(request)

@@ -8,10 +8,11 @@ import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
 import { operation } from '../documentation.ts'
 import { readIdHeader } from '../headers.ts'
-import { limit, Message, MessagePage, MessageStatus, NoContent, problems, refer, Uuid } from '../schemas.ts'
+import { limit, Message, MessagePage, MessageStatus, NoContent, problems, refer, Uuid, UUID_EXAMPLE } from '../schemas.ts'
 
 const DEFAULT_PAGE = 50
 const MAX_PAGE = 200
+const EXAMPLE = { conversation_id: UUID_EXAMPLE, content: 'Hello!', message_type: 'text', client_message_id: 'c-1' }
 
 export function messageRoutes (app: App, { sends, reads, database }: Messaging): void {
   app.post('/messages', {
@@ -19,8 +20,8 @@ export function messageRoutes (app: App, { sends, reads, database }: Messaging):
       ...operation('messages', 'Send a message'),
       description: 'Answered when the message is committed. Sending again with the same `client_message_id` (or `Idempotency-Key`, its synonym) answers 200 with the first message.',
       headers: Type.Object({ 'idempotency-key': Type.Optional(Type.String({ description: 'Synonym of `client_message_id`' })) }),
-      body: MessageDraft,
-      response: { 201: refer(Message), 200: refer(Message), ...problems('invalid', 'forbidden', 'not_found', 'conflict', 'too_large') }
+      body: Type.Object({ ...MessageDraft.properties }, { additionalProperties: false, examples: [EXAMPLE] }),
+      response: { 201: refer(Message, 'Sent: committed'), 200: refer(Message, 'Sent before; nothing changes'), ...problems('invalid', 'forbidden', 'not_found', 'conflict', 'too_large') }
     }
   }, async (request, reply) => {
     const draft = withKey(request.body, readIdHeader(request.raw.headers, 'idempotency-key'))
@@ -35,7 +36,7 @@ export function messageRoutes (app: App, { sends, reads, database }: Messaging):
       before_id: Type.Optional(Uuid),
       after_id: Type.Optional(Uuid)
     }),
-    response: { 200: refer(MessagePage), ...problems('invalid', 'forbidden', 'not_found') }
+    response: { 200: refer(MessagePage, 'A page'), ...problems('invalid', 'forbidden', 'not_found') }
   }
   const readPage = (readerId: string, id: string, query: { limit?: number, before_id?: string, after_id?: string }) =>
     readHistory(database.reads, readerId, id.toLowerCase(), { ...query, limit: query.limit ?? DEFAULT_PAGE })
@@ -61,7 +62,7 @@ export function messageRoutes (app: App, { sends, reads, database }: Messaging):
     schema: {
       ...operation('messages', 'Who has a message one has sent'),
       params: Type.Object({ id: Uuid }),
-      response: { 200: refer(MessageStatus), ...problems('invalid', 'forbidden', 'not_found') }
+      response: { 200: refer(MessageStatus, 'The status for each recipient'), ...problems('invalid', 'forbidden', 'not_found') }
     }
   }, async request => {
     const { recipients, ...status } = await readStatus(database.reads, callerOf(request).userId, request.params.id.toLowerCase())

@@ -19,7 +19,7 @@ export function participantRoutes (app: App, { conversations }: Messaging): void
         user_ids: Type.Optional(Type.Array(UserId, { minItems: 1 })),
         user_id: Type.Optional(UserId)
       }, { additionalProperties: false }),
-      response: { 200: refer(Conversation), ...problems('invalid', 'forbidden', 'not_found', 'conflict', 'too_large') }
+      response: { 200: refer(Conversation, 'With its participants'), ...problems('invalid', 'forbidden', 'not_found', 'conflict', 'too_large') }
     }
   }, request => conversations.addParticipants(callerOf(request).userId, request.params.id.toLowerCase(), whom(request.body)))
 

@@ -20,14 +20,14 @@ export function userRoutes (app: App, { database }: Messaging): void {
   }
 
   app.get('/users/me', {
-    schema: { ...operation('users', 'Own profile'), response: { 200: refer(OwnProfile), ...problems() } }
+    schema: { ...operation('users', 'Own profile'), response: { 200: refer(OwnProfile, 'The own profile'), ...problems() } }
   }, request => profile(callerOf(request).userId))
 
   app.put('/users/me', {
     schema: {
       ...operation('users', 'Change the own name'),
       body: Type.Object({ name: Type.String({ description: `1 to ${MAX_NAME_LENGTH} code points`, examples: ['Alice'] }) }, { additionalProperties: false }),
-      response: { 200: refer(OwnProfile), ...problems('invalid') }
+      response: { 200: refer(OwnProfile, 'The own profile'), ...problems('invalid') }
     }
   }, async request => {
     const { userId } = callerOf(request)
@@ -42,7 +42,7 @@ export function userRoutes (app: App, { database }: Messaging): void {
     schema: {
       ...operation('users', 'The name of somebody one shares a conversation with'),
       params: Type.Object({ id: UserId }),
-      response: { 200: refer(Profile), ...problems('invalid', 'not_found') }
+      response: { 200: refer(Profile, 'What others see'), ...problems('invalid', 'not_found') }
     }
   }, async request => {
     const { userId } = callerOf(request)

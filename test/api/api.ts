@@ -1,7 +1,7 @@
 /** A REST door with a database of its own, and callers who use it. */
 import pino from 'pino'
 import { startApi } from '../../api/server.ts'
-import { type Readiness } from '../../api/routes/health.ts'
+import { type Readiness } from '../../api/schemas.ts'
 import { startMessaging, type Messaging } from '../../messaging/start.ts'
 import { openDatabase } from '../../store/database.ts'
 import { createDatabase } from '../support/database.ts'
@@ -49,7 +49,7 @@ export async function startTestApi ({ ready }: { ready?: () => Promise<Readiness
   const api = await startApi({ host: '127.0.0.1', port: 0 }, { messaging, log, ready: ready ?? (async () => ({ ready: true, dependencies: { database: { ok: true } } })) })
   const url = `http://127.0.0.1:${api.port}`
   let stopped: Promise<void> | undefined
-  const stop = (): Promise<void> => (stopped ??= api[Symbol.asyncDispose]())
+  const stop = (): Promise<void> => (stopped ??= Promise.resolve(api[Symbol.asyncDispose]()))
 
   return {
     url,
@@ -76,7 +76,7 @@ function caller (url: string, id: string, token: string): Caller {
     const sent = raw ?? (body === undefined ? undefined : JSON.stringify(body))
     const response = await fetch(url + (path.startsWith('/api') || path.startsWith('//') ? path.replace('//', '/') : `/api/v1${path}`), {
       method,
-      body: sent as BodyInit | undefined,
+      body: sent as RequestInit['body'],
       signal,
       headers: {
         ...(token === '' ? {} : { authorization: `Bearer ${token}` }),

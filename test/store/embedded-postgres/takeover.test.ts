@@ -4,7 +4,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test, vi } from 'vitest'
 import { startEmbeddedPostgres } from '../../../store/embedded-postgres/start.ts'
-import { isRunning, memoryLog, postmasterPid, query, scratchFolder, startOwner } from './scratch.ts'
+import { isRoot, isRunning, memoryLog, postmasterPid, query, scratchFolder, startOwner } from './scratch.ts'
 
 vi.setConfig({ testTimeout: 60_000 })
 const WAIT = { timeout: 20_000, interval: 10 }
@@ -66,7 +66,7 @@ test('a stranger who has got the pid of a dead server is not signalled and not i
   await first[Symbol.asyncDispose]()
 
   // Of the same user, so that PostgreSQL itself would believe in it.
-  const stranger = spawn('setpriv', process.getuid?.() === 0 ? ['--reuid=nobody', '--clear-groups', 'sleep', '60'] : ['sleep', '60'])
+  const stranger = isRoot ? spawn('setpriv', ['--reuid=nobody', '--clear-groups', 'sleep', '60']) : spawn('sleep', ['60'])
   try {
     await writeFile(join(dataDir, 'postgres/postmaster.pid'), pidFile.replace(/^\d+/, String(stranger.pid)), { mode: 0o644 })
     await using server = await startEmbeddedPostgres({ dataDir, log })

@@ -1,0 +1,305 @@
+/** What the bridge does when a push, a device, a database or a bridge fails. */
+import { expect, test } from 'vitest'
+import { unavailable } from '../../core/errors.ts'
+import { type PushResult } from '../../push-bridge/sender.ts'
+import { claimPushes } from '../../store/push-due.ts'
+import { until } from '../support/until.ts'
+import { after, createWorld, recordingSender, type World } from './world.ts'
+
+const tokenOf = async (world: World, userId: string): Promise<string | null> =>
+  (await world.sql<{ push_token: string | null }>('select push_token from devices where user_id = $1', userId))[0]!.push_token
+
+/** An answer of the push service that comes when the test says so. */
+function createAnswer (): { promise: Promise<PushResult>, resolve: (result: PushResult) => void } {
+  let resolve!: (result: PushResult) => void
+  const promise = new Promise<PushResult>(_resolve => { resolve = _resolve })
+  return { promise, resolve }
+}
+
+/** Waits until the row lies free in the future; for how long, as the bridge sees it. */
+const postponedMs = async (world: World, userId: string): Promise<number> => {
+  const row = await until(async () => {
+    const row = await world.due(userId)
+    return row !== undefined && row.leased_until === null && row.due_at.getTime() > world.now() && row
+  }, 'the row is postponed')
+  return row.due_at.getTime() - world.now()
+}
+
+test('a push that fails is tried again, each time after twice as long', async () => {
+  await using world = await createWorld()
+  await world.phone('ben')
+  const conversation = await world.direct('ana', 'ben')
+  const sender = recordingSender((push, nth) => ({ outcome: nth <= 2 ? 'retry' : 'ok' }))
+  await world.bridge(sender)
+  await world.say('ana', conversation, 'hello')
+  expect(await postponedMs(world, 'ben')).toBeGreaterThan(8_000)
+  world.skip(10_000)
+  await until(() => sender.pushes.length === 2, 'it is tried again')
+  expect(await postponedMs(world, 'ben')).toBeGreaterThan(18_000)
+  world.skip(20_000)
+  await world.settled()
+  expect(sender.bodies()).toEqual(['hello', 'hello', 'hello'])
+})
+
+test('what went well leaves no backoff behind', async () => {
+  await using world = await createWorld()
+  await world.phone('ben')
+  const conversation = await world.direct('ana', 'ben')
+  let result: PushResult = { outcome: 'ok' }
+  const sender = recordingSender(() => result)
+  await world.bridge(sender)
+  await world.say('ana', conversation, 'first')
+  await world.settled()
+  for (let i = 0; i < 6; i++) {
+    await world.say('ana', conversation, `merged ${i}`)
+    await until(async () => (await world.due('ben'))?.leased_until === null, 'the row waits for the merge')
+    expect((await world.due('ben'))!.attempts).toBeLessThanOrEqual(1)
+    world.skip(3_000)
+    await world.settled()
+  }
+  world.skip(3_000)
+  result = { outcome: 'retry' }
+  await world.say('ana', conversation, 'last')
+  expect(await postponedMs(world, 'ben')).toBeLessThanOrEqual(10_000)
+})
+
+test('a time that the push service names is waited for', async () => {
+  await using world = await createWorld()
+  await world.phone('ben')
+  const conversation = await world.direct('ana', 'ben')
+  await world.bridge(recordingSender(() => ({ outcome: 'retry', afterMs: 120_000 })))
+  await world.say('ana', conversation, 'hello')
+  expect(await postponedMs(world, 'ben')).toBeGreaterThan(110_000)
+  // Something new may be for another device, which works.
+  await world.say('ana', conversation, 'news')
+  expect(await postponedMs(world, 'ben')).toBeLessThanOrEqual(60_000)
+})
+
+test('a sender that throws, hangs or answers too little loses nothing', async () => {
+  await using world = await createWorld()
+  await world.phone('ben')
+  const conversation = await world.direct('ana', 'ben')
+  const working = recordingSender()
+  const answers: Array<() => Promise<PushResult[]>> = [
+    () => { throw new Error('no network') },
+    () => Promise.reject(new Error('no network')),
+    () => new Promise(() => {}),
+    () => Promise.resolve([])
+  ]
+  await world.bridge({ send: async pushes => await (answers.shift()?.() ?? working.send(pushes)) }, { options: { sendTimeoutMs: 50 } })
+  await world.say('ana', conversation, 'hello')
+  await until(async () => {
+    const row = await world.due('ben')
+    if (row?.leased_until === null && row.due_at.getTime() > world.now()) world.skip(row.due_at.getTime() - world.now())
+    return working.pushes.length > 0
+  }, 'the working sender has its turn')
+  await world.settled()
+  expect(working.bodies()).toEqual(['hello'])
+})
+
+test('a rejected push is given up and said in the log', async () => {
+  await using world = await createWorld()
+  await world.phone('ben')
+  const conversation = await world.direct('ana', 'ben')
+  const sender = recordingSender(() => ({ outcome: 'rejected', reason: 'invalid payload' }))
+  await world.bridge(sender)
+  await world.say('ana', conversation, 'hello')
+  await world.settled()
+  expect(sender.pushes.length).toBe(1)
+  expect(world.logged.find(line => line.msg === 'a push was rejected')).toMatchObject({ user_id: 'ben', reason: 'invalid payload' })
+})
+
+test('the token of a gone app is forgotten, the other device is told', async () => {
+  await using world = await createWorld()
+  const gone = await world.phone('ben')
+  const other = await world.phone('ben', undefined, 'tablet')
+  const conversation = await world.direct('ana', 'ben')
+  const sender = recordingSender(push => ({ outcome: push.token === gone ? 'token_gone' : 'ok' }))
+  await world.bridge(sender)
+  await world.say('ana', conversation, 'hello')
+  await world.settled()
+  expect(sender.pushes.length).toBe(2)
+  expect(await world.sql('select device_id, push_token from devices where user_id = $1 order by device_id', 'ben'))
+    .toEqual([{ device_id: 'phone', push_token: null }, { device_id: 'tablet', push_token: other }])
+})
+
+test('a token that was renewed while the old one was tried is kept, and told', async () => {
+  await using world = await createWorld()
+  await world.phone('ben', 'old')
+  const conversation = await world.direct('ana', 'ben')
+  const sender = recordingSender(async push => {
+    if (push.token !== 'old') return { outcome: 'ok' }
+    await world.phone('ben', 'new')
+    return { outcome: 'token_gone' }
+  })
+  await world.bridge(sender)
+  await world.say('ana', conversation, 'hello')
+  await world.settled()
+  expect(sender.pushes.map(push => push.token)).toEqual(['old', 'new'])
+  expect(await tokenOf(world, 'ben')).toBe('new')
+})
+
+test('a push service that knows no token at all makes the bridge forget none', async () => {
+  await using world = await createWorld()
+  const users = Array.from({ length: 12 }, (_, i) => `user-${i}`)
+  for (const user of users) await world.phone(user)
+  const group = await world.group('Team', 'ana', ...users)
+  await world.say('ana', group, 'hello')
+  await world.bridge(recordingSender(() => ({ outcome: 'token_gone' })))
+  for (const user of users) await postponedMs(world, user)
+  expect(await world.sql('select 1 from devices where push_token is not null')).toHaveLength(12)
+  expect(world.logged.some(line => line.level === 50)).toBe(true)
+})
+
+test('one conversation that fails does not repeat the others', async () => {
+  await using world = await createWorld()
+  await world.phone('ben')
+  const [failing, working] = [await world.direct('ana', 'ben'), await world.direct('cleo', 'ben')]
+  await world.say('cleo', working, 'before')
+  await world.say('ana', failing, 'failing')
+  await world.say('cleo', working, 'after')
+  let failed = false
+  const sender = recordingSender(push => {
+    if (push.conversationTag !== failing || failed) return { outcome: 'ok' }
+    failed = true
+    return { outcome: 'retry' }
+  })
+  await world.bridge(sender)
+  await postponedMs(world, 'ben')
+  world.skip(10_000)
+  await world.settled()
+  expect(sender.bodies()).toEqual(['failing', '2 new messages: after', 'failing'])
+})
+
+test('a message that arrives while another is being sent is pushed too', async () => {
+  await using world = await createWorld()
+  await world.phone('ben')
+  const conversation = await world.direct('ana', 'ben')
+  const sender = recordingSender(async (push, nth) => {
+    if (nth === 1) await world.say('ana', conversation, 'meanwhile')
+    return { outcome: 'ok' }
+  })
+  await world.bridge(sender)
+  await world.say('ana', conversation, 'hello')
+  await until(async () => (await world.due('ben'))?.leased_until === null, 'the first push is done')
+  world.skip(3_000)
+  await world.settled()
+  expect(sender.bodies()).toEqual(['hello', 'meanwhile'])
+})
+
+test('what a crashed bridge had claimed is sent when its lease has run out', async () => {
+  await using world = await createWorld()
+  await world.phone('ben')
+  await world.phone('cleo')
+  const conversation = await world.direct('ana', 'ben')
+  await world.say('ana', conversation, 'hello')
+  const claimed = await claimPushes(world.database.reads, new Date(world.now()), new Date(world.now() + 30_000), 10)
+  expect(claimed).toMatchObject([{ user_id: 'ben', attempts: 1 }])
+  const sender = recordingSender()
+  await world.bridge(sender)
+  await world.say('ana', await world.direct('ana', 'cleo'), 'later')
+  await until(() => sender.pushes.length === 1, 'the bridge works')
+  expect(sender.pushes[0]!.userId).toBe('cleo')
+  world.skip(30_000)
+  await world.settled()
+  expect(sender.pushes.map(push => push.userId)).toEqual(['cleo', 'ben'])
+})
+
+test('a bridge whose lease ran out does not touch what the next one has claimed', async () => {
+  await using world = await createWorld()
+  await world.phone('ben')
+  const conversation = await world.direct('ana', 'ben')
+  const answer = createAnswer()
+  const slow = recordingSender(() => answer.promise)
+  const slowBridge = await world.bridge(slow)
+  await world.say('ana', conversation, 'hello')
+  await until(() => slow.pushes.length === 1, 'the slow bridge sends')
+  const next = await claimPushes(world.database.reads, new Date(world.now() + 30_001), new Date(world.now() + 60_000), 10)
+  expect(next).toMatchObject([{ user_id: 'ben', attempts: 2 }])
+  answer.resolve({ outcome: 'retry' })
+  await slowBridge[Symbol.asyncDispose]()
+  expect(await world.due('ben')).toMatchObject({ attempts: 2, leased_until: expect.any(Date) })
+})
+
+test('two bridges send to each of 200 users once', async () => {
+  await using world = await createWorld()
+  const users = Array.from({ length: 200 }, (_, i) => `user-${i}`)
+  for (const user of users) await world.phone(user)
+  const group = await world.group('Team', 'ana', ...users)
+  const senders = [recordingSender(), recordingSender()]
+  const options = { usersPerBatch: 7 }
+  await world.bridge(senders[0]!, { options })
+  await world.bridge(senders[1]!, { options })
+  await world.say('ana', group, 'hello')
+  await world.settled()
+  const told = senders.flatMap(sender => sender.pushes.map(push => push.userId))
+  expect(told.sort()).toEqual(users.sort())
+  for (const sender of senders) expect(sender.pushes.length).toBeGreaterThan(0)
+})
+
+test('a start finds whom a crashed node was watching, and tells them once', async () => {
+  await using world = await createWorld()
+  await world.phone('ben')
+  await world.phone('cleo')
+  const group = await world.group('Team', 'ana', 'ben', 'cleo')
+  await world.say('ana', group, 'hello')
+  await world.messaging.acknowledgements.apply({ userId: 'cleo', deviceId: undefined, seq: 2 })
+  await world.sql('delete from push_due')
+  const sender = recordingSender()
+  const first = await world.bridge(sender)
+  expect((await world.due('ben'))!.due_at.getTime()).toBeGreaterThan(world.now() + 5_000)
+  expect(await world.due('cleo')).toBeUndefined()
+  world.skip(10_000)
+  await world.settled()
+  expect(sender.pushes).toMatchObject([{ userId: 'ben', body: 'hello' }])
+  await first[Symbol.asyncDispose]()
+  await world.bridge(sender)
+  expect(await world.due('ben')).toBeUndefined()
+})
+
+test('a database that goes away delays pushes and repeats none', async () => {
+  await using world = await createWorld()
+  await world.phone('ben')
+  const conversation = await world.direct('ana', 'ben')
+  await world.say('ana', conversation, 'hello')
+  let claims = 0
+  let writes = 0
+  const away = after(world.database, 'push_due_claim', async () => { if (++claims === 1) throw unavailable('away') })
+  const sender = recordingSender()
+  await world.bridge(sender, {
+    database: {
+      ...away,
+      transact: async work => {
+        if (++writes === 1) throw unavailable('away')
+        return await world.database.transact(work)
+      }
+    },
+    options: { leaseMs: 600 }
+  })
+  await world.settled()
+  expect(writes).toBe(2)
+  expect(sender.bodies()).toEqual(['hello'])
+})
+
+test('closing waits for what is in flight, and not for ever', async () => {
+  await using world = await createWorld()
+  await world.phone('ben')
+  const conversation = await world.direct('ana', 'ben')
+  const answer = createAnswer()
+  const sender = recordingSender(() => answer.promise)
+  const bridge = await world.bridge(sender)
+  await world.say('ana', conversation, 'hello')
+  await until(() => sender.pushes.length === 1, 'it is being sent')
+  const closed = bridge[Symbol.asyncDispose]()
+  answer.resolve({ outcome: 'ok' })
+  await closed
+  expect(await world.due('ben')).toBeUndefined()
+
+  world.skip(3_000)
+  const hanging = recordingSender(() => new Promise(() => {}))
+  const stuck = await world.bridge(hanging, { options: { closeWithinMs: 50 } })
+  await world.say('ana', conversation, 'again')
+  await until(() => hanging.pushes.length === 1, 'it is being sent')
+  await stuck[Symbol.asyncDispose]()
+  expect((await world.due('ben'))!.leased_until).not.toBeNull()
+})

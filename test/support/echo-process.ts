@@ -1,0 +1,80 @@
+/** Echo as `npm start` runs it: a process of its own, on free ports, with its own folder. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { issueToken } from '../../messaging/tokens.ts'
+import { until } from './until.ts'
+
+const ROOT = new URL('../..', import.meta.url).pathname
+const START_DEADLINE_MS = 30_000
+const STOP_DEADLINE_MS = 20_000
+const SECRET = 'the secret that every system test signs its tokens with'
+
+export interface EchoProcess extends AsyncDisposable {
+  child: ChildProcess
+  dataDir: string
+  api: string
+  mqttPort: number
+  wsPort: number
+  /** Everything printed so far. */
+  output (): string
+  /** `kill -9`: no time to do anything. */
+  kill (): Promise<void>
+  stop (signal?: NodeJS.Signals): Promise<number | null>
+}
+
+export interface EchoProcessOptions { dataDir: string, env?: NodeJS.ProcessEnv }
+
+export const token = (userId: string): Promise<string> =>
+  issueToken({ secret: new TextEncoder().encode(SECRET), userId, ttlSeconds: 3_600 })
+
+export async function scratchFolder (): Promise<{ path: string } & AsyncDisposable> {
+  const path = await mkdtemp(join(tmpdir(), 'echo-system-'))
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries: 10 }) }
+}
+
+/** Spawns without waiting; for starts that are meant to fail too. */
+export function spawnEcho ({ dataDir, env = {} }: EchoProcessOptions): { child: ChildProcess, output: () => string } {
+  const child = spawn(process.execPath, ['--import', 'tsx', 'main.ts'], {
+    cwd: ROOT,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, DATA_DIR: dataDir, HTTP_PORT: '0', MQTT_PORT: '0', WS_PORT: '0', JWT_SECRET: SECRET, LOG_LEVEL: 'info', ...env }
+  })
+  let output = ''
+  for (const stream of [child.stdout!, child.stderr!]) stream.setEncoding('utf8').on('data', chunk => { output += chunk })
+  return { child, output: () => output }
+}
+
+export async function startEcho (options: EchoProcessOptions): Promise<EchoProcess> {
+  const { child, output } = spawnEcho(options)
+  const ended = (): boolean => child.exitCode !== null || child.signalCode !== null
+  await until(() => output().includes('Echo is ready.') || ended(), 'Echo has started', START_DEADLINE_MS)
+  await until(() => /ws:\/\/\S+/.test(output()) || ended(), 'Echo has printed its addresses')
+  if (ended()) throw new Error(`Echo ended while starting:\n${output()}`)
+
+  async function end (signal: NodeJS.Signals): Promise<number | null> {
+    if (!ended()) {
+      const exited = once(child, 'exit')
+      child.kill(signal)
+      const timer = setTimeout(() => child.kill('SIGKILL'), STOP_DEADLINE_MS)
+      await exited
+      clearTimeout(timer)
+    }
+    return child.exitCode
+  }
+
+  const port = (scheme: string): number => Number(new RegExp(`${scheme}://[^:\\s]+:(\\d+)`).exec(output())![1])
+  return {
+    child,
+    dataDir: options.dataDir,
+    api: /http:\S+\/api\/v1/.exec(output())![0],
+    mqttPort: port('mqtt'),
+    wsPort: port('ws'),
+    output,
+    async kill () { await end('SIGKILL') },
+    stop: (signal = 'SIGTERM') => end(signal),
+    async [Symbol.asyncDispose] () { await end('SIGTERM') }
+  }
+}

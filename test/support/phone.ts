@@ -1,0 +1,51 @@
+/** A phone: an MQTT client that keeps what its inbox brings. */
+import mqtt from 'mqtt'
+
+export interface InboxEvent {
+  seq: number
+  epoch: string
+  type: string
+  [field: string]: any
+}
+
+export interface Phone extends AsyncDisposable {
+  client: mqtt.MqttClient
+  sessionPresent: boolean
+  /** In the order of arrival, with repetitions. */
+  events: InboxEvent[]
+  /** Payloads on the other topics. */
+  others: Array<{ topic: string, payload: any }>
+}
+
+export interface PhoneOptions { userId: string, deviceId: string, token: string, port: number, clean?: boolean, subscribe?: string[] }
+
+export async function connectPhone ({ userId, deviceId, token, port, clean = false, subscribe = [`user/${userId}/inbox`] }: PhoneOptions): Promise<Phone> {
+  const client = mqtt.connect({
+    port, clientId: deviceId, username: userId, password: token, clean, protocolVersion: 4, reconnectPeriod: 0
+  })
+  const events: InboxEvent[] = []
+  const others: Phone['others'] = []
+  client.on('message', (topic, payload) => {
+    const value = JSON.parse(payload.toString())
+    if (topic === `user/${userId}/inbox`) events.push(value)
+    else others.push({ topic, payload: value })
+  })
+  const sessionPresent = await new Promise<boolean>((resolve, reject) => {
+    client.once('connect', packet => resolve(packet.sessionPresent))
+    client.once('error', reject)
+    client.once('close', () => reject(new Error('the connection was closed')))
+  })
+  client.on('error', () => {})
+  if (subscribe.length > 0) await client.subscribeAsync(subscribe, { qos: 1 })
+  return {
+    client,
+    sessionPresent,
+    events,
+    others,
+    async [Symbol.asyncDispose] () { await client.endAsync(true) }
+  }
+}
+
+export const seqs = (events: InboxEvent[]): number[] => events.map(event => event.seq)
+
+export const range = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i)
