@@ -13,6 +13,8 @@ import { answerBadConnection, answerError, routeNotFound } from './problems.ts'
 const BODY_LIMIT_BYTES = 256 * 1024
 /** A request that is not whole by then ends: slow senders hold no connection for ever. */
 const REQUEST_TIMEOUT_MS = 60_000
+/** Longer than any poll: a client that reads nothing of its answer for so long loses its connection. */
+const CONNECTION_TIMEOUT_MS = 120_000
 /** A device id of 128 characters, percent-encoded, fits; what is too long for its meaning is a problem, not a lost route. */
 const MAX_PARAM_LENGTH = 2_048
 
@@ -24,6 +26,7 @@ export function createApp (log: Logger): App {
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionTimeout: CONNECTION_TIMEOUT_MS,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     forceCloseConnections: 'idle',
     // Requests on connections that are still open while the server closes are answered as usual.

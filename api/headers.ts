@@ -1,6 +1,7 @@
 /** Request headers that carry an id chosen by a client. */
 import { type IncomingHttpHeaders } from 'node:http'
 import { invalid } from '../core/errors.ts'
+import { checkText } from '../core/message-rules.ts'
 
 const MAX_LENGTH = 128
 
@@ -18,6 +19,6 @@ export function readIdHeader (headers: IncomingHttpHeaders, name: string): strin
   } catch {
     throw invalid('invalid_header', `the header ${name} is not UTF-8`)
   }
-  if (text.length > MAX_LENGTH) throw invalid('invalid_header', `the header ${name} has more than ${MAX_LENGTH} characters`)
+  if (checkText(text, name) > MAX_LENGTH) throw invalid('invalid_header', `the header ${name} has more than ${MAX_LENGTH} characters`)
   return text
 }

@@ -35,6 +35,7 @@ export function createLongPolls (wakes: Pick<Wakes, 'listen'>): LongPolls {
     const end = (): void => { ended = true; notify?.() }
     const stopListening = wakes.listen(userId, { wake })
     const timer = setTimeout(end, waitMs)
+    socket.once('close', end)
     byUser.set(userId, own.add(end))
     if (own.size > MAX_POLLS_PER_USER) endOldest(own)
 

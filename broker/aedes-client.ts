@@ -11,7 +11,7 @@ export interface EchoClient extends Client {
   refusal?: Refusal
   duplicates: Record<string, number>
   _nextId: number
-  waitForDrain (done: (error?: Error | null) => void): void
+  waitForDrain (done: () => void): void
 }
 
 export const connectionOf = (client: Client): EchoClient => client as EchoClient

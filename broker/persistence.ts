@@ -88,7 +88,7 @@ export function fencedPersistence (registry: SessionRegistry, inner: Persistence
 
     async subscriptionsByClient (client: Named) {
       const session = sessionOf(client)
-      const own = session?.stored ?? []
+      const own = [...session?.stored ?? []]
       return usesInner(client) ? [...own, ...await inner.subscriptionsByClient(client)] : own
     },
 

@@ -86,7 +86,7 @@ export async function acknowledge (messaging: Pick<Messaging, 'database' | 'ackn
   await messaging.acknowledgements.apply({ userId, deviceId, seq })
 }
 
-// RFC 3339 allows a leap second, `Date` does not; nor does PostgreSQL know a year 0.
+// RFC 3339 allows a leap second, which is no Date; and nobody read a message before 1970.
 function clientTime (readAt: string | number | undefined): Date | undefined {
   const time = new Date(readAt ?? NaN)
   return time.getTime() >= 0 ? time : undefined

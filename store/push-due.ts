@@ -144,7 +144,7 @@ const PENDING: Statement = {
       left join messages m on m.id = pending.message_id
       left join users s on s.id = m.sender_user_id
       left join conversations c on c.id = pending.conversation_id
-     where due.user_id = any($1::text[]) and $4::timestamptz is not null
+     where due.user_id = any($1::text[]) and due.leased_until = $4
      order by d.user_id, d.device_id, pending.last_seq`
 }
 
@@ -247,7 +247,7 @@ const SETTLE: Statement = {
     with done as materialized (
       select p.user_id
         from push_due p
-        join unnest($1::text[], $2::bigint[]) as v (user_id, seq) on p.user_id = v.user_id and p.seq = v.seq
+        join unnest($1::text[], $2::bigint[]) as v (user_id, seq) on p.user_id = v.user_id
        where p.leased_until = $3
        order by p.user_id
          for update of p

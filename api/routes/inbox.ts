@@ -2,7 +2,6 @@
 import { Type } from 'typebox'
 import { AppError, invalid } from '../../core/errors.ts'
 import { eventHead } from '../../core/events.ts'
-import { checkText } from '../../core/message-rules.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import { inboxCounters } from '../../store/users.ts'
 import { type App } from '../app.ts'
@@ -15,6 +14,8 @@ import { InboxPage, limit, NoContent, problems, refer } from '../schemas.ts'
 const DEFAULT_PAGE = 100
 const MAX_PAGE = 500
 const MAX_WAIT_S = 30
+/** A page ends here, however few events it has: an answer nobody reads must not hold much memory. */
+const MAX_PAGE_LENGTH = 1_048_576
 const MAX_SEQ = Number.MAX_SAFE_INTEGER
 
 type Events = Awaited<ReturnType<Messaging['inboxLog']['after']>>
@@ -54,9 +55,14 @@ export function inboxRoutes (app: App, { inboxLog, acknowledgements, database, e
 
   // Bodies are encoded once and shared by all who receive the event, so the text is put together as it is.
   function renderPage (events: Events, after: number, lastSeq: number): string {
-    const texts = events.map(({ seq, body }) => eventHead(seq) + body.tail.toString())
-    const hasMore = (events.at(-1)?.seq ?? after) < lastSeq
-    return `{"events":[${texts.join(',')}],"epoch":${JSON.stringify(epoch)},"last_seq":${lastSeq},"has_more":${hasMore}}`
+    let texts = ''
+    let end = after
+    for (const { seq, body } of events) {
+      texts += `${texts === '' ? '' : ','}${eventHead(seq)}${body.tail.toString()}`
+      end = seq
+      if (texts.length > MAX_PAGE_LENGTH) break
+    }
+    return `{"events":[${texts}],"epoch":${JSON.stringify(epoch)},"last_seq":${lastSeq},"has_more":${end < lastSeq}}`
   }
 
   app.post('/inbox/ack', {
@@ -72,7 +78,6 @@ export function inboxRoutes (app: App, { inboxLog, acknowledgements, database, e
     const { seq } = request.body
     const deviceId = readIdHeader(request.raw.headers, 'x-device-id')
     if (deviceId === undefined) throw invalid('device_id_required', 'the header X-Device-ID must name the device that acknowledges')
-    checkText(deviceId, 'X-Device-ID')
     const [counters] = await inboxCounters(database.reads, [userId])
     const lastSeq = counters?.inbox_seq ?? 0
     if (seq > lastSeq) throw invalid('seq_beyond_end', `the inbox ends at ${lastSeq}`)

@@ -14,7 +14,7 @@ import { createDatabase } from './database.ts'
 import { SECRET, signToken, type TokenOptions } from './tokens.ts'
 import { until } from './until.ts'
 
-type Json = any // eslint-disable-line @typescript-eslint/no-explicit-any
+type Json = any
 
 export interface Received { topic: string, payload: Buffer, qos: number, retain: boolean }
 
@@ -57,6 +57,8 @@ export interface RawClient extends Disposable {
   freeze (): void
 }
 
+export type RawConnect = Omit<Partial<IConnectPacket>, 'password'> & { password: string }
+
 export interface TestBroker extends AsyncDisposable, Pick<Broker, 'mqttPort' | 'wsPort'> {
   messaging: Messaging
   url: string
@@ -66,9 +68,9 @@ export interface TestBroker extends AsyncDisposable, Pick<Broker, 'mqttPort' | '
   device (userId: string, options?: DeviceOptions): Promise<Device>
   raw (): RawClient
   /** A raw client that sent CONNECT and got a CONNACK. */
-  rawDevice (userId: string, options?: TokenOptions & Partial<IConnectPacket>): Promise<RawClient>
+  rawDevice (userId: string, options?: TokenOptions & Partial<RawConnect>): Promise<RawClient>
   /** Return code of the CONNACK. */
-  connack (connect: Partial<IConnectPacket> & { password: string }): Promise<number>
+  connack (connect: RawConnect): Promise<number>
   direct (a: string, b: string): Promise<string>
   group (admin: string, ...members: string[]): Promise<string>
   say (from: string, conversationId: string, content: string, draft?: Partial<MessageDraft>): Promise<MessageView>
@@ -213,7 +215,7 @@ async function connectDevice ({ mqttPort, wsPort }: Broker, userId: string, toke
   return device
 }
 
-const connectPacket = (connect: Partial<IConnectPacket>): IConnectPacket => ({
+export const connectPacket = (connect: RawConnect): Packet => ({
   cmd: 'connect',
   protocolId: 'MQTT',
   protocolVersion: 4,
@@ -223,7 +225,7 @@ const connectPacket = (connect: Partial<IConnectPacket>): IConnectPacket => ({
   // A password without a user name is no valid CONNECT [MQTT-3.1.2-22].
   username: '',
   ...connect
-} as IConnectPacket)
+} as unknown as Packet)
 
 function openRaw (port: number): RawClient {
   const socket = connectSocket({ host: '127.0.0.1', port })
