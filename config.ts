@@ -14,6 +14,8 @@ export interface Config {
   dataDir: string
   /** Undefined: the embedded database. */
   databaseUrl: string | undefined
+  /** Undefined: this process is alone, and its state is in memory. */
+  redisUrl: string | undefined
   /** Undefined: a development secret below dataDir. */
   tokenKey: TokenKey | undefined
   jwtIssuer: string | undefined
@@ -36,12 +38,12 @@ export class ConfigError extends Error {
 type Environment = Record<string, string | undefined>
 
 const KNOWN = new Set([
-  'HOST', 'HTTP_PORT', 'MQTT_PORT', 'WS_PORT', 'DATA_DIR', 'DATABASE_URL', 'JWT_SECRET', 'JWT_JWKS_URL', 'JWT_PUBLIC_KEY',
+  'HOST', 'HTTP_PORT', 'MQTT_PORT', 'WS_PORT', 'DATA_DIR', 'DATABASE_URL', 'REDIS_URL', 'JWT_SECRET', 'JWT_JWKS_URL', 'JWT_PUBLIC_KEY',
   'JWT_ISSUER', 'JWT_AUDIENCE', 'PUSH_GRACE_MS', 'LOG_LEVEL'
 ])
 /** Named in the contract for parts that this version does not have. */
 const NOT_YET = new Set([
-  'GRPC_PORT', 'MQTTS_PORT', 'TLS_CERT', 'TLS_KEY', 'TRUST_PROXY', 'PROXY_PROTOCOL', 'REDIS_URL',
+  'GRPC_PORT', 'MQTTS_PORT', 'TLS_CERT', 'TLS_KEY', 'TRUST_PROXY', 'PROXY_PROTOCOL',
   'GOOGLE_APPLICATION_CREDENTIALS', 'FCM_ENDPOINT', 'RATE_LIMIT_SENDS', 'RATE_LIMIT_REQUESTS'
 ])
 const OURS = /^(MQTTS?|WS|JWT|PUSH|RATE_LIMIT|FCM)_/
@@ -61,7 +63,8 @@ export function loadConfig (environment: Environment, args: string[] = []): Conf
     mqttPort: port('MQTT_PORT', 1883),
     wsPort: port('WS_PORT', 8083),
     dataDir: resolve(read('DATA_DIR') ?? 'data'),
-    databaseUrl: databaseUrl(),
+    databaseUrl: url('DATABASE_URL', ['postgres:', 'postgresql:']),
+    redisUrl: url('REDIS_URL', ['redis:', 'rediss:']),
     tokenKey: tokenKey(),
     jwtIssuer: read('JWT_ISSUER'),
     jwtAudience: read('JWT_AUDIENCE'),
@@ -87,10 +90,12 @@ export function loadConfig (environment: Environment, args: string[] = []): Conf
     return integer(name, fallback, 0, 65_535)
   }
 
-  function databaseUrl (): string | undefined {
-    const url = read('DATABASE_URL')
-    if (url !== undefined && !/^postgres(ql)?:\/\//.test(url)) problems.push('DATABASE_URL must begin with postgres:// or postgresql://')
-    return url
+  function url (name: string, schemes: string[]): string | undefined {
+    const text = read(name)
+    if (text !== undefined && !schemes.some(scheme => text.startsWith(`${scheme}//`))) {
+      problems.push(`${name} must begin with ${schemes.map(scheme => `${scheme}//`).join(' or ')}`)
+    }
+    return text
   }
 
   function tokenKey (): TokenKey | undefined {
@@ -131,8 +136,11 @@ export function loadConfig (environment: Environment, args: string[] = []): Conf
     if (config.databaseUrl !== undefined && config.tokenKey === undefined) {
       problems.push('with DATABASE_URL, one of JWT_SECRET, JWT_JWKS_URL and JWT_PUBLIC_KEY must say how tokens are verified')
     }
-    if (config.roles.length < ROLES.length) {
-      problems.push('roles in separate processes are not supported yet: start without naming roles')
+    if (config.databaseUrl === undefined && config.redisUrl !== undefined) {
+      problems.push('REDIS_URL is for several processes, which need a DATABASE_URL too')
+    }
+    if (config.roles.length < ROLES.length && (config.databaseUrl === undefined || config.redisUrl === undefined)) {
+      problems.push('roles in separate processes need DATABASE_URL and REDIS_URL')
     }
     if (config.databaseUrl === undefined && config.tokenKey === undefined) warnings.push('tokens are signed with a generated development secret')
     if (!['127.0.0.1', '::1', 'localhost'].includes(config.host)) {

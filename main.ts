@@ -12,11 +12,14 @@ try {
   const config = loadConfig(process.env, process.argv.slice(2))
   const log = createLog(config.logLevel)
   for (const warning of config.warnings) log.warn(warning)
-  const stopping = stopSignal()
-  const system = await startSystem(config, { log })
+  const abort = new AbortController()
+  const stopping = stopSignal().then(signal => {
+    log.info({ signal }, 'stopping')
+    abort.abort(new Error(`stopped by ${signal} while starting`))
+  })
+  const system = await startSystem(config, { log, signal: abort.signal })
   process.stdout.write(await welcome(config, system))
-  const signal = await stopping
-  log.info({ signal }, 'stopping')
+  await stopping
   await stop(system, log)
 } catch (error) {
   const known = error instanceof ConfigError || (error instanceof Error && !('code' in error))

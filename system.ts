@@ -1,54 +1,87 @@
 /** The wiring: which parts a process has, what each is given, and in which order they open. Closing goes the other way round. */
 import { type Logger } from 'pino'
+import { startHealth } from './api/health-server.ts'
 import { startApi } from './api/server.ts'
 import { startBroker } from './broker/start.ts'
-import { type Config } from './config.ts'
+import { type Config, type Role } from './config.ts'
+import { unavailable } from './core/errors.ts'
+import { probeDatabase, probeRedis, waitFor } from './dependencies.ts'
 import { developmentSecret } from './development-secret.ts'
 import { Opened } from './lifecycle.ts'
 import { type TokenKey } from './messaging/authentication.ts'
+import { alone, type Cluster } from './messaging/cluster.ts'
+import { joinRedis } from './messaging/redis-cluster.ts'
 import { startMessaging } from './messaging/start.ts'
 import { migrate } from './migrations/migrate.ts'
 import { createLogSender } from './push-bridge/log-sender.ts'
 import { startPushBridge } from './push-bridge/start.ts'
 import { openDatabase, type Database } from './store/database.ts'
 import { startEmbeddedPostgres } from './store/embedded-postgres/start.ts'
-import { readEpoch } from './store/meta.ts'
+
+export interface SystemDeps {
+  log: Logger
+  /** Ends the wait for a database or Redis that is away at start. */
+  signal?: AbortSignal
+}
 
 export interface System extends AsyncDisposable {
   httpPort: number
-  mqttPort: number
-  wsPort: number
+  /** Absent without the role `broker`. */
+  mqttPort?: number
+  wsPort?: number
   /** Present when tokens are signed with the generated secret. */
   developmentKey: Uint8Array | undefined
 }
 
 /** Starts all or nothing. */
-export async function startSystem (config: Config, { log }: { log: Logger }): Promise<System> {
+export async function startSystem (config: Config, { log, signal }: SystemDeps): Promise<System> {
   const opened = new Opened()
+  const has = (role: Role): boolean => config.roles.includes(role)
+  const state = { ready: false }
   try {
+    // HTTP comes first: a process that waits says so, and a taken port is found before anything else has started.
+    const waiting = await startHealth({ host: config.host, port: config.httpPort }, {
+      log,
+      ready: async () => notReady('it is starting'),
+      elsewhere: () => unavailable('Echo is starting')
+    }).then(server => opened.add(server))
+
     const databaseUrl = config.databaseUrl ?? await startDatabase(config, log, opened)
+    const database = await opened.add(openDatabase(databaseUrl, error => log.warn({ err: error }, 'a database connection was lost')))
+    await waitFor('the database', probeDatabase(database), { log, signal })
+    if (config.redisUrl !== undefined) await waitFor('Redis', probeRedis(config.redisUrl), { log, signal })
+    const cluster = await opened.add(config.redisUrl === undefined ? alone() : joinRedis(config.redisUrl, log))
+
     const developmentKey = config.tokenKey === undefined ? await developmentSecret(config.dataDir) : undefined
     const key: TokenKey = config.tokenKey ?? { kind: 'secret', secret: developmentKey! }
-
-    const database = await opened.add(openDatabase(databaseUrl, error => log.warn({ err: error }, 'a database connection was lost')))
     const messaging = await opened.add(startMessaging({
       database,
+      cluster,
       authentication: { key, issuer: config.jwtIssuer, audience: config.jwtAudience },
       graceMs: config.pushGraceMs,
       log
     }))
-    await opened.add(startPushBridge({
-      database, sender: createLogSender(log), log, onPushDue: messaging.onPushDue, graceMs: config.pushGraceMs
-    }))
-    const broker = await opened.add(startBroker(config, { messaging, log }))
-    const api = await opened.add(startApi({ host: config.host, port: config.httpPort }, { messaging, log, ready: () => readiness(database) }))
+    if (has('push-bridge')) {
+      await opened.add(startPushBridge({
+        database, sender: createLogSender(log), log, onPushDue: messaging.onPushDue, graceMs: config.pushGraceMs
+      }))
+    }
+    const broker = has('broker') ? await opened.add(startBroker(config, { messaging, log })) : undefined
 
+    await waiting[Symbol.asyncDispose]()
+    const http = { host: config.host, port: waiting.port }
+    const ready = () => readiness(state, database, cluster)
+    const api = await opened.add(has('api') ? startApi(http, { messaging, log, ready }) : startHealth(http, { log, ready }))
+    state.ready = true
     return {
       httpPort: api.port,
-      mqttPort: broker.mqttPort,
-      wsPort: broker.wsPort,
+      mqttPort: broker?.mqttPort,
+      wsPort: broker?.wsPort,
       developmentKey,
-      [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]()
+      async [Symbol.asyncDispose] () {
+        state.ready = false // a load balancer looks elsewhere from here on
+        await opened[Symbol.asyncDispose]()
+      }
     }
   } catch (error) {
     await opened[Symbol.asyncDispose]().catch((closing: unknown) => log.error({ err: closing }, 'closing after a failed start failed too'))
@@ -63,7 +96,16 @@ async function startDatabase ({ dataDir }: Config, log: Logger, opened: Opened):
   return url
 }
 
-async function readiness (database: Database) {
-  const ok = await readEpoch(database.reads).then(() => true, () => false)
-  return { ready: ok, dependencies: { database: { ok, ...(ok ? {} : { detail: 'the database does not answer' }) } } }
+const notReady = (detail: string) => ({ ready: false, dependencies: { echo: { ok: false, detail } } })
+
+/** Without Redis everything goes on, only slower: the process stays ready. */
+async function readiness (state: { ready: boolean }, database: Database, cluster: Cluster) {
+  if (!state.ready) return notReady('it is stopping')
+  const databaseAnswers = await probeDatabase(database)().then(() => true, () => false)
+  const dependencies: Record<string, { ok: boolean, detail?: string }> = {
+    database: databaseAnswers ? { ok: true } : { ok: false, detail: 'the database does not answer' }
+  }
+  const redis = cluster.state()
+  if (redis !== 'alone') dependencies.redis = redis === 'connected' ? { ok: true } : { ok: false, detail: 'Redis does not answer; nodes find each other\'s events by the sweep' }
+  return { ready: databaseAnswers, dependencies }
 }

@@ -11,9 +11,12 @@ export async function welcome (config: Config, system: System): Promise<string> 
   const lines = [
     '',
     'Echo is ready.',
-    `  REST            ${http}/api/v1   (documentation: ${http}/docs)`,
-    `  MQTT            mqtt://${host}:${system.mqttPort}`,
-    `  MQTT over WS    ws://${host}:${system.wsPort}/mqtt`
+    config.roles.includes('api')
+      ? `  REST            ${http}/api/v1   (documentation: ${http}/docs)`
+      : `  HTTP            ${http}/health, ${http}/ready`,
+    ...(system.mqttPort === undefined
+      ? []
+      : [`  MQTT            mqtt://${host}:${system.mqttPort}`, `  MQTT over WS    ws://${host}:${system.wsPort}/mqtt`])
   ]
   if (system.developmentKey !== undefined) lines.push(...await demo(config, system, host, http))
   return lines.join('\n') + '\n'

@@ -4,7 +4,7 @@
  * every error leaves as a problem.
  */
 import { TypeBoxValidatorCompiler, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, type RawServerDefault } from 'fastify'
+import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest, type RawServerDefault } from 'fastify'
 import { type IncomingMessage, type ServerResponse } from 'node:http'
 import { type Logger } from 'pino'
 import { invalid } from '../core/errors.ts'
@@ -20,7 +20,8 @@ const MAX_PARAM_LENGTH = 2_048
 
 export type App = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>
 
-export function createApp (log: Logger): App {
+/** `onUnknownRoute` answers what no route takes. */
+export function createApp (log: Logger, onUnknownRoute: (request: FastifyRequest, reply: FastifyReply) => unknown = routeNotFound): App {
   const app = fastify({
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -40,7 +41,7 @@ export function createApp (log: Logger): App {
   // every field that its schema does not name.
   app.setSerializerCompiler(() => data => JSON.stringify(data))
   app.setErrorHandler(answerError)
-  app.setNotFoundHandler(routeNotFound)
+  app.setNotFoundHandler(onUnknownRoute)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) => parseJson(body))
   return app

@@ -4,13 +4,13 @@
  * Stopping: no new connections, long polls answer at once with what they have,
  * running requests are finished, then the connections end.
  */
-import { type AddressInfo } from 'node:net'
 import { type Logger } from 'pino'
 import { type Messaging } from '../messaging/start.ts'
 import { createApp, type App } from './app.ts'
 import { requireToken } from './authentication.ts'
 import { serveDocumentation } from './documentation.ts'
 import { createLongPolls, type LongPolls } from './long-poll.ts'
+import { listen, type Address } from './listen.ts'
 import { conversationRoutes } from './routes/conversations.ts'
 import { deviceRoutes } from './routes/devices.ts'
 import { healthRoutes } from './routes/health.ts'
@@ -20,27 +20,20 @@ import { participantRoutes } from './routes/participants.ts'
 import { userRoutes } from './routes/users.ts'
 import { type Readiness } from './schemas.ts'
 
-export interface ApiAddress { host: string, port: number, portVariable?: string }
 export interface ApiDeps { messaging: Messaging, log: Logger, ready: () => Promise<Readiness> }
 export interface ApiServer extends AsyncDisposable { port: number }
 
 /** Throws an Error that names the port and its variable when it cannot listen there. Port 0 is any free one. */
-export async function startApi ({ host, port, portVariable = 'HTTP_PORT' }: ApiAddress, { messaging, log, ready }: ApiDeps): Promise<ApiServer> {
+export async function startApi (address: Address, { messaging, log, ready }: ApiDeps): Promise<ApiServer> {
   const app = createApp(log)
   const polls = createLongPolls(messaging.wakes)
   const requests = countRequests(app)
   await serveDocumentation(app)
   registerRoutes(app, messaging, polls, ready)
-  try {
-    await app.listen({ host, port })
-  } catch (error) {
-    await app.close()
-    const reason = (error as NodeJS.ErrnoException).code === 'EADDRINUSE' ? 'it is in use' : (error as Error).message
-    throw new Error(`cannot listen for HTTP on port ${port} (${portVariable}): ${reason}`, { cause: error })
-  }
+  const port = await listen(app, address)
 
   return {
-    port: (app.server.address() as AddressInfo).port,
+    port,
     async [Symbol.asyncDispose] () {
       polls.end()
       const closed = app.close()

@@ -27,14 +27,18 @@ const MAX_REPEAT_RACES = 5
 export interface CommitSendsDeps {
   database: Database
   epoch: string
-  /** Does this user have a tracked session somewhere? Read before the commit, so that a crash after it loses no push. Must not reject. */
-  hasSession: (userIds: string[]) => Promise<Set<string>>
+  /** Who of these has a tracked session? Read before the commit, so that a crash after it loses no push. Must not reject. */
+  findSessions: (userIds: string[]) => Promise<KnownSessions>
+  graceMs: number
   /** Makes a push due for somebody whose session went away unnoticed. */
   overdue: (due: DuePush) => void
   wake: (events: WakeEvent[]) => void
   /** Some push rows were written. */
   pushDue: () => void
 }
+
+/** `certain` is false when other nodes could not be asked: who is not in `present` may have a session all the same. */
+export interface KnownSessions { present: Set<string>, certain: boolean }
 
 interface Context {
   conversations: Map<string, LockedConversation>
@@ -73,27 +77,29 @@ async function commitOnce (deps: CommitSendsDeps, batch: Send[]): Promise<Outcom
     const plan = planBatch(batch, context, at)
     if (plan.messages.length === 0) return { outcomes: plan.outcomes, wakes: [], pushed: false, watched: new Map<string, number>() }
     const recipients = new Set(plan.events.map(event => event.user_id))
-    const sessions = await deps.hasSession([...recipients])
+    const { present, certain } = await deps.findSessions([...recipients])
     const events = numberEvents(plan.events, await lockUsers(tx, [...recipients]))
     const received = events.filter(event => event.type === 'new_message')
-    const pushDue = new Set(received.filter(event => !sessions.has(event.user_id)).map(event => event.user_id))
-    const watched = new Map(received.filter(event => sessions.has(event.user_id)).map(event => [event.user_id, event.seq]))
-    await writeSends(tx, { at, messages: plan.messages, events, pushDue: [...pushDue] })
+    const pushDue = new Set(received.filter(event => !present.has(event.user_id)).map(event => event.user_id))
+    const watched = new Map(received.filter(event => present.has(event.user_id)).map(event => [event.user_id, event.seq]))
+    // Who may have a session is given the time to acknowledge, which cancels the push.
+    const pushDueAt = certain ? at : new Date(at.getTime() + deps.graceMs)
+    await writeSends(tx, { at, messages: plan.messages, events, pushDue: [...pushDue], pushDueAt })
     return { outcomes: plan.outcomes, wakes: renderWakes(deps.epoch, plan.views, events), pushed: pushDue.size > 0, watched }
   })
   if (wakes.length > 0) deps.wake(wakes)
   if (pushed) deps.pushDue()
-  await pushUnwatched(deps, watched)
+  pushUnwatched(deps, watched).catch(() => {}) // neither step of it rejects
   return outcomes
 }
 
 // A session that ended while its event was being committed did not know of it
 // and could not report it; after the wake every session that is left does.
-async function pushUnwatched ({ hasSession, overdue }: CommitSendsDeps, watched: Map<string, number>): Promise<void> {
+async function pushUnwatched ({ findSessions, overdue }: CommitSendsDeps, watched: Map<string, number>): Promise<void> {
   if (watched.size === 0) return
-  const sessions = await hasSession([...watched.keys()])
-  for (const [userId, seq] of watched) {
-    if (!sessions.has(userId)) overdue({ userId, seq, dueAt: new Date() })
+  const { present, certain } = await findSessions([...watched.keys()])
+  for (const [userId, seq] of certain ? watched : []) {
+    if (!present.has(userId)) overdue({ userId, seq, dueAt: new Date() })
   }
 }
 

@@ -24,20 +24,27 @@ export interface Sessions {
   count (): number
 }
 
-export function createSessions (): Sessions {
+/** `changed` hears of a user's first session and of the last one's end. */
+export function createSessions (changed: (userId: string, present: boolean) => void = () => {}): Sessions {
   const byUser = new Map<string, Set<Session>>()
   const everyone = new Set<Session>()
   return {
     add (session) {
-      const own = byUser.get(session.userId) ?? new Set()
-      byUser.set(session.userId, own.add(session))
       everyone.add(session)
+      const own = byUser.get(session.userId)
+      if (own === undefined) {
+        byUser.set(session.userId, new Set([session]))
+        changed(session.userId, true)
+      } else {
+        own.add(session)
+      }
     },
     remove (session) {
       const own = byUser.get(session.userId)
-      own?.delete(session)
-      if (own?.size === 0) byUser.delete(session.userId)
       everyone.delete(session)
+      if (own?.delete(session) !== true || own.size > 0) return
+      byUser.delete(session.userId)
+      changed(session.userId, false)
     },
     has: userId => byUser.has(userId),
     of: userId => byUser.get(userId) ?? [],

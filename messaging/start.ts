@@ -2,10 +2,12 @@
 import { type Logger } from 'pino'
 import { type Database } from '../store/database.ts'
 import { readEpoch } from '../store/meta.ts'
+import { alone, type Cluster, type Opening } from './cluster.ts'
 import { collectAcknowledgements, type Acknowledgements } from './acknowledgements.ts'
 import { startAuthentication, type Authentication, type AuthenticationOptions } from './authentication.ts'
-import { commitSends } from './commit-sends.ts'
+import { commitSends, type KnownSessions } from './commit-sends.ts'
 import { manageConversations, type Conversations } from './conversations.ts'
+import { startExpiry } from './expiry.ts'
 import { readInboxLog, type InboxLog } from './inbox-log.ts'
 import { collectOverdue, type Overdue } from './overdue.ts'
 import { startReads, type Reads } from './reads.ts'
@@ -19,6 +21,8 @@ export interface MessagingDeps {
   authentication: AuthenticationOptions
   graceMs: number
   log: Logger
+  /** The other nodes; none by default. */
+  cluster?: Cluster
 }
 
 export interface Messaging extends AsyncDisposable {
@@ -33,31 +37,53 @@ export interface Messaging extends AsyncDisposable {
   sessions: Sessions
   wakes: Wakes
   overdue: Overdue
+  cluster: Cluster
   graceMs: number
   /** Calls back soon after push rows were written; a hint for a bridge in this process. */
   onPushDue (listener: () => void): void
+  /** Calls back when a device opened a connection on another node. */
+  onOpened (listener: (opening: Opening) => void): void
 }
 
-export async function startMessaging ({ database, authentication, graceMs, log }: MessagingDeps): Promise<Messaging> {
+export async function startMessaging ({ database, authentication, graceMs, log, cluster = alone() }: MessagingDeps): Promise<Messaging> {
   const epoch = await readEpoch(database.reads)
-  const sessions = createSessions()
-  const wakes = createWakes()
+  const sessions = createSessions((userId, present) => cluster.changed(userId, 'tracked', present))
+  const local = createWakes({
+    changed: (userId, present) => cluster.changed(userId, 'listening', present),
+    observing: present => cluster.observing(present)
+  })
+  const wakes = acrossNodes(local, cluster)
   const wake = (events: WakeEvent[]): void => wakes.wake(events)
   const pushListeners: Array<() => void> = []
-  const pushDue = (): void => { for (const listener of pushListeners) listener() }
+  const openedListeners: Array<(opening: Opening) => void> = []
+  const pushDueHere = (): void => { for (const listener of pushListeners) listener() }
+  const pushDue = (): void => {
+    pushDueHere()
+    cluster.pushDue()
+  }
 
   const overdue = collectOverdue({ database, pushDue, log })
   const sends = startSends(commitSends({
     database,
     epoch,
+    graceMs,
     wake,
     pushDue,
     overdue: overdue.add,
-    hasSession: userIds => Promise.resolve(new Set(userIds.filter(id => sessions.has(id))))
+    findSessions: userIds => findSessions(userIds, sessions, cluster)
   }))
   const reads = startReads({ database, epoch, wake })
   const acknowledgements = collectAcknowledgements({ database, epoch, wake, log })
   const sweep = startSweep({ sessions, database, overdue, graceMs, log, now: Date.now })
+  const expiry = startExpiry({ database, log, now: Date.now }, sessions)
+  await cluster.join({
+    wake: local.wake,
+    live: local.live,
+    observe: local.copy,
+    observeLive: local.copyLive,
+    opened: opening => { for (const listener of openedListeners) listener(opening) },
+    pushDue: pushDueHere
+  }, { listening: local.users, tracked: sessions.users, observed: local.observed })
 
   return {
     database,
@@ -71,13 +97,38 @@ export async function startMessaging ({ database, authentication, graceMs, log }
     sessions,
     wakes,
     overdue,
+    cluster,
     graceMs,
     onPushDue (listener) { pushListeners.push(listener) },
+    onOpened (listener) { openedListeners.push(listener) },
     async [Symbol.asyncDispose] () {
+      await expiry[Symbol.asyncDispose]()
       await sweep[Symbol.asyncDispose]()
       await Promise.all([sends.drained(), reads.drained()])
       await acknowledgements.flush()
       await overdue.flush()
     }
   }
+}
+
+/** What happens here is told here at once, and to the nodes that hold sessions of the users concerned. */
+const acrossNodes = (local: Wakes, cluster: Cluster): Wakes => ({
+  ...local,
+  wake (events) {
+    local.wake(events)
+    local.copy(events)
+    cluster.wake(events)
+  },
+  live (userIds, payload) {
+    local.live(userIds, payload)
+    local.copyLive(userIds, payload)
+    cluster.live(userIds, payload)
+  }
+})
+
+async function findSessions (userIds: string[], sessions: Sessions, cluster: Cluster): Promise<KnownSessions> {
+  const present = new Set(userIds.filter(id => sessions.has(id)))
+  const elsewhere = await cluster.trackedElsewhere(userIds.filter(id => !present.has(id)))
+  for (const userId of elsewhere ?? []) present.add(userId)
+  return { present, certain: elsewhere !== undefined }
 }

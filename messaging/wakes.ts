@@ -27,21 +27,32 @@ export interface Observer {
 }
 
 export interface Wakes {
+  /** Wakes the users' listeners on this node. */
   wake (events: WakeEvent[]): void
   live (userIds: string[], payload: Buffer): void
+  /** Copies for whoever observes on this node. */
+  copy (events: WakeEvent[]): void
+  copyLive (userIds: string[], payload: Buffer): void
   /** Returns the function that ends it. */
   listen (userId: string, listener: Listener): () => void
   observe (observer: Observer): () => void
   users (): string[]
+  observed (): boolean
 }
 
-export function createWakes (): Wakes {
+export interface WakesOptions {
+  /** Hears of the first listener of a user and of the last one's end. */
+  changed?: (userId: string, present: boolean) => void
+  /** Hears of the first observer and of the last one's end. */
+  observing?: (present: boolean) => void
+}
+
+export function createWakes ({ changed = () => {}, observing = () => {} }: WakesOptions = {}): Wakes {
   const listeners = new Map<string, Set<Listener>>()
   const observers = new Set<Observer>()
 
   return {
     wake (events) {
-      for (const observer of observers) events.forEach(event => observer.inbox(event))
       for (const [userId, own] of eventsByUser(events)) {
         for (const listener of listeners.get(userId) ?? []) listener.wake(own)
       }
@@ -49,22 +60,37 @@ export function createWakes (): Wakes {
     live (userIds, payload) {
       for (const userId of userIds) {
         for (const listener of listeners.get(userId) ?? []) listener.live?.(payload)
-        for (const observer of observers) observer.live(userId, payload)
       }
     },
+    copy (events) {
+      for (const observer of observers) events.forEach(event => observer.inbox(event))
+    },
+    copyLive (userIds, payload) {
+      for (const observer of observers) userIds.forEach(userId => observer.live(userId, payload))
+    },
     listen (userId, listener) {
-      const own = listeners.get(userId) ?? new Set()
-      listeners.set(userId, own.add(listener))
+      let own = listeners.get(userId)
+      if (own === undefined) {
+        listeners.set(userId, own = new Set())
+        changed(userId, true)
+      }
+      own.add(listener)
       return () => {
         own.delete(listener)
-        if (own.size === 0 && listeners.get(userId) === own) listeners.delete(userId)
+        if (own.size > 0 || listeners.get(userId) !== own) return
+        listeners.delete(userId)
+        changed(userId, false)
       }
     },
     observe (observer) {
+      if (observers.size === 0) observing(true)
       observers.add(observer)
-      return () => observers.delete(observer)
+      return () => {
+        if (observers.delete(observer) && observers.size === 0) observing(false)
+      }
     },
-    users: () => [...listeners.keys()]
+    users: () => [...listeners.keys()],
+    observed: () => observers.size > 0
   }
 
   function eventsByUser (events: WakeEvent[]): Map<string, WakeEvent[]> {

@@ -1,3 +1,4 @@
+CREATE SEQUENCE "public"."device_leases" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1;--> statement-breakpoint
 CREATE TABLE "attachments" (
 	"id" uuid PRIMARY KEY NOT NULL,
 	"owner_user_id" text collate "C" NOT NULL,
@@ -75,6 +76,7 @@ CREATE TABLE "devices" (
 	"pushed_seq" bigint DEFAULT 0 NOT NULL,
 	"pushed_at" timestamp (3) with time zone,
 	"subscriptions" jsonb,
+	"lease" bigint,
 	"registered_at" timestamp (3) with time zone,
 	"last_seen_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
 	CONSTRAINT "devices_pkey" PRIMARY KEY("user_id","device_id"),

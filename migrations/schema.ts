@@ -10,7 +10,7 @@
  */
 import { sql } from 'drizzle-orm'
 import {
-  bigint, boolean, check, customType, foreignKey, index, integer, jsonb, pgTable, primaryKey, text, timestamp, unique, uuid
+  bigint, boolean, check, customType, foreignKey, index, integer, jsonb, pgSequence, pgTable, primaryKey, text, timestamp, unique, uuid
 } from 'drizzle-orm/pg-core'
 
 const userId = customType<{ data: string }>({ dataType: () => 'text collate "C"' })
@@ -112,6 +112,9 @@ export const inbox_events = pgTable('inbox_events', {
   index('inbox_events_created_at_index').using('brin', table.created_at)
 ])
 
+/** Of two connections of one device the one with the higher lease is the newer. */
+export const device_leases = pgSequence('device_leases')
+
 export const devices = pgTable('devices', {
   user_id: userId('user_id').notNull(),
   device_id: text('device_id').notNull(),
@@ -121,6 +124,7 @@ export const devices = pgTable('devices', {
   pushed_seq: seq('pushed_seq').notNull().default(0),
   pushed_at: time('pushed_at'),
   subscriptions: jsonb('subscriptions').$type<StoredSubscription[]>(),
+  lease: seq('lease'),
   registered_at: time('registered_at'),
   last_seen_at: time('last_seen_at').notNull().defaultNow()
 }, table => [

@@ -124,7 +124,7 @@ const WRITE: Statement = {
        where u.id = v.id
     ), due as (
       insert into push_due (user_id, seq, due_at)
-      select p.user_id, p.seq, t.now from t, unnest($19::text[], $25::bigint[]) as p (user_id, seq) order by p.user_id collate "C"
+      select p.user_id, p.seq, $26::timestamptz from unnest($19::text[], $25::bigint[]) as p (user_id, seq) order by p.user_id collate "C"
       on conflict (user_id) do update set seq = excluded.seq, due_at = ${earlierDue}
     )
     insert into inbox_events (user_id, seq, type, conversation_id, message_id, created_at)
@@ -133,8 +133,8 @@ const WRITE: Statement = {
 }
 
 /** Writes messages, counters, events and push rows. Conversations and users must be locked by this transaction. */
-export async function writeSends (tx: Executor, { at, messages, events, pushDue }: {
-  at: Date, messages: NewMessage[], events: AppendedEvent[], pushDue: string[]
+export async function writeSends (tx: Executor, { at, messages, events, pushDue, pushDueAt }: {
+  at: Date, messages: NewMessage[], events: AppendedEvent[], pushDue: string[], pushDueAt: Date
 }): Promise<void> {
   const conversations = new Map<string, { last: NewMessage, added: number }>()
   for (const message of messages) {
@@ -153,6 +153,6 @@ export async function writeSends (tx: Executor, { at, messages, events, pushDue 
     pushDue,
     events.map(e => e.user_id), events.map(e => e.seq), events.map(e => e.type),
     events.map(e => e.conversation_id), events.map(e => e.message_id ?? null),
-    pushDue.map(userId => inboxEnds.get(userId)!)
+    pushDue.map(userId => inboxEnds.get(userId)!), pushDueAt
   ])
 }

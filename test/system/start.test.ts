@@ -111,7 +111,7 @@ test('after kill -9 the next start takes the orphaned database over, and a neigh
 
 async function whoAmI (echo: EchoProcess, token: string): Promise<string> {
   const response = await fetch(`${echo.api}/users/me`, { headers: { authorization: `Bearer ${token}` } })
-  return (await response.json()).id
+  return (await response.json() as { id: string }).id
 }
 
 /** The database servers whose command line names this folder. */

@@ -1,0 +1,44 @@
+/** What nodes tell each other. A body shared by many recipients travels once. */
+import { type EventBody, type EventType } from '../core/events.ts'
+import { type Opening } from './cluster.ts'
+import { type WakeEvent } from './wakes.ts'
+
+export type ClusterMessage = { from: string } & (
+  | { kind: 'wake', events: WakeEvent[] }
+  | { kind: 'live', userIds: string[], payload: Buffer }
+  | { kind: 'opened', opening: Opening }
+  | { kind: 'push_due' })
+
+/** `events`: [user, seq, index into `bodies` or -1]. */
+interface WireWake { kind: 'wake', from: string, bodies: Array<[EventType, string]>, events: Array<[string, number, number]> }
+interface WireLive { kind: 'live', from: string, users: string[], payload: string }
+
+export function encodeWake (events: WakeEvent[], from: string): string {
+  const indexes = new Map<EventBody, number>()
+  const wire: WireWake = { kind: 'wake', from, bodies: [], events: [] }
+  for (const { userId, seq, body } of events) {
+    if (body !== undefined && !indexes.has(body)) {
+      indexes.set(body, wire.bodies.push([body.type, body.tail.toString()]) - 1)
+    }
+    wire.events.push([userId, seq, body === undefined ? -1 : indexes.get(body)!])
+  }
+  return JSON.stringify(wire)
+}
+
+export const encodeLive = (users: string[], payload: Buffer, from: string): string =>
+  JSON.stringify({ kind: 'live', from, users, payload: payload.toString() } satisfies WireLive)
+
+/** Throws on anything that no node of this version sends. */
+export function decodeMessage (text: string): ClusterMessage {
+  const wire = JSON.parse(text) as WireWake | WireLive | { kind: 'opened', from: string, opening: Opening } | { kind: 'push_due', from: string }
+  switch (wire.kind) {
+    case 'wake': {
+      const bodies = wire.bodies.map(([type, tail]): EventBody => ({ type, tail: Buffer.from(tail) }))
+      return { kind: 'wake', from: wire.from, events: wire.events.map(([userId, seq, index]) => ({ userId, seq, body: bodies[index] })) }
+    }
+    case 'live': return { kind: 'live', from: wire.from, userIds: wire.users, payload: Buffer.from(wire.payload) }
+    case 'opened':
+    case 'push_due': return wire
+    default: throw new Error('unknown kind of notice')
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * The other nodes, as messaging sees them: who has sessions where, and how they
+ * are told. Everything here is a hint; PostgreSQL decides, and what gets lost
+ * on the way is found by the sweep.
+ */
+import { type WakeEvent } from './wakes.ts'
+
+/** One device's connection was opened; an older one of the same device, wherever it is, has to go. */
+export interface Opening { userId: string, deviceId: string, lease: number }
+
+export interface ClusterEvents {
+  wake (events: WakeEvent[]): void
+  live (userIds: string[], payload: Buffer): void
+  opened (opening: Opening): void
+  pushDue (): void
+  /** Copies for observers of this node. */
+  observe (events: WakeEvent[]): void
+  observeLive (userIds: string[], payload: Buffer): void
+}
+
+/** What this node holds, for registering it and for registering it again. */
+export interface Holdings {
+  /** Users somebody here listens for. */
+  listening (): string[]
+  /** Those of them with a session that acknowledges. */
+  tracked (): string[]
+  observed (): boolean
+}
+
+export interface Cluster extends AsyncDisposable {
+  readonly nodeId: string
+  /** Begins to listen; what arrives goes to `events`. */
+  join (events: ClusterEvents, holdings: Holdings): Promise<void>
+  /** Users of these with a tracked session on another node; undefined when that cannot be told now. */
+  trackedElsewhere (userIds: string[]): Promise<Set<string> | undefined>
+  /** The user's listeners or sessions on this node came or went. */
+  changed (userId: string, kind: 'listening' | 'tracked', present: boolean): void
+  observing (present: boolean): void
+  wake (events: WakeEvent[]): void
+  live (userIds: string[], payload: Buffer): void
+  opened (opening: Opening): void
+  pushDue (): void
+  /** Called when another node's lease has run out: nobody watches its sessions any more. */
+  onNodeLost (listener: () => void): void
+  state (): 'alone' | 'connected' | 'away'
+}
+
+/** A node without others. */
+export const alone = (): Cluster => ({
+  nodeId: 'alone',
+  join: async () => {},
+  trackedElsewhere: async () => new Set(),
+  changed () {},
+  observing () {},
+  wake () {},
+  live () {},
+  opened () {},
+  pushDue () {},
+  onNodeLost () {},
+  state: () => 'alone',
+  async [Symbol.asyncDispose] () {}
+})
