@@ -19,6 +19,7 @@ import { authenticate, preConnect } from './connect.ts'
 import { fencedEmitter } from './emitter.ts'
 import { authorizeForward } from './forward.ts'
 import { listenTcp, listenWebSocket } from './listeners.ts'
+import { limitPackets } from './packet-limit.ts'
 import { fencedPersistence } from './persistence.ts'
 import { authorizePublish } from './publish.ts'
 import { SessionRegistry } from './session-registry.ts'
@@ -53,6 +54,7 @@ export async function startBroker ({ host, mqttPort, wsPort }: BrokerOptions, { 
   function accept (connection: Duplex): void {
     connections.add(connection)
     const client = aedes.handle(connection)
+    limitPackets(client)
     connection.once('close', () => {
       connections.delete(connection)
       const { session } = connectionOf(client)

@@ -30,7 +30,7 @@ test('a command reaches no subscriber and is never retained', async () => {
   await using broker = await startTestBroker()
   const admin = await broker.device('root', { ...ADMIN, subscribe: ['#', 'user/#', '+/+/outbox'] })
   const ann = await broker.device('ann', { ...grant(['sensors/#']), subscribe: ['user/ann/#'] })
-  const token = await broker.token('ann')
+  const token = await broker.token('ann', grant(['sensors/#']))
   await ann.client.publishAsync('user/ann/outbox', JSON.stringify({ type: 'auth', token, request_id: 'r1' }), { qos: 1, retain: true })
   await ann.client.publishAsync('user/ann/outbox', JSON.stringify({ type: 'auth', token, request_id: 'r2' }), { qos: 2, retain: true })
   await ann.client.publishAsync('sensors/1', 'the end', { qos: 1 })

@@ -1,6 +1,7 @@
 /** SUBSCRIBE: what is granted, what is refused, and that what is refused leaves no trace. */
+import { generate } from 'mqtt-packet'
 import { expect, test } from 'vitest'
-import { publishPacket, seqsAfter, startTestBroker, subscribePacket } from '../support/broker.ts'
+import { connectPacket, publishPacket, seqsAfter, startTestBroker, subscribePacket } from '../support/broker.ts'
 import { until } from '../support/until.ts'
 
 const REFUSED = 128
@@ -76,9 +77,11 @@ test('a SUBSCRIBE sent together with CONNECT adds to what was stored', async () 
   first.packet(subscribePacket(1, 'user/ann/inbox'))
   await first.nth('suback', 1)
   first[Symbol.dispose]()
-  const second = await broker.rawDevice('ann', { clean: false })
-  second.packet(subscribePacket(1, 'user/ann/replies'))
+  const second = broker.raw()
+  const connect = connectPacket({ clientId: 'raw', clean: false, password: await broker.token('ann') })
+  second.bytes(Buffer.concat([connect, subscribePacket(1, 'user/ann/replies')].map(packet => generate(packet))))
   await second.nth('suback', 1)
+  expect(second.received.map(packet => packet.cmd)).toEqual(['connack', 'suback'])
   const [row] = await broker.sql('select subscriptions from devices where user_id = $1', 'ann')
   expect(row.subscriptions).toEqual([{ topic: 'user/ann/inbox', qos: 1 }, { topic: 'user/ann/replies', qos: 1 }])
 })

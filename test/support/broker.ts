@@ -10,7 +10,7 @@ import { startMessaging, type Messaging } from '../../messaging/start.ts'
 import { type MessageDraft } from '../../core/message-rules.ts'
 import { type DeliveryState, type MessageView } from '../../core/views.ts'
 import { openDatabase } from '../../store/database.ts'
-import { createDatabase } from './database.ts'
+import { createDatabase, runSql, SERVER_VARIABLE } from './database.ts'
 import { SECRET, signToken, type TokenOptions } from './tokens.ts'
 import { until } from './until.ts'
 
@@ -61,7 +61,6 @@ export type RawConnect = Omit<Partial<IConnectPacket>, 'password'> & { password:
 
 export interface TestBroker extends AsyncDisposable, Pick<Broker, 'mqttPort' | 'wsPort'> {
   messaging: Messaging
-  url: string
   /** Lines that were logged as a warning or worse. */
   logged: Json[]
   token (userId: string, options?: TokenOptions): Promise<string>
@@ -76,6 +75,8 @@ export interface TestBroker extends AsyncDisposable, Pick<Broker, 'mqttPort' | '
   say (from: string, conversationId: string, content: string, draft?: Partial<MessageDraft>): Promise<MessageView>
   status (sender: string, message: MessageView): Promise<DeliveryState>
   sql<Row = Json> (text: string, ...values: unknown[]): Promise<Row[]>
+  /** From now on the database refuses connections, until what is returned is called. */
+  cutDatabase (): Promise<() => Promise<void>>
   /** Stops the broker and the messaging behind it; the database stays. */
   stop (): Promise<void>
 }
@@ -114,7 +115,6 @@ export async function startTestBroker ({ graceMs = 10_000, issuer, replace = () 
     mqttPort: broker.mqttPort,
     wsPort: broker.wsPort,
     messaging,
-    url: file.url,
     logged,
     token: (userId, options) => signToken(userId, { issuer, ...options }),
 
@@ -152,6 +152,13 @@ export async function startTestBroker ({ graceMs = 10_000, issuer, replace = () 
     },
     status: async (sender, message) => (await readStatus(database.reads, sender, message.id)).status,
     sql: async (text, ...values) => (await sql.query(text, values)).rows,
+    async cutDatabase () {
+      const name = /\/(\w+)(\?|$)/.exec(file.url)![1]!
+      const server = process.env[SERVER_VARIABLE]!
+      await runSql(server, `alter database ${name} with allow_connections false`)
+      await runSql(server, `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`)
+      return () => runSql(server, `alter database ${name} with allow_connections true`)
+    },
     stop: () => (stopped ??= stop()),
 
     async [Symbol.asyncDispose] () {
