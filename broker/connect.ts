@@ -11,7 +11,7 @@ import { AppError } from '../core/errors.ts'
 import { type Identity } from '../core/identity.ts'
 import { checkText } from '../core/message-rules.ts'
 import { type Messaging } from '../messaging/start.ts'
-import { findSubscriptions, forgetSubscriptions } from '../store/devices.ts'
+import { openDevice } from '../store/devices.ts'
 import { mayPublish } from './access.ts'
 import { connectionOf, type Refusal } from './aedes-client.ts'
 import { DeviceSession } from './device-session.ts'
@@ -47,13 +47,15 @@ async function openSession ({ messaging, registry, log }: ConnectDeps, client: C
   const deviceId = checkClientId(packet)
   checkWill(identity, packet)
   const clean = packet.clean === true
-  const stored = clean ? [] : await findSubscriptions(messaging.database.reads, identity.userId, deviceId)
-  if (clean) await forgetSubscriptions(messaging.database.reads, identity.userId, deviceId)
+  // What an older connection has collected is written while that one still counts.
+  await messaging.acknowledgements.settled(identity.userId)
+  const { lease, subscriptions: stored } = await openDevice(messaging.database.reads, identity.userId, deviceId, clean)
   // Nobody would ever close the session of a connection that is gone by now.
   if (connection.closed) return
-  connection.session = new DeviceSession({ client: connection, identity, deviceId, clean, stored, messaging, log })
+  connection.session = new DeviceSession({ client: connection, identity, deviceId, clean, lease, stored, messaging, log })
   packet.clientId = connection.session.clientId
   registry.opening(connection.session)
+  messaging.cluster.opened({ userId: identity.userId, deviceId, lease })
 }
 
 async function authenticateUser (messaging: Messaging, packet: ConnectPacket): Promise<Identity> {

@@ -26,6 +26,8 @@ export interface DeviceSessionOptions {
   identity: Identity
   deviceId: string
   clean: boolean
+  /** Above that of every earlier connection of the device, on any node. */
+  lease: number
   /** The subscriptions of the stored session, to be restored [MQTT-3.1.2-4]. */
   stored: StoredSubscription[]
   messaging: Messaging
@@ -37,6 +39,7 @@ export class DeviceSession implements Listener, PumpConnection {
   readonly userId: string
   readonly deviceId: string
   readonly clean: boolean
+  readonly lease: number
   /** The subscriptions of the user's own topics that outlive the connection. */
   stored: readonly StoredSubscription[]
   /** Filters of a debugging admin outside their own topics. */
@@ -57,13 +60,14 @@ export class DeviceSession implements Listener, PumpConnection {
   #closed = false
   #onClose: Array<() => void> | undefined
 
-  constructor ({ client, identity, deviceId, clean, stored, messaging, log }: DeviceSessionOptions) {
+  constructor ({ client, identity, deviceId, clean, lease, stored, messaging, log }: DeviceSessionOptions) {
     this.#client = client
     this.identity = identity
     this.renew(identity)
     this.userId = identity.userId
     this.deviceId = deviceId
     this.clean = clean
+    this.lease = lease
     this.stored = stored
     for (const { topic, qos } of stored) this.#filters.set(topic, qos)
     this.#messaging = messaging
@@ -81,7 +85,7 @@ export class DeviceSession implements Listener, PumpConnection {
    */
   async store (subscriptions: StoredSubscription[]): Promise<void> {
     this.stored = subscriptions
-    const saved = this.#saved.then(() => saveSubscriptions(this.#messaging.database.reads, this.userId, this.deviceId, subscriptions))
+    const saved = this.#saved.then(() => saveSubscriptions(this.#messaging.database.reads, this.userId, this.deviceId, this.lease, subscriptions))
     this.#saved = saved.catch(() => {})
     await saved
   }
@@ -128,7 +132,7 @@ export class DeviceSession implements Listener, PumpConnection {
       userId: this.userId,
       connection: this,
       readLog: inboxLog.after,
-      onAcknowledged: seq => acknowledgements.add({ userId: this.userId, deviceId: this.clean ? undefined : this.deviceId, seq }),
+      onAcknowledged: seq => acknowledgements.add({ userId: this.userId, deviceId: this.clean ? undefined : this.deviceId, seq, lease: this.lease }),
       tracked,
       now: Date.now
     })

@@ -22,6 +22,7 @@ import { listenTcp, listenWebSocket } from './listeners.ts'
 import { limitPackets } from './packet-limit.ts'
 import { fencedPersistence } from './persistence.ts'
 import { authorizePublish } from './publish.ts'
+import { connectRedisTopics } from './redis-topics.ts'
 import { SessionRegistry } from './session-registry.ts'
 import { authorizeSubscribe, followSubscriptions } from './subscribe.ts'
 
@@ -29,16 +30,23 @@ const CONNECT_TIMEOUT_MS = 10_000
 const TOKEN_CHECK_MS = 10_000
 const CLOSE_TIMEOUT_MS = 5_000
 
-export interface BrokerOptions { host: string, mqttPort: number, wsPort: number }
+export interface BrokerOptions {
+  host: string
+  mqttPort: number
+  wsPort: number
+  /** Where topics granted by `acl` are shared with other nodes; undefined: in memory. */
+  redisUrl?: string
+}
 export interface Broker extends AsyncDisposable { mqttPort: number, wsPort: number }
 
-export async function startBroker ({ host, mqttPort, wsPort }: BrokerOptions, { messaging, log }: { messaging: Messaging, log: Logger }): Promise<Broker> {
+export async function startBroker ({ host, mqttPort, wsPort, redisUrl }: BrokerOptions, { messaging, log }: { messaging: Messaging, log: Logger }): Promise<Broker> {
   const registry = new SessionRegistry()
   const connectDeps = { messaging, registry, log }
+  const shared = redisUrl === undefined ? undefined : connectRedisTopics(redisUrl, log)
   const aedes = await Aedes.createBroker({
     connectTimeout: CONNECT_TIMEOUT_MS,
-    mq: fencedEmitter(),
-    persistence: fencedPersistence(registry),
+    mq: fencedEmitter(shared?.emitter),
+    persistence: fencedPersistence(registry, shared?.persistence),
     preConnect: (client, packet, done) => preConnect(connectDeps, client, packet, done),
     authenticate: (client, _user, _password, done) => authenticate(log, client, done),
     authorizeSubscribe: (client, subscription, done) => authorizeSubscribe(log, client, subscription, done),
@@ -64,7 +72,16 @@ export async function startBroker ({ host, mqttPort, wsPort }: BrokerOptions, { 
     })
   }
 
-  const closeAedes = (): Promise<void> => withDeadline(CLOSE_TIMEOUT_MS, new Promise(resolve => aedes.close(() => resolve())))
+  // The device is somewhere else now; this connection has been fenced already.
+  messaging.onOpened(({ userId, deviceId, lease }) => {
+    const session = registry.find(`${userId}/${deviceId}`)
+    if (session !== undefined && session.lease < lease) session.disconnect('the device connected to another node')
+  })
+
+  const closeAedes = async (): Promise<void> => {
+    await withDeadline(CLOSE_TIMEOUT_MS, new Promise(resolve => aedes.close(() => resolve())))
+    await shared?.[Symbol.asyncDispose]()
+  }
   const [tcp, webSocket] = await Promise.all([
     listenTcp({ host, port: mqttPort, variable: 'MQTT_PORT' }, accept),
     listenWebSocket({ host, port: wsPort, variable: 'WS_PORT' }, accept)

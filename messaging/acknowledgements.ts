@@ -9,7 +9,7 @@
 import { type Logger } from 'pino'
 import { AppError } from '../core/errors.ts'
 import { type Database, type Executor } from '../store/database.ts'
-import { advanceCursors } from '../store/devices.ts'
+import { advanceCursors, findFenced } from '../store/devices.ts'
 import { insertEvents, numberEvents } from '../store/inbox.ts'
 import { cancelPushes } from '../store/push-due.ts'
 import { lockForDelivery, raiseDelivered } from '../store/receipts.ts'
@@ -26,6 +26,8 @@ export interface Acknowledgement {
   /** Undefined for a clean session: it moves no stored cursor. */
   deviceId: string | undefined
   seq: number
+  /** Of the connection it came through; undefined when it came by request. A replaced connection acknowledges nothing. */
+  lease?: number
 }
 
 export interface Acknowledgements {
@@ -39,8 +41,13 @@ export interface Acknowledgements {
   flush (): Promise<void>
 }
 
-export function collectAcknowledgements ({ database, epoch, wake, log }: {
-  database: Database, epoch: string, wake: (events: WakeEvent[]) => void, log: Logger
+export function collectAcknowledgements ({ database, epoch, fenced, wake, log }: {
+  database: Database
+  epoch: string
+  /** Connections of one device may be on other nodes. */
+  fenced: boolean
+  wake: (events: WakeEvent[]) => void
+  log: Logger
 }): Acknowledgements {
   // Bounded by the devices connected: an older entry of the same device is replaced.
   let pending = new Map<string, Acknowledgement>()
@@ -98,7 +105,7 @@ export function collectAcknowledgements ({ database, epoch, wake, log }: {
   }
 
   async function writeAll (acknowledgements: Acknowledgement[]): Promise<void> {
-    const events = await database.transact(tx => writeAcknowledgements(tx, acknowledgements, new Date()))
+    const events = await database.transact(async tx => await writeAcknowledgements(tx, fenced ? await withoutReplaced(tx, acknowledgements) : acknowledgements, new Date()))
     if (events.length > 0) wake(wakesFor(epoch, events))
   }
 
@@ -126,7 +133,15 @@ export function collectAcknowledgements ({ database, epoch, wake, log }: {
   }
 }
 
+async function withoutReplaced (tx: Executor, acknowledgements: Acknowledgement[]): Promise<Acknowledgement[]> {
+  const held = acknowledgements.flatMap(({ userId, deviceId, lease }) => deviceId === undefined || lease === undefined ? [] : [{ userId, deviceId, lease }])
+  if (held.length === 0) return acknowledgements
+  const fenced = new Set([...await findFenced(tx, held)].map(i => held[i]!.lease))
+  return acknowledgements.filter(({ lease }) => lease === undefined || !fenced.has(lease))
+}
+
 async function writeAcknowledgements (tx: Executor, acknowledgements: Acknowledgement[], at: Date) {
+  if (acknowledgements.length === 0) return []
   const reached = new Map<string, number>()
   for (const { userId, seq } of acknowledgements) reached.set(userId, Math.max(reached.get(userId) ?? 0, seq))
   const locked = new Map((await lockForDelivery(tx, [...reached.keys()], [...reached.values()])).map(row => [row.id, row]))
@@ -141,8 +156,8 @@ async function writeAcknowledgements (tx: Executor, acknowledgements: Acknowledg
   const events = numberEvents(deliveredEvents(receipts, at), locked)
   await setAckedSeqs(tx, ranges)
   await insertEvents(tx, events, at)
-  const cursors = acknowledgements.flatMap(({ userId, deviceId, seq }) => deviceId !== undefined && locked.has(userId)
-    ? [{ user_id: userId, device_id: deviceId, seq: Math.min(seq, locked.get(userId)!.inbox_seq) }]
+  const cursors = acknowledgements.flatMap(({ userId, deviceId, seq, lease }) => deviceId !== undefined && locked.has(userId)
+    ? [{ user_id: userId, device_id: deviceId, seq: Math.min(seq, locked.get(userId)!.inbox_seq), lease: lease ?? null }]
     : [])
   await advanceCursors(tx, cursors.sort((a, b) => compare(a.user_id, b.user_id) || compare(a.device_id, b.device_id)), at)
   await cancelPushes(tx, ranges.map(range => range.user_id))

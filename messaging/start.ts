@@ -2,6 +2,7 @@
 import { type Logger } from 'pino'
 import { type Database } from '../store/database.ts'
 import { readEpoch } from '../store/meta.ts'
+import { recoverPushes } from '../store/push-due.ts'
 import { alone, type Cluster, type Opening } from './cluster.ts'
 import { collectAcknowledgements, type Acknowledgements } from './acknowledgements.ts'
 import { startAuthentication, type Authentication, type AuthenticationOptions } from './authentication.ts'
@@ -73,9 +74,15 @@ export async function startMessaging ({ database, authentication, graceMs, log, 
     findSessions: userIds => findSessions(userIds, sessions, cluster)
   }))
   const reads = startReads({ database, epoch, wake })
-  const acknowledgements = collectAcknowledgements({ database, epoch, wake, log })
+  const acknowledgements = collectAcknowledgements({ database, epoch, fenced: cluster.state() !== 'alone', wake, log })
   const sweep = startSweep({ sessions, database, overdue, graceMs, log, now: Date.now })
   const expiry = startExpiry({ database, log, now: Date.now }, sessions)
+  // Nobody watches the sessions of a node that is gone; those that come back cancel this by acknowledging.
+  cluster.onNodeLost(() => {
+    log.warn('a node is gone; what its sessions left unacknowledged becomes due')
+    recoverPushes(database.reads, new Date(Date.now() + graceMs))
+      .catch((error: unknown) => log.error({ err: error }, 'due pushes of a lost node could not be written'))
+  })
   await cluster.join({
     wake: local.wake,
     live: local.live,

@@ -1,34 +1,61 @@
 /** Devices: their cursor in the inbox log, their MQTT subscriptions and their push token. */
-import { and, eq, isNotNull, sql } from 'drizzle-orm'
+import { and, eq, sql } from 'drizzle-orm'
 import { devices, users, type StoredSubscription } from '../migrations/schema.ts'
 import { type Executor, type Statement } from './database.ts'
 
-export interface StoredSession { subscriptions: StoredSubscription[] }
-
-export async function findSubscriptions (db: Executor, userId: string, deviceId: string): Promise<StoredSubscription[]> {
-  const [row] = await db.orm.select({ subscriptions: devices.subscriptions }).from(devices)
-    .where(and(eq(devices.user_id, userId), eq(devices.device_id, deviceId)))
-  return row?.subscriptions ?? []
+// One statement whether or not the device is known. A clean session ends the
+// stored one [MQTT-3.1.2-6]; the cursor stays.
+const OPEN: Statement = {
+  name: 'devices_open',
+  text: `
+    with next as materialized (
+      select nextval('device_leases') as lease
+    ), opened as (
+      update devices d
+         set lease = next.lease, last_seen_at = now(), subscriptions = case when $3 then null else d.subscriptions end
+        from next
+       where d.user_id = $1 and d.device_id = $2
+      returning d.subscriptions
+    )
+    select next.lease, (select subscriptions from opened) as subscriptions from next`
 }
 
-/** A clean session ends the stored one [MQTT-3.1.2-6]; the cursor stays. */
-export async function forgetSubscriptions (db: Executor, userId: string, deviceId: string): Promise<void> {
-  await db.orm.update(devices).set({ subscriptions: null })
-    .where(and(eq(devices.user_id, userId), eq(devices.device_id, deviceId), isNotNull(devices.subscriptions)))
+/** A connection of a device begins: it gets a lease above that of every earlier one, and what the stored session subscribed to. */
+export async function openDevice (db: Executor, userId: string, deviceId: string, clean: boolean): Promise<{ lease: number, subscriptions: StoredSubscription[] }> {
+  const [row] = await db.rows<{ lease: number, subscriptions: StoredSubscription[] | null }>(OPEN, [userId, deviceId, clean])
+  return { lease: row!.lease, subscriptions: row!.subscriptions ?? [] }
+}
+
+// Index: devices_pkey.
+const FENCED: Statement = {
+  name: 'devices_fenced',
+  text: `
+    select a.i::int as i
+      from unnest($1::text[], $2::text[], $3::bigint[]) with ordinality as a (user_id, device_id, lease, i)
+      join devices d on d.user_id = a.user_id and d.device_id = a.device_id and d.lease > a.lease`
+}
+
+/** Which of these leases (by position) belong to a connection that a newer one of the same device has replaced. */
+export async function findFenced (tx: Executor, held: Array<{ userId: string, deviceId: string, lease: number }>): Promise<Set<number>> {
+  const rows = await tx.rows<{ i: number }>(FENCED, [held.map(h => h.userId), held.map(h => h.deviceId), held.map(h => h.lease)])
+  return new Set(rows.map(row => row.i - 1))
 }
 
 /** Stores the session's subscriptions; a device without a cursor gets one, where the user's devices have got to. */
-export async function saveSubscriptions (db: Executor, userId: string, deviceId: string, subscriptions: StoredSubscription[]): Promise<void> {
+export async function saveSubscriptions (db: Executor, userId: string, deviceId: string, lease: number, subscriptions: StoredSubscription[]): Promise<void> {
   const acked = sql<number>`(select ${users.acked_seq} from ${users} where ${users.id} = ${userId})`
   await db.orm.insert(devices)
-    .values({ user_id: userId, device_id: deviceId, subscriptions, acked_seq: acked })
+    .values({ user_id: userId, device_id: deviceId, lease, subscriptions, acked_seq: acked })
     .onConflictDoUpdate({
       target: [devices.user_id, devices.device_id],
       set: {
         subscriptions,
+        lease,
         acked_seq: sql`coalesce(${devices.acked_seq}, excluded.acked_seq)`,
         last_seen_at: sql`now()`
-      }
+      },
+      // A connection that was replaced writes nothing any more.
+      setWhere: sql`${devices.lease} is null or ${devices.lease} <= excluded.lease`
     })
 }
 
@@ -51,17 +78,20 @@ export async function startingPoint (db: Executor, userId: string, deviceId: str
 const ADVANCE: Statement = {
   name: 'devices_advance',
   text: `
-    insert into devices (user_id, device_id, acked_seq, last_seen_at)
-    select user_id, device_id, acked_seq, $4::timestamptz
-      from unnest($1::text[], $2::text[], $3::bigint[]) as a (user_id, device_id, acked_seq)
+    insert into devices (user_id, device_id, acked_seq, lease, last_seen_at)
+    select user_id, device_id, acked_seq, lease, $5::timestamptz
+      from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) as a (user_id, device_id, acked_seq, lease)
     on conflict (user_id, device_id) do update
-       set acked_seq = greatest(devices.acked_seq, excluded.acked_seq), last_seen_at = excluded.last_seen_at`
+       set acked_seq = greatest(devices.acked_seq, excluded.acked_seq), last_seen_at = excluded.last_seen_at
+     where devices.lease is null or excluded.lease is null or devices.lease <= excluded.lease`
 }
 
-/** Moves cursors forward, never back. */
-export async function advanceCursors (tx: Executor, cursors: Array<{ user_id: string, device_id: string, seq: number }>, at: Date): Promise<void> {
+export interface CursorAdvance { user_id: string, device_id: string, seq: number, lease: number | null }
+
+/** Moves cursors forward, never back, and not for a connection that a newer one has replaced. */
+export async function advanceCursors (tx: Executor, cursors: CursorAdvance[], at: Date): Promise<void> {
   if (cursors.length === 0) return
-  await tx.rows(ADVANCE, [cursors.map(c => c.user_id), cursors.map(c => c.device_id), cursors.map(c => c.seq), at])
+  await tx.rows(ADVANCE, [cursors.map(c => c.user_id), cursors.map(c => c.device_id), cursors.map(c => c.seq), cursors.map(c => c.lease), at])
 }
 
 export interface Device {

@@ -247,7 +247,7 @@ const SETTLE: Statement = {
     with done as materialized (
       select p.user_id
         from push_due p
-        join unnest($1::text[], $2::bigint[]) as v (user_id, seq) on p.user_id = v.user_id
+        join unnest($1::text[], $2::bigint[]) as v (user_id, seq) on p.user_id = v.user_id and p.seq = v.seq
        where p.leased_until = $3
        order by p.user_id
          for update of p

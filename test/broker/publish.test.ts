@@ -165,3 +165,13 @@ test('a client whose later token grants topics gets them with identifiers of the
     ann[Symbol.dispose]()
   }
 })
+
+test('what a later token does not grant is delivered no more, although it is subscribed to', async () => {
+  await using broker = await startTestBroker()
+  const sensor = await broker.device('sensor', grant(['sensors/#']))
+  const [ann, bob] = await Promise.all(['ann', 'bob'].map(id => broker.device(id, { ...grant([], ['sensors/#']), clean: true, subscribe: ['sensors/#'] })))
+  await ann!.command({ type: 'auth', token: await broker.token('ann', grant([], ['sensors/2'])) })
+  for (const topic of ['sensors/1', 'sensors/2']) await sensor.client.publishAsync(topic, 'x', { qos: 1 })
+  await until(() => bob!.received.length === 2 && ann!.received.length > 0, 'both were published')
+  expect(ann!.received.map(message => message.topic)).toEqual(['sensors/2'])
+})

@@ -1,0 +1,80 @@
+/**
+ * What the clients of a run know: what they asked for, what they were answered,
+ * and every event their devices received. Nothing in it comes from the inside.
+ */
+import { sameEvent, type Event } from './event.ts'
+
+/** One message, however often it had to be sent. */
+export interface Send {
+  clientMessageId: string
+  senderId: string
+  /** One sender, one door, one conversation: here messages go one at a time, so they have an order. */
+  lane: string
+  /** 1, 2, 3, … in the lane. */
+  counter: number
+  conversationId: string
+  content: string
+  attempts: number
+  /** A PUBACK without its reply tells that it was accepted, but not as what. */
+  acceptances: Acceptance[]
+}
+
+export interface Acceptance { messageId: string | undefined, seq: number | undefined }
+
+export interface DeviceRecord {
+  userId: string
+  deviceId: string
+  /** Where its cursor was set before it first connected. */
+  startSeq: number
+  /** For each connection, what came, in order. */
+  connections: Event[][]
+}
+
+export interface StatusObservation { status: string, recipients: Record<string, string> }
+
+export interface WatchedMessage {
+  messageId: string
+  senderId: string
+  /** In the order of asking, each asked after the one before was answered; repetitions left out. */
+  observations: StatusObservation[]
+}
+
+export interface Read { readerId: string, conversationId: string, seq: number }
+
+/** The bound of a record that a broken system could fill without end. */
+const MAX_INCIDENTS = 1_000
+
+export class Ledger {
+  /** Conversation to participants. */
+  readonly members = new Map<string, ReadonlySet<string>>()
+  readonly sends = new Map<string, Send>()
+  readonly devices: DeviceRecord[] = []
+  readonly watched = new Map<string, WatchedMessage>()
+  /** Reads that were accepted. */
+  readonly reads: Read[] = []
+  /** What was seen to go wrong on the spot: a crash, an answer that should not be. */
+  readonly incidents: string[] = []
+  readonly #known = new Map<string, Map<number, Event>>()
+
+  incident (what: string): void {
+    if (this.incidents.length < MAX_INCIDENTS) this.incidents.push(what)
+  }
+
+  accepted (clientMessageId: string, acceptance: Acceptance): void {
+    this.sends.get(clientMessageId)?.acceptances.push(acceptance)
+  }
+
+  /** Equal events of one user are kept once: a run has millions of deliveries. */
+  intern (userId: string, event: Event): Event {
+    let known = this.#known.get(userId)
+    if (known === undefined) this.#known.set(userId, known = new Map())
+    const first = known.get(event.seq)
+    if (first === undefined) known.set(event.seq, event)
+    return first !== undefined && sameEvent(first, event) ? first : event
+  }
+
+  observed (watched: WatchedMessage, observation: StatusObservation): void {
+    const last = watched.observations.at(-1)
+    if (JSON.stringify(last) !== JSON.stringify(observation)) watched.observations.push(observation)
+  }
+}

@@ -1,0 +1,36 @@
+/** The end of a run: every device comes back and catches up, in a bounded time. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Device } from './device.ts'
+import { inParallel } from './parallel.ts'
+import { type Rest } from './rest.ts'
+
+const DEADLINE_MS = 120_000
+const ROUND_MS = 1_000
+const READERS = 4
+
+/**
+ * Milliseconds until every device has its user's whole log and the logs grow no
+ * more. Undefined when time is over first: what is missing is the checks' to say.
+ */
+export async function settle (devices: Device[], userIds: string[], rest: Rest): Promise<number | undefined> {
+  const began = performance.now()
+  for (const device of devices) device.settle()
+  let before = new Map<string, number>()
+  while (performance.now() - began < DEADLINE_MS) {
+    await sleep(ROUND_MS)
+    const ends = await readEnds(userIds, rest)
+    const grown = userIds.some(userId => ends.get(userId) !== before.get(userId))
+    const behind = devices.some(({ lastSeq, record }) => lastSeq !== ends.get(record.userId))
+    if (!grown && !behind) return performance.now() - began
+    before = ends
+  }
+  return undefined
+}
+
+async function readEnds (userIds: string[], rest: Rest): Promise<Map<string, number>> {
+  const ends = new Map<string, number>()
+  await inParallel(READERS, userIds, async userId => {
+    ends.set(userId, (await rest.mustGet(userId, '/conversations?limit=1')).inbox.last_seq)
+  })
+  return ends
+}
