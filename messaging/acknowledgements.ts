@@ -14,6 +14,7 @@ import { insertEvents, numberEvents } from '../store/inbox.ts'
 import { cancelPushes } from '../store/push-due.ts'
 import { lockForDelivery, raiseDelivered } from '../store/receipts.ts'
 import { setAckedSeqs } from '../store/users.ts'
+import { commitInHalves } from './halves.ts'
 import { deliveredEvents, wakesFor } from './receipts.ts'
 import { type WakeEvent } from './wakes.ts'
 
@@ -77,31 +78,30 @@ export function collectAcknowledgements ({ database, epoch, fenced, wake, log }:
     writing = pending
     pending = new Map()
     try {
-      await writeOrSplit([...writing.values()])
+      await writeOrKeep([...writing.values()])
     } finally {
       writing = new Map()
     }
   }
 
-  // What the database is away for is kept. What it refuses is tried in halves
-  // until the culprit stands alone and is dropped: one device gets its events again.
-  async function writeOrSplit (acknowledgements: Acknowledgement[]): Promise<void> {
-    try {
-      await writeAll(acknowledgements)
-    } catch (error) {
-      if (error instanceof AppError) {
-        acknowledgements.forEach(note)
-        throw error
+  // What the database is away for is kept. What it refuses is dropped: one device gets its events again.
+  async function writeOrKeep (acknowledgements: Acknowledgement[]): Promise<void> {
+    const outcomes = await commitInHalves(acknowledgements, async half => {
+      await writeAll(half)
+      return half.map(() => undefined)
+    })
+    let away: AppError | undefined
+    acknowledgements.forEach((acknowledgement, i) => {
+      const outcome = outcomes[i]
+      if (outcome instanceof AppError) {
+        away = outcome
+        note(acknowledgement)
+      } else if (outcome !== undefined) {
+        const { userId, deviceId, seq } = acknowledgement
+        log.error({ err: outcome, user_id: userId, device_id: deviceId, seq }, 'an acknowledgement could not be written')
       }
-      if (acknowledgements.length === 1) {
-        const { userId, deviceId, seq } = acknowledgements[0]!
-        log.error({ err: error, user_id: userId, device_id: deviceId, seq }, 'an acknowledgement could not be written')
-        return
-      }
-      const middle = acknowledgements.length >> 1
-      await writeOrSplit(acknowledgements.slice(0, middle))
-      await writeOrSplit(acknowledgements.slice(middle))
-    }
+    })
+    if (away !== undefined) throw away
   }
 
   async function writeAll (acknowledgements: Acknowledgement[]): Promise<void> {

@@ -7,6 +7,7 @@ import { type Database } from '../store/database.ts'
 import { insertEvents, numberEvents, type AppendedEvent } from '../store/inbox.ts'
 import { findReadables, raiseRead, sendersBelow, type ReadMark } from '../store/receipts.ts'
 import { lockUsers } from '../store/users.ts'
+import { commitInHalves } from './halves.ts'
 import { readEvents, readKey, wakesFor } from './receipts.ts'
 import { type WakeEvent } from './wakes.ts'
 
@@ -35,12 +36,8 @@ export function startReads ({ database, epoch, wake }: { database: Database, epo
   async function run (): Promise<void> {
     while (waiting.length > 0) {
       const batch = waiting.splice(0, MAX_BATCH)
-      try {
-        const outcomes = await commit(batch.map(entry => entry.read))
-        batch.forEach((entry, i) => outcomes[i] === undefined ? entry.resolve() : entry.reject(outcomes[i]))
-      } catch (error) {
-        for (const entry of batch) entry.reject(error)
-      }
+      const outcomes = await commitInHalves(batch.map(entry => entry.read), commit)
+      batch.forEach((entry, i) => outcomes[i] === undefined ? entry.resolve() : entry.reject(outcomes[i]))
     }
     running = undefined
   }

@@ -6,9 +6,10 @@
  * once. A conversation is in at most one batch at a time: two batches commit in
  * either order, and one sender's messages must not overtake each other.
  */
-import { AppError, unavailable } from '../core/errors.ts'
+import { type AppError, unavailable } from '../core/errors.ts'
 import { checkDraft, type MessageDraft } from '../core/message-rules.ts'
 import { type MessageView } from '../core/views.ts'
+import { commitInHalves } from './halves.ts'
 
 const MAX_BATCH = 500
 const MAX_BATCHES_IN_FLIGHT = 2
@@ -90,7 +91,7 @@ export function startSends (commit: (batch: Send[]) => Promise<Outcome[]>): Send
   async function run (batch: Waiting[]): Promise<void> {
     inFlight++
     schedule()
-    const outcomes = await commitOrSplit(batch)
+    const outcomes = await commitInHalves(batch, commit)
     const putBack: Waiting[] = []
     batch.forEach((entry, i) => {
       const outcome = outcomes[i]
@@ -108,20 +109,6 @@ export function startSends (commit: (batch: Send[]) => Promise<Outcome[]>): Send
     inFlight--
     schedule()
     if (inFlight === 0 && waiting === 0) idle.splice(0).forEach(resolve => resolve())
-  }
-
-  // A statement that fails for one send must not fail the others: halves are
-  // tried until the culprit stands alone. A database that is away fails all.
-  async function commitOrSplit (batch: Waiting[]): Promise<Array<Outcome | Error>> {
-    try {
-      return await commit(batch)
-    } catch (error) {
-      if (batch.length === 1 || error instanceof AppError) {
-        return batch.map(() => error instanceof Error ? error : new Error('commit failed', { cause: error }))
-      }
-      const middle = batch.length >> 1
-      return [...await commitOrSplit(batch.slice(0, middle)), ...await commitOrSplit(batch.slice(middle))]
-    }
   }
 
   return {
