@@ -1,7 +1,8 @@
 /**
  * `npm run bench [-- --seconds 10 --pairs 50]`: REST → commit → MQTT device →
- * PUBACK recorded, on 127.0.0.1, load generator included. Prints a table: two
- * fixed rates for latency, then as much as goes through.
+ * PUBACK recorded, on 127.0.0.1, load generator included. The same loads go to
+ * Echo and to a server that does the same statement by statement; two fixed
+ * rates for latency, then as much as goes through.
  */
 import { parseArgs } from 'node:util'
 import { openPair, type Pair } from './pairs.ts'
@@ -9,7 +10,8 @@ import { startServer, type Server } from './server.ts'
 
 const { values } = parseArgs({ options: { seconds: { type: 'string', default: '10' }, pairs: { type: 'string', default: '50' } } })
 const seconds = Number(values.seconds)
-const SETTLE_TIMEOUT_MS = 30_000
+const WARM_UP_MS = 3_000
+const SETTLE_TIMEOUT_MS = 60_000
 
 interface Load { name: string, run: (pairs: Pair[], until: number) => Promise<void> }
 
@@ -17,19 +19,26 @@ const loads: Load[] = [
   { name: '200 messages/s', run: (pairs, until) => atRate(pairs, 200, until) },
   { name: '500 messages/s', run: (pairs, until) => atRate(pairs, 500, until) },
   { name: '1 in flight per pair', run: (pairs, until) => closedLoop(pairs, 1, until) },
-  { name: '8 in flight per pair', run: (pairs, until) => closedLoop(pairs, 8, until) }
+  { name: '20 in flight per pair', run: (pairs, until) => closedLoop(pairs, 20, until) }
 ]
+const servers = [['Echo', 'main.ts'], ['one by one', 'bench/one-by-one.ts']] as const
 
-await using server = await startServer()
-const pairs = await Promise.all(Array.from({ length: Number(values.pairs) }, (_, i) => openPair(server, i)))
-await closedLoop(pairs, 2, performance.now() + 3_000) // warm: compiled code, prepared statements
-await settled(pairs)
 const rows = []
-for (const load of loads) rows.push(await measure(server, load))
+for (const [name, entry] of servers) {
+  await using server = await startServer(entry)
+  const pairs = await Promise.all(Array.from({ length: Number(values.pairs) }, (_, i) => openPair(server, i)))
+  await closedLoop(pairs, 2, performance.now() + WARM_UP_MS) // compiled code, prepared statements
+  await settled(pairs)
+  for (const load of loads) rows.push({ server: name, ...await measure(server, pairs, load) })
+  await Promise.all(pairs.map(pair => pair.end()))
+}
 console.table(rows)
-await Promise.all(pairs.map(pair => pair.end()))
+for (const { name } of loads) {
+  const [echo, other] = rows.filter(row => row.load === name)
+  console.log(`${name}: ${(echo!['messages/s'] / other!['messages/s']).toFixed(1)} times the messages, p99 to receipt ${(echo!['receipt p99 ms'] / other!['receipt p99 ms']).toFixed(2)} times`)
+}
 
-async function measure (server: Server, { name, run }: Load) {
+async function measure (server: Server, pairs: Pair[], { name, run }: Load) {
   for (const pair of pairs) pair.toDevice.length = pair.toReceipt.length = 0
   const [cpuBefore, began] = [await server.cpu(), performance.now()]
   await run(pairs, began + seconds * 1_000)
@@ -40,11 +49,11 @@ async function measure (server: Server, { name, run }: Load) {
   return {
     load: name,
     'messages/s': Math.round(toReceipt.length / elapsed),
-    'device p50 ms': at(toDevice, 0.5),
-    'device p99 ms': at(toDevice, 0.99),
-    'receipt p50 ms': at(toReceipt, 0.5),
-    'receipt p99 ms': at(toReceipt, 0.99),
-    'CPU echo %': Math.round((cpu.echo - cpuBefore.echo) / elapsed * 100),
+    'device p50 ms': quantile(toDevice, 0.5),
+    'device p99 ms': quantile(toDevice, 0.99),
+    'receipt p50 ms': quantile(toReceipt, 0.5),
+    'receipt p99 ms': quantile(toReceipt, 0.99),
+    'CPU server %': Math.round((cpu.server - cpuBefore.server) / elapsed * 100),
     'CPU postgres %': Math.round((cpu.postgres - cpuBefore.postgres) / elapsed * 100)
   }
 }
@@ -66,15 +75,15 @@ async function closedLoop (pairs: Pair[], inFlight: number, until: number): Prom
   })))
 }
 
-/** Every message sent so far has its receipt. */
+/** Every message sent so far has reached its device, and the sender has its receipt. */
 async function settled (pairs: Pair[]): Promise<void> {
   const deadline = performance.now() + SETTLE_TIMEOUT_MS
-  while (pairs.some(pair => pair.toReceipt.length < pair.toDevice.length || pair.toDevice.length === 0)) {
+  while (pairs.some(pair => pair.waiting() > 0)) {
     if (performance.now() > deadline) throw new Error('some messages never got their receipt')
     await new Promise(resolve => setTimeout(resolve, 5))
   }
 }
 
-function at (sorted: number[], quantile: number): number {
-  return Number((sorted[Math.floor(sorted.length * quantile)] ?? 0).toFixed(1))
+function quantile (sorted: number[], share: number): number {
+  return Number((sorted[Math.floor(sorted.length * share)] ?? 0).toFixed(1))
 }

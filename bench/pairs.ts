@@ -13,6 +13,8 @@ export interface Pair {
   /** Latencies in milliseconds of all messages so far. */
   toDevice: number[]
   toReceipt: number[]
+  /** Messages whose receipt has not come yet. */
+  waiting (): number
   end (): Promise<void>
 }
 
@@ -28,6 +30,7 @@ export async function openPair (server: Server, index: number): Promise<Pair> {
   const toDevice: number[] = []
   const toReceipt: number[] = []
   let receipted = 0
+  let sent = 0
 
   function measure (seq: number, into: number[]): void {
     const now = performance.now()
@@ -49,12 +52,14 @@ export async function openPair (server: Server, index: number): Promise<Pair> {
   return {
     toDevice,
     toReceipt,
+    waiting: () => sent - receipted,
     async send () {
       const at = performance.now()
       const message = await post(agent, `${server.api}/messages`, senderToken, {
         conversation_id: conversation.id, content: 'the quick brown fox jumps over the lazy dog', message_type: 'text'
       })
       const seq = message.seq as number
+      sent = Math.max(sent, seq)
       startedAt.set(seq, at)
       for (const note of early.get(seq) ?? []) note(at)
       early.delete(seq)

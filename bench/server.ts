@@ -1,4 +1,4 @@
-/** Starts the system as `npm start` does, in a process of its own, and reads how much CPU it and its database use. */
+/** Starts a server in a process of its own, and reads how much CPU it and its database use. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
@@ -17,12 +17,13 @@ export interface Server extends AsyncDisposable {
   mqttPort: number
   token (userId: string): Promise<string>
   /** CPU seconds used so far by the process and by PostgreSQL. */
-  cpu (): Promise<{ echo: number, postgres: number }>
+  cpu (): Promise<{ server: number, postgres: number }>
 }
 
-export async function startServer (): Promise<Server> {
+/** `entry`: main.ts for Echo as `npm start` runs it. */
+export async function startServer (entry: string): Promise<Server> {
   const dataDir = await mkdtemp(join(tmpdir(), 'echo-bench-'))
-  const child = spawn(process.execPath, ['--import', 'tsx', 'main.ts'], {
+  const child = spawn(process.execPath, ['--import', 'tsx', entry], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {
       ...process.env,
@@ -31,6 +32,8 @@ export async function startServer (): Promise<Server> {
       MQTT_PORT: '0',
       WS_PORT: '0',
       JWT_SECRET: new TextDecoder().decode(SECRET),
+      RATE_LIMIT_SENDS: '0',
+      RATE_LIMIT_REQUESTS: '0',
       LOG_LEVEL: 'warn'
     }
   })
@@ -41,7 +44,7 @@ export async function startServer (): Promise<Server> {
     mqttPort: urls.mqttPort,
     token: userId => issueToken({ secret: SECRET, userId, ttlSeconds: 3_600 }),
     cpu: async () => ({
-      echo: await cpuSeconds(child.pid!),
+      server: await cpuSeconds(child.pid!),
       postgres: await familyCpuSeconds(Number((await readFile(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')[0]))
     }),
     async [Symbol.asyncDispose] () {
