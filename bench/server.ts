@@ -13,6 +13,8 @@ const CLOCK_TICKS_PER_SECOND = 100
 
 export interface Server extends AsyncDisposable {
   pid: number
+  /** A server that knows no users: client ids must differ. */
+  bare: boolean
   api: string
   mqttPort: number
   token (userId: string): Promise<string>
@@ -23,7 +25,7 @@ export interface Server extends AsyncDisposable {
 /** `entry`: main.ts for Echo as `npm start` runs it. */
 export async function startServer (entry: string): Promise<Server> {
   const dataDir = await mkdtemp(join(tmpdir(), 'echo-bench-'))
-  const child = spawn(process.execPath, ['--import', 'tsx', entry], {
+  const child = spawn(process.execPath, ['--expose-gc', '--import', 'tsx', '--import', './bench/collect.ts', entry], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {
       ...process.env,
@@ -34,12 +36,14 @@ export async function startServer (entry: string): Promise<Server> {
       JWT_SECRET: new TextDecoder().decode(SECRET),
       RATE_LIMIT_SENDS: '0',
       RATE_LIMIT_REQUESTS: '0',
+      RATE_LIMIT_SENDS: '0',
       LOG_LEVEL: 'warn'
     }
   })
   const urls = await readUrls(child)
   return {
     pid: child.pid!,
+    bare: entry.includes('bare'),
     api: urls.api,
     mqttPort: urls.mqttPort,
     token: userId => issueToken({ secret: SECRET, userId, ttlSeconds: 3_600 }),
