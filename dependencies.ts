@@ -1,7 +1,7 @@
 /** What a process needs before it can serve: waits for each, and says so. */
 import { Redis } from 'ioredis'
 import { type Logger } from 'pino'
-import { AppError } from './core/errors.ts'
+import { AppError, findAppError } from './core/errors.ts'
 import { type Database } from './store/database.ts'
 import { readEpoch } from './store/meta.ts'
 
@@ -15,8 +15,9 @@ export async function waitFor (name: string, probe: () => Promise<unknown>, { lo
       await probe()
       return
     } catch (error) {
-      if (!(error instanceof AppError) || !error.transient) throw error
-      log.warn({ reason: (error.cause as Error | undefined)?.message ?? error.message, again_in_ms: pauseMs }, `waiting for ${name}`)
+      const away = findAppError(error)
+      if (away?.transient !== true) throw error
+      log.warn({ reason: (away.cause as Error | undefined)?.message ?? away.message, again_in_ms: pauseMs }, `waiting for ${name}`)
     }
     signal?.throwIfAborted()
     await new Promise(resolve => setTimeout(resolve, pauseMs))

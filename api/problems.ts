@@ -3,7 +3,7 @@ import { DrizzleQueryError } from 'drizzle-orm/errors'
 import { type FastifyReply, type FastifyRequest } from 'fastify'
 import { STATUS_CODES } from 'node:http'
 import { type Socket } from 'node:net'
-import { AppError, type Fault } from '../core/errors.ts'
+import { AppError, findAppError, type Fault } from '../core/errors.ts'
 import { describeErrors, type SchemaError } from '../core/validation.ts'
 
 export const PROBLEM_TYPE = 'application/problem+json'
@@ -58,7 +58,7 @@ export function answerBadConnection (error: Error & { code?: string }, socket: S
 }
 
 function problemOf (error: unknown): ProblemBody {
-  const own = appErrorOf(error)
+  const own = findAppError(error)
   if (own !== undefined) return problem(STATUS_OF_FAULT[own.fault], own.code, own.message)
   const { validation, validationContext, statusCode } = error as { validation?: SchemaError[], validationContext?: string, statusCode?: number }
   if (validation !== undefined) return problem(400, 'invalid_request', describeErrors(validation, validationContext ?? 'request'))
@@ -69,14 +69,6 @@ function problemOf (error: unknown): ProblemBody {
 
 const problem = (status: number, code: string, detail: string): ProblemBody =>
   ({ type: 'about:blank', title: STATUS_CODES[status] ?? 'Error', status, code, detail })
-
-// The query builder wraps what its executor throws.
-function appErrorOf (error: unknown): AppError | undefined {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if (cause instanceof AppError) return cause
-  }
-  return undefined
-}
 
 // The query builder's own message repeats the parameters: names, tokens, texts.
 const loggable = (error: unknown): unknown => error instanceof DrizzleQueryError ? error.cause : error

@@ -24,6 +24,14 @@ export class AppError extends Error {
   }
 }
 
+/** The AppError behind whatever wraps it: query builders and batches put their own error around. */
+export function findAppError (error: unknown): AppError | undefined {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if (cause instanceof AppError) return cause
+  }
+  return undefined
+}
+
 export const invalid = (code: string, detail: string): AppError => new AppError('invalid', code, detail)
 
 export const unavailable = (detail: string, cause?: unknown): AppError =>

@@ -4,7 +4,7 @@
  * A decision is final: done, or refused for good. What may succeed later is not
  * decided but thrown, and the door then leaves the command unacknowledged.
  */
-import { AppError } from '../core/errors.ts'
+import { AppError, findAppError } from '../core/errors.ts'
 import { parseCommand, RefusedCommand, type Command, type CommandEcho } from '../core/commands.ts'
 import { type Identity } from '../core/identity.ts'
 import { inboxCounters } from '../store/users.ts'
@@ -100,8 +100,6 @@ function echoOf (command: Command): CommandEcho {
 }
 
 function finalRefusal (error: unknown): AppError | undefined {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if (cause instanceof AppError) return cause.transient ? undefined : cause
-  }
-  return undefined
+  const refusal = findAppError(error)
+  return refusal?.transient === true ? undefined : refusal
 }

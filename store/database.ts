@@ -45,7 +45,11 @@ export function openDatabase (url: string, onError: (error: Error) => void): Dat
     keepAlive: true,
     application_name: 'echo'
   }))
-  for (const pool of pools) pool.on('error', onError) // an idle connection broke; the pool replaces it
+  for (const pool of pools) {
+    pool.on('error', onError) // an idle connection broke; the pool replaces it
+    // One in use breaks too: its query rejects and says so, but an error event without a listener ends the process.
+    pool.on('connect', client => { client.on('error', () => {}) })
+  }
   const [readPool, writePool] = pools as [pg.Pool, pg.Pool]
   return {
     reads: executor(readPool),
@@ -114,13 +118,13 @@ export function databaseError (error: unknown): pg.DatabaseError | undefined {
 
 export const violates = (error: unknown, constraint: string): boolean => databaseError(error)?.constraint === constraint
 
-// 08: connection, 53: out of disk, memory or connections, 57P: being shut down
-// or starting, 58: I/O error, 25006: read only. Whatever the driver throws that
+// 08: connection, 53: out of disk, memory or connections, 55000: takes no connections,
+// 57P: being shut down or starting, 58: I/O error, 25006: read only. Whatever the driver throws that
 // is no answer of the server at all means that the connection is gone.
 function translated (error: unknown): unknown {
   if (error instanceof AppError) return error
   if (error instanceof pg.DatabaseError) {
-    return /^(08|53|57P|58|25006)/.test(error.code ?? '') ? unavailable('the database is not available', error) : error
+    return /^(08|53|55000|57P|58|25006)/.test(error.code ?? '') ? unavailable('the database is not available', error) : error
   }
   return unavailable('the database is not available', error)
 }

@@ -29,6 +29,8 @@ export class MqttConnection {
   readonly #options: MqttOptions
   readonly #socket: Socket
   readonly #waiting = new Map<string, { resolve: (packet: Packet) => void, reject: (error: Error) => void }>()
+  /** Acknowledgements that came due while it was frozen. */
+  readonly #late: number[] = []
   #frozen = false
   #lastHeard = performance.now()
   #nextId = 1
@@ -122,6 +124,7 @@ export class MqttConnection {
   thaw (): void {
     this.#frozen = false
     this.#lastHeard = performance.now()
+    for (const messageId of this.#late.splice(0)) this.#send({ cmd: 'puback', messageId } as Packet)
     this.#socket.resume()
   }
 
@@ -144,7 +147,10 @@ export class MqttConnection {
   }
 
   #acknowledge (messageId: number): void {
-    const send = (): void => this.#send({ cmd: 'puback', messageId } as Packet)
+    const send = (): void => {
+      if (this.#frozen) this.#late.push(messageId)
+      else this.#send({ cmd: 'puback', messageId } as Packet)
+    }
     if (this.#options.ackDelayMs === 0) send()
     else setTimeout(send, this.#options.ackDelayMs)
   }
