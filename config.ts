@@ -21,6 +21,12 @@ export interface Config {
   jwtIssuer: string | undefined
   jwtAudience: string | undefined
   pushGraceMs: number
+  /** Commands per user and second over MQTT; 0: no limit. */
+  rateLimitSends: number
+  /** X-Forwarded-For of the proxy in front is believed. */
+  trustProxy: boolean
+  /** MQTT over TCP comes through a balancer that sends PROXY headers. */
+  proxyProtocol: boolean
   logLevel: string
   /** What a person should know at start: unknown variables, insecure settings. */
   warnings: string[]
@@ -39,14 +45,15 @@ type Environment = Record<string, string | undefined>
 
 const KNOWN = new Set([
   'HOST', 'HTTP_PORT', 'MQTT_PORT', 'WS_PORT', 'DATA_DIR', 'DATABASE_URL', 'REDIS_URL', 'JWT_SECRET', 'JWT_JWKS_URL', 'JWT_PUBLIC_KEY',
-  'JWT_ISSUER', 'JWT_AUDIENCE', 'PUSH_GRACE_MS', 'LOG_LEVEL'
+  'JWT_ISSUER', 'JWT_AUDIENCE', 'PUSH_GRACE_MS', 'RATE_LIMIT_SENDS', 'TRUST_PROXY', 'PROXY_PROTOCOL', 'LOG_LEVEL'
 ])
 /** Named in the contract for parts that this version does not have. */
 const NOT_YET = new Set([
-  'GRPC_PORT', 'MQTTS_PORT', 'TLS_CERT', 'TLS_KEY', 'TRUST_PROXY', 'PROXY_PROTOCOL',
-  'GOOGLE_APPLICATION_CREDENTIALS', 'FCM_ENDPOINT', 'RATE_LIMIT_SENDS', 'RATE_LIMIT_REQUESTS'
+  'GRPC_PORT', 'MQTTS_PORT', 'TLS_CERT', 'TLS_KEY',
+  'GOOGLE_APPLICATION_CREDENTIALS', 'FCM_ENDPOINT', 'RATE_LIMIT_REQUESTS'
 ])
 const OURS = /^(MQTTS?|WS|JWT|PUSH|RATE_LIMIT|FCM)_/
+const SWITCH: Record<string, boolean> = { on: true, true: true, 1: true, off: false, false: false, 0: false }
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
 const MIN_SECRET_BYTES = 32
 
@@ -69,6 +76,9 @@ export function loadConfig (environment: Environment, args: string[] = []): Conf
     jwtIssuer: read('JWT_ISSUER'),
     jwtAudience: read('JWT_AUDIENCE'),
     pushGraceMs: integer('PUSH_GRACE_MS', 10_000, 0, 3_600_000),
+    rateLimitSends: integer('RATE_LIMIT_SENDS', 30, 0, 1_000_000),
+    trustProxy: onOrOff('TRUST_PROXY'),
+    proxyProtocol: onOrOff('PROXY_PROTOCOL'),
     logLevel: logLevel(),
     warnings
   }
@@ -88,6 +98,13 @@ export function loadConfig (environment: Environment, args: string[] = []): Conf
 
   function port (name: string, fallback: number): number {
     return integer(name, fallback, 0, 65_535)
+  }
+
+  function onOrOff (name: string): boolean {
+    const text = read(name)?.toLowerCase() ?? 'off'
+    if (Object.hasOwn(SWITCH, text)) return SWITCH[text]!
+    problems.push(`${name} must be on or off, not "${text}"`)
+    return false
   }
 
   function url (name: string, schemes: string[]): string | undefined {

@@ -71,7 +71,7 @@ export async function startSystem (config: Config, { log, signal }: SystemDeps):
     await waiting[Symbol.asyncDispose]()
     const http = { host: config.host, port: waiting.port }
     const ready = () => readiness(state, database, cluster)
-    const api = await opened.add(has('api') ? startApi(http, { messaging, log, ready }) : startHealth(http, { log, ready }))
+    const api = await opened.add(has('api') ? startApi(http, { messaging, log, ready, trustProxy: config.trustProxy }) : startHealth(http, { log, ready }))
     state.ready = true
     return {
       httpPort: api.port,

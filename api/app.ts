@@ -20,9 +20,16 @@ const MAX_PARAM_LENGTH = 2_048
 
 export type App = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>
 
-/** `onUnknownRoute` answers what no route takes. */
-export function createApp (log: Logger, onUnknownRoute: (request: FastifyRequest, reply: FastifyReply) => unknown = routeNotFound): App {
+export interface AppOptions {
+  /** Answers what no route takes. */
+  onUnknownRoute?: (request: FastifyRequest, reply: FastifyReply) => unknown
+  trustProxy?: boolean
+}
+
+export function createApp (log: Logger, { onUnknownRoute = routeNotFound, trustProxy = false }: AppOptions = {}): App {
   const app = fastify({
+    // One hop: what stands further left in X-Forwarded-For is what the client claims.
+    trustProxy: trustProxy && ((_address: string, hop: number) => hop === 0),
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: BODY_LIMIT_BYTES,

@@ -8,7 +8,7 @@ const CALLER = 'caller'
 const BEARER = /^Bearer +([^\s]+) *$/i
 
 /** Every route registered on `app` from here on requires a token; its handler asks `callerOf`. */
-export function requireToken (app: Pick<FastifyInstance, 'decorateRequest' | 'addHook'>, authentication: Authentication): void {
+export function requireToken (app: Pick<FastifyInstance, 'decorateRequest' | 'addHook'>, authentication: Pick<Authentication, 'authenticate'>): void {
   app.decorateRequest(CALLER)
   app.addHook('onRequest', async request => {
     request.setDecorator(CALLER, await authentication.authenticate(tokenOf(request)))

@@ -21,7 +21,8 @@ export async function serveDocumentation (app: App): Promise<void> {
         { name: 'conversations', description: 'Conversations and their participants' },
         { name: 'inbox', description: 'The events of the caller, in order' },
         { name: 'devices', description: 'Where pushes go' },
-        { name: 'users', description: 'Profiles' },
+        { name: 'users', description: 'Profiles and presence' },
+        { name: 'admin', description: 'For tokens of scope `admin`' },
         { name: 'operations', description: 'Is it running?' }
       ]
     },

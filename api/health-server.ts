@@ -13,7 +13,7 @@ import { type Readiness } from './schemas.ts'
 export interface HealthDeps { log: Logger, ready: () => Promise<Readiness>, elsewhere?: () => AppError }
 
 export async function startHealth (address: Address, { log, ready, elsewhere }: HealthDeps): Promise<ApiServer> {
-  const app = createApp(log, elsewhere && (async () => { throw elsewhere() }))
+  const app = createApp(log, { onUnknownRoute: elsewhere && (async () => { throw elsewhere() }) })
   healthRoutes(app, ready)
   const port = await listen(app, address)
   return {

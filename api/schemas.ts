@@ -121,6 +121,12 @@ export const Profile = Type.Object({
   name: orNull(Type.String({ examples: ['Alice'] }))
 }, { $id: 'Profile' })
 
+export const Presence = Type.Object({
+  user_id: UserId,
+  online: Type.Boolean(),
+  last_seen_at: orNull(Type.Unsafe<string>({ ...Time, description: 'The last coming or going; null for somebody who was never there' }))
+}, { $id: 'Presence' })
+
 export const Readiness = Type.Object({
   ready: Type.Boolean(),
   dependencies: Type.Record(Type.String(), Type.Object({ ok: Type.Boolean(), detail: Type.Optional(Type.String()) }))
@@ -137,7 +143,7 @@ export const Problem = Type.Object({
 }, { $id: 'Problem', description: 'RFC 9457 problem details' })
 
 export const NAMED = [
-  Message, MessagePage, MessageStatus, Participant, Conversation, ConversationPage, Event, InboxPage, Device, OwnProfile, Profile, Readiness, Problem
+  Message, MessagePage, MessageStatus, Participant, Conversation, ConversationPage, Event, InboxPage, Device, OwnProfile, Profile, Presence, Readiness, Problem
 ]
 
 export const NoContent = Type.Null({ description: 'Done' })

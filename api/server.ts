@@ -11,6 +11,7 @@ import { requireToken } from './authentication.ts'
 import { serveDocumentation } from './documentation.ts'
 import { createLongPolls, type LongPolls } from './long-poll.ts'
 import { listen, type Address } from './listen.ts'
+import { adminRoutes } from './routes/admin.ts'
 import { conversationRoutes } from './routes/conversations.ts'
 import { deviceRoutes } from './routes/devices.ts'
 import { healthRoutes } from './routes/health.ts'
@@ -20,12 +21,18 @@ import { participantRoutes } from './routes/participants.ts'
 import { userRoutes } from './routes/users.ts'
 import { type Readiness } from './schemas.ts'
 
-export interface ApiDeps { messaging: Messaging, log: Logger, ready: () => Promise<Readiness> }
+export interface ApiDeps {
+  messaging: Messaging
+  log: Logger
+  ready: () => Promise<Readiness>
+  /** The proxy in front is believed where a request comes from. */
+  trustProxy?: boolean
+}
 export interface ApiServer extends AsyncDisposable { port: number }
 
 /** Throws an Error that names the port and its variable when it cannot listen there. Port 0 is any free one. */
-export async function startApi (address: Address, { messaging, log, ready }: ApiDeps): Promise<ApiServer> {
-  const app = createApp(log)
+export async function startApi (address: Address, { messaging, log, ready, trustProxy = false }: ApiDeps): Promise<ApiServer> {
+  const app = createApp(log, { trustProxy })
   const polls = createLongPolls(messaging.wakes)
   const requests = countRequests(app)
   await serveDocumentation(app)
@@ -55,6 +62,7 @@ function registerRoutes (app: App, messaging: Messaging, polls: LongPolls, ready
     inboxRoutes(api, messaging, polls)
     deviceRoutes(api, messaging)
     userRoutes(api, messaging)
+    api.register(async admin => adminRoutes(admin, messaging), { prefix: '/admin' })
   }, { prefix: '/api/v1' })
 }
 

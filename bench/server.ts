@@ -36,7 +36,6 @@ export async function startServer (entry: string): Promise<Server> {
       JWT_SECRET: new TextDecoder().decode(SECRET),
       RATE_LIMIT_SENDS: '0',
       RATE_LIMIT_REQUESTS: '0',
-      RATE_LIMIT_SENDS: '0',
       LOG_LEVEL: 'warn'
     }
   })

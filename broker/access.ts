@@ -7,16 +7,18 @@ export type SubscriptionKind = 'own' | 'granted' | 'observed'
 /** Undefined: refused. */
 export function subscriptionKind ({ userId, admin, acl }: Identity, filter: string): SubscriptionKind | undefined {
   if (ownFilters(userId).includes(filter)) return 'own'
+  if (filter.includes('\0')) return undefined
   if (!isUserTopic(filter) && acl?.sub.some(grant => grantCovers(grant, filter)) === true) return 'granted'
   // Commands carry tokens: not even an admin may watch them go by.
   return admin && !/^user\/[^/]*\/outbox$/.test(filter) ? 'observed' : undefined
 }
 
-/** Topics beyond the user's own outbox. */
+/** Topics beyond the user's own outbox. U+0000 would make every receiver close its connection [MQTT-1.5.3-2]. */
 export const mayPublish = ({ acl }: Identity, topic: string): boolean =>
-  !isUserTopic(topic) && !topic.startsWith('$') && acl?.pub.some(grant => filterMatches(grant, topic)) === true
+  !isUserTopic(topic) && !/^\$|\0/.test(topic) && acl?.pub.some(grant => filterMatches(grant, topic)) === true
 
-export const mayReceive = ({ admin, acl }: Identity, topic: string): boolean =>
-  admin || acl?.sub.some(grant => filterMatches(grant, topic)) === true
+export const isGranted = ({ acl }: Identity, topic: string): boolean => acl?.sub.some(grant => filterMatches(grant, topic)) === true
+
+export const mayReceive = (identity: Identity, topic: string): boolean => identity.admin || isGranted(identity, topic)
 
 export const isOwnOutbox = ({ userId }: Identity, topic: string): boolean => topic === outboxTopic(userId)

@@ -7,7 +7,7 @@
  */
 import { type AuthenticateError, type Client, type ConnectPacket } from 'aedes'
 import { type Logger } from 'pino'
-import { AppError } from '../core/errors.ts'
+import { AppError, findAppError } from '../core/errors.ts'
 import { type Identity } from '../core/identity.ts'
 import { checkText } from '../core/message-rules.ts'
 import { type Messaging } from '../messaging/start.ts'
@@ -31,6 +31,7 @@ type Callback = (error: Error | null, success: boolean) => void
 
 /** Never fails by itself: what is wrong is noted and told by `authenticate`, which can send a CONNACK. */
 export function preConnect (deps: ConnectDeps, client: Client, packet: ConnectPacket, done: Callback): void {
+  connectionOf(client).arrival?.connecting()
   openSession(deps, client, packet)
     .catch((error: unknown) => { connectionOf(client).refusal = refusalFor(error, deps.log) })
     .finally(() => done(null, true))
@@ -55,6 +56,7 @@ async function openSession ({ messaging, registry, log }: ConnectDeps, client: C
   connection.session = new DeviceSession({ client: connection, identity, deviceId, clean, lease, stored, messaging, log })
   packet.clientId = connection.session.clientId
   registry.opening(connection.session)
+  connection.session.onClose(messaging.connections.add(connection.session))
   messaging.cluster.opened({ userId: identity.userId, deviceId, lease })
 }
 
@@ -90,10 +92,8 @@ function checkWill (identity: Identity, { will }: ConnectPacket): void {
 
 function refusalFor (error: unknown, log: Logger): Refusal {
   if (error instanceof RefusedClientId) return { returnCode: 2, reason: error.message }
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if (!(cause instanceof AppError)) continue
-    return { returnCode: RETURN_CODES[cause.fault] ?? 3, reason: cause.message }
-  }
+  const refusal = findAppError(error)
+  if (refusal !== undefined) return { returnCode: RETURN_CODES[refusal.fault] ?? 3, reason: refusal.message }
   log.error({ err: error }, 'a CONNECT failed')
   return { returnCode: 3, reason: 'internal error' }
 }

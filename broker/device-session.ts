@@ -6,7 +6,6 @@
  * and only while the socket takes it: what is for the moment (live, copies) is
  * dropped when the socket is full, what is durable waits in the log.
  */
-import { type Socket } from 'node:net'
 import { type Logger } from 'pino'
 import { type Identity } from '../core/identity.ts'
 import { filterMatches, inboxTopic, liveTopic, repliesTopic } from '../core/topics.ts'
@@ -20,6 +19,7 @@ import { type EchoClient } from './aedes-client.ts'
 import { encodeEvents, encodePublish, isInboxId, keepIdsApart, replyId, seqOfInboxId } from './packets.ts'
 
 const RETRY_START_MS = 1_000
+export const MAX_SUBSCRIPTIONS = 100
 
 export interface DeviceSessionOptions {
   client: EchoClient
@@ -44,6 +44,8 @@ export class DeviceSession implements Listener, PumpConnection {
   stored: readonly StoredSubscription[]
   /** Filters of a debugging admin outside their own topics. */
   observed: Set<string> | undefined
+  /** When the device was last heard of (milliseconds). */
+  activeAt = Date.now()
   /** The commands of this connection are acknowledged in the order they came [MQTT-4.6.0-2]. */
   decided: Promise<unknown> = Promise.resolve()
   #saved: Promise<unknown> = Promise.resolve()
@@ -57,6 +59,8 @@ export class DeviceSession implements Listener, PumpConnection {
   #stopListening: (() => void) | undefined
   #waitsForDrain = false
   #replies = 0
+  #others: Set<string> | undefined
+  #keptForDrain = 0
   #closed = false
   #onClose: Array<() => void> | undefined
 
@@ -102,8 +106,27 @@ export class DeviceSession implements Listener, PumpConnection {
   }
 
   unsubscribed (filters: string[]): void {
-    for (const filter of filters) this.#filters.delete(filter)
+    for (const filter of filters) {
+      this.#filters.delete(filter)
+      this.#others?.delete(filter)
+    }
     this.#apply()
+  }
+
+  /** Counts a filter outside the own topics, of which there are few; false: one too many. */
+  hold (filter: string): boolean {
+    const others = this.#others ??= new Set()
+    if (others.size >= MAX_SUBSCRIPTIONS && !others.has(filter)) return false
+    others.add(filter)
+    return true
+  }
+
+  holds (filter: string): boolean {
+    return this.#others?.has(filter) === true
+  }
+
+  touch (): void {
+    this.activeAt = Date.now()
   }
 
   #apply (): void {
@@ -227,6 +250,7 @@ export class DeviceSession implements Listener, PumpConnection {
   }
 
   acknowledged (packetId: number): void {
+    this.touch()
     const pump = this.#pump
     if (isInboxId(packetId)) pump?.acknowledge(seqOfInboxId(packetId, pump.ackedSeq))
   }
@@ -235,6 +259,12 @@ export class DeviceSession implements Listener, PumpConnection {
   async drained (): Promise<void> {
     if (!this.#client.conn.writableNeedDrain || this.#closed) return
     await new Promise<void>(resolve => this.#client.waitForDrain(() => resolve()))
+  }
+
+  /** One more packet is kept for the full socket; how many there are since it filled. */
+  keptForDrain (): number {
+    if (this.#keptForDrain === 0) this.#client.conn.once('drain', () => { this.#keptForDrain = 0 })
+    return ++this.#keptForDrain
   }
 
   disconnect (reason: string): void {
@@ -260,6 +290,11 @@ export class DeviceSession implements Listener, PumpConnection {
     return this.#qosFor(topic) !== undefined
   }
 
+  /** It has waited for us, not we for it. */
+  refreshKeepalive (): void {
+    this.#client._keepaliveTimer?.refresh()
+  }
+
   /** From now on the connection is what this token says. */
   renew (identity: Identity): void {
     this.identity = identity
@@ -268,6 +303,6 @@ export class DeviceSession implements Listener, PumpConnection {
   }
 
   get address (): string | undefined {
-    return (this.#client.conn as Socket).remoteAddress
+    return this.#client.address
   }
 }

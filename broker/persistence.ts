@@ -6,13 +6,13 @@
  * What is left, the topics granted by `acl`, goes on to the inner persistence,
  * and only for clients with an `acl`: a phone never depends on it.
  */
-import { createRequire } from 'node:module'
 import { Readable } from 'node:stream'
 import { type Client, type Subscription } from 'aedes'
 import { isUserTopic } from '../core/topics.ts'
 import { subscriptionKind } from './access.ts'
 import { connectionOf } from './aedes-client.ts'
 import { type DeviceSession } from './device-session.ts'
+import { memoryTopics } from './memory-topics.ts'
 import { isOwnId } from './packets.ts'
 import { type SessionRegistry } from './session-registry.ts'
 
@@ -48,9 +48,7 @@ export interface Persistence {
   destroy (): Promise<void>
 }
 
-const memoryPersistence: () => Persistence = createRequire(import.meta.url)('aedes-persistence')
-
-export function fencedPersistence (registry: SessionRegistry, inner: Persistence = memoryPersistence()): Persistence {
+export function fencedPersistence (registry: SessionRegistry, inner: Persistence = memoryTopics()): Persistence {
   const sessionOf = (client: Named): DeviceSession | undefined => connectionOf(client as Client).session ?? registry.find(client.id)
   const usesInner = (client: Named): boolean => sessionOf(client)?.identity.acl !== undefined
   const splitStored = new WeakMap<object, Promise<void>>()
@@ -60,7 +58,8 @@ export function fencedPersistence (registry: SessionRegistry, inner: Persistence
   async function storeSubscriptions (client: Named, subscriptions: Subscription[]): Promise<void> {
     const session = sessionOf(client)
     if (session === undefined) return
-    const ofKind = (kind: 'own' | 'granted'): Subscription[] => subscriptions.filter(({ topic }) => subscriptionKind(session.identity, topic) === kind)
+    const ofKind = (kind: 'own' | 'granted'): Subscription[] => subscriptions.filter(({ topic }) =>
+      subscriptionKind(session.identity, topic) === kind && (kind === 'own' || session.holds(topic)))
     const own = new Map(session.stored.map(({ topic, qos }) => [topic, qos]))
     for (const { topic, qos } of ofKind('own')) own.set(topic, qos)
     if (ofKind('own').length > 0) await session.store([...own].map(([topic, qos]) => ({ topic, qos })))
@@ -72,13 +71,15 @@ export function fencedPersistence (registry: SessionRegistry, inner: Persistence
     async setup (broker: unknown) { await inner.setup(broker) },
 
     // Called once per filter, each time with the whole packet: stored once, and nothing that was refused.
+    // Aedes asks for the first filter before the others are authorized, but all in one turn.
     async addSubscriptions (client: Named, subscriptions: Subscription[]) {
-      const stored = splitStored.get(subscriptions) ?? storeSubscriptions(client, subscriptions)
+      const stored = splitStored.get(subscriptions) ?? Promise.resolve().then(() => storeSubscriptions(client, subscriptions))
       splitStored.set(subscriptions, stored)
       await stored
     },
 
     async removeSubscriptions (client: Named, filters: string[]) {
+      await Promise.resolve() // behind a SUBSCRIBE of the same turn
       const session = sessionOf(client)
       if (session === undefined) return
       const rest = session.stored.filter(({ topic }) => !filters.includes(topic))

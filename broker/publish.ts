@@ -7,34 +7,58 @@
  */
 import { type Client, type PublishPacket } from 'aedes'
 import { type Logger } from 'pino'
-import { decideCommand } from '../messaging/command-handler.ts'
+import { decideCommand, type Reply } from '../messaging/command-handler.ts'
 import { type Messaging } from '../messaging/start.ts'
 import { isOwnOutbox, mayPublish } from './access.ts'
 import { connectionOf } from './aedes-client.ts'
 import { type DeviceSession } from './device-session.ts'
+import { type RateLimit } from './rate-limit.ts'
 
 type Callback = (error?: Error | null) => void
 
-export interface PublishDeps { messaging: Messaging, log: Logger }
+export interface PublishDeps {
+  messaging: Messaging
+  log: Logger
+  commandRate: RateLimit
+  /** Of topics granted by `acl`. */
+  topicRate: RateLimit
+}
 
-export function authorizePublish ({ messaging, log }: PublishDeps, client: Client | null, packet: PublishPacket, done: Callback): void {
+export function authorizePublish (deps: PublishDeps, client: Client | null, packet: PublishPacket, done: Callback): void {
+  const { log, topicRate } = deps
   if (client === null) return done(null) // a will of a client that is gone, checked at its CONNECT
   const { session } = connectionOf(client)
   if (session === undefined) return done(new Error('not connected'))
-  if (isOwnOutbox(session.identity, packet.topic)) return runCommand({ messaging, log }, session, packet, done)
-  if (mayPublish(session.identity, packet.topic)) return done(null)
+  session.touch()
+  if (isOwnOutbox(session.identity, packet.topic)) return runCommand(deps, session, packet, done)
+  if (mayPublish(session.identity, packet.topic)) {
+    const turn = client.closed ? undefined : topicRate.turn(session.userId, session) // closed: this is its will
+    if (turn === undefined) return done(null)
+    turn.then(() => {
+      session.refreshKeepalive()
+      done(null)
+    }, done)
+    return
+  }
   log.info({ user_id: session.userId, topic: packet.topic }, 'a publish was refused')
   done(new Error('the topic is not yours to publish to'))
 }
 
-function runCommand ({ messaging, log }: PublishDeps, session: DeviceSession, packet: PublishPacket, done: Callback): void {
+function runCommand ({ messaging, log, commandRate }: PublishDeps, session: DeviceSession, packet: PublishPacket, done: Callback): void {
   packet.retain = false
-  const deciding = decideCommand(messaging, {
+  const decide = (): Promise<Reply | undefined> => decideCommand(messaging, {
     identity: session.identity,
     deviceId: session.clean ? undefined : session.deviceId,
     renew: identity => session.renew(identity),
     skipTo: seq => session.pump?.skipTo(seq)
   }, packet.payload as Buffer)
+  const deciding = commandRate.turn(session.userId, session)?.then(() => {
+    // Nothing was promised, and the client sends it again.
+    if (session.closed && packet.qos > 0) throw new Error('the connection closed before the command had its turn')
+    session.refreshKeepalive()
+    return decide()
+  }) ?? decide()
+  deciding.catch(() => {}) // told below, when those before it are decided
   // Several commands are decided at once; their PUBACKs keep the order they came in [MQTT-4.6.0-2].
   const turn = session.decided.then(() => deciding).then(async reply => {
     if (reply !== undefined) session.reply(Buffer.from(JSON.stringify(reply)))
@@ -44,6 +68,7 @@ function runCommand ({ messaging, log }: PublishDeps, session: DeviceSession, pa
   session.decided = turn.catch(() => {})
   turn.then(() => done(null), (error: unknown) => {
     log.warn({ err: error, user_id: session.userId }, 'a command could not be decided; its connection closes')
-    done(error instanceof Error ? error : new Error('the command failed', { cause: error }))
+    // The PUBACK of the command before this one is written first.
+    setImmediate(done, error instanceof Error ? error : new Error('the command failed', { cause: error }))
   })
 }

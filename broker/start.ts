@@ -14,19 +14,25 @@ import { Aedes, type AedesOptions } from 'aedes'
 import { type Duplex } from 'node:stream'
 import { type Logger } from 'pino'
 import { type Messaging } from '../messaging/start.ts'
+import { AddressLimits } from './address-limits.ts'
 import { connectionOf } from './aedes-client.ts'
+import { arrive, type Arrival } from './arrival.ts'
 import { authenticate, preConnect } from './connect.ts'
 import { fencedEmitter } from './emitter.ts'
 import { authorizeForward } from './forward.ts'
-import { listenTcp, listenWebSocket } from './listeners.ts'
+import { listenTcp, listenWebSocket, type Reception } from './listeners.ts'
 import { limitPackets } from './packet-limit.ts'
 import { fencedPersistence } from './persistence.ts'
 import { authorizePublish } from './publish.ts'
+import { limitRate } from './rate-limit.ts'
 import { connectRedisTopics } from './redis-topics.ts'
 import { SessionRegistry } from './session-registry.ts'
 import { authorizeSubscribe, followSubscriptions } from './subscribe.ts'
 
 const CONNECT_TIMEOUT_MS = 10_000
+/** As long as a device may leave its window unmoved (messaging/sweep.ts). */
+const DRAIN_TIMEOUT_MS = 60_000
+const TOPIC_PUBLISHES_PER_SECOND = 1_000
 const TOKEN_CHECK_MS = 10_000
 const CLOSE_TIMEOUT_MS = 5_000
 
@@ -36,21 +42,44 @@ export interface BrokerOptions {
   wsPort: number
   /** Where topics granted by `acl` are shared with other nodes; undefined: in memory. */
   redisUrl?: string
+  /** Commands per second and user; 0, the default: publishing has no limit. */
+  rateLimitSends?: number
+  /** MQTT over TCP begins with a PROXY header. */
+  proxyProtocol?: boolean
+  /** X-Forwarded-For says where a WebSocket comes from. */
+  trustProxy?: boolean
+  /** From the connection to its CONNECT. */
+  connectTimeoutMs?: number
+  /** A connection whose socket takes nothing for so long, while something waits for it, ends. */
+  drainTimeoutMs?: number
 }
-export interface Broker extends AsyncDisposable { mqttPort: number, wsPort: number }
+export interface Broker extends AsyncDisposable {
+  mqttPort: number
+  wsPort: number
+  /** What is remembered: open connections, sessions, addresses that hold connections, users who publish. */
+  counts (): { connections: number, sessions: number, addresses: number, publishers: number }
+}
 
-export async function startBroker ({ host, mqttPort, wsPort, redisUrl }: BrokerOptions, { messaging, log }: { messaging: Messaging, log: Logger }): Promise<Broker> {
+export async function startBroker (options: BrokerOptions, { messaging, log }: { messaging: Messaging, log: Logger }): Promise<Broker> {
+  const { host, mqttPort, wsPort, redisUrl, rateLimitSends = 0, proxyProtocol = false, trustProxy = false } = options
+  const { connectTimeoutMs = CONNECT_TIMEOUT_MS, drainTimeoutMs = DRAIN_TIMEOUT_MS } = options
   const registry = new SessionRegistry()
+  const limits = new AddressLimits()
   const connectDeps = { messaging, registry, log }
+  const commandRate = limitRate({ perSecond: rateLimitSends, now: Date.now })
+  const topicRate = limitRate({ perSecond: rateLimitSends === 0 ? 0 : TOPIC_PUBLISHES_PER_SECOND, now: Date.now })
+  const publishDeps = { messaging, log, commandRate, topicRate }
   const shared = redisUrl === undefined ? undefined : connectRedisTopics(redisUrl, log)
   const aedes = await Aedes.createBroker({
-    connectTimeout: CONNECT_TIMEOUT_MS,
+    connectTimeout: connectTimeoutMs,
+    drainTimeout: drainTimeoutMs,
+    maxClientsIdLength: Infinity, // for MQTT 3.1; what may be too long was decided before the user's id was put in front
     mq: fencedEmitter(shared?.emitter),
     persistence: fencedPersistence(registry, shared?.persistence),
     preConnect: (client, packet, done) => preConnect(connectDeps, client, packet, done),
     authenticate: (client, _user, _password, done) => authenticate(log, client, done),
     authorizeSubscribe: (client, subscription, done) => authorizeSubscribe(log, client, subscription, done),
-    authorizePublish: (client, packet, done) => authorizePublish({ messaging, log }, client, packet, done),
+    authorizePublish: (client, packet, done) => authorizePublish(publishDeps, client, packet, done),
     authorizeForward
   } satisfies AedesOptions)
   followSubscriptions(aedes, messaging)
@@ -58,10 +87,17 @@ export async function startBroker ({ host, mqttPort, wsPort, redisUrl }: BrokerO
   aedes.on('connectionError', (_, error) => log.debug({ err: error }, 'a connection failed before its CONNECT'))
   ;(aedes as NodeJS.EventEmitter).on('error', error => log.error({ err: error }, 'the broker reported an error'))
 
+  aedes.on('ping', (_, client) => connectionOf(client).session?.touch())
+  aedes.on('clientReady', client => {
+    connectionOf(client).arrival?.finished()
+    delete connectionOf(client).arrival
+  })
+
   const connections = new Set<Duplex>()
-  function accept (connection: Duplex): void {
+  function accept (connection: Duplex, arrival: Arrival): void {
     connections.add(connection)
     const client = aedes.handle(connection)
+    Object.assign(connectionOf(client), { arrival, address: arrival.address })
     limitPackets(client)
     connection.once('close', () => {
       connections.delete(connection)
@@ -82,9 +118,10 @@ export async function startBroker ({ host, mqttPort, wsPort, redisUrl }: BrokerO
     await withDeadline(CLOSE_TIMEOUT_MS, new Promise(resolve => aedes.close(() => resolve())))
     await shared?.[Symbol.asyncDispose]()
   }
+  const reception: Reception = { arrive: socket => arrive(socket, limits, connectTimeoutMs), accept }
   const [tcp, webSocket] = await Promise.all([
-    listenTcp({ host, port: mqttPort, variable: 'MQTT_PORT' }, accept),
-    listenWebSocket({ host, port: wsPort, variable: 'WS_PORT' }, accept)
+    listenTcp({ host, port: mqttPort, variable: 'MQTT_PORT', proxyProtocol }, reception),
+    listenWebSocket({ host, port: wsPort, variable: 'WS_PORT', trustProxy }, reception)
   ]).catch(async (error: unknown) => {
     await closeAedes()
     throw error
@@ -98,11 +135,18 @@ export async function startBroker ({ host, mqttPort, wsPort, redisUrl }: BrokerO
   return {
     mqttPort: tcp.port,
     wsPort: webSocket.port,
+    counts: () => ({
+      connections: connections.size,
+      sessions: registry.size,
+      addresses: limits.size,
+      publishers: commandRate.size() + topicRate.size()
+    }),
     async [Symbol.asyncDispose] () {
       clearInterval(tokenTimer)
       await Promise.all([tcp[Symbol.asyncDispose](), webSocket[Symbol.asyncDispose]()])
       await closeAedes()
       for (const connection of connections) connection.destroy()
+      for (const rate of [commandRate, topicRate]) rate[Symbol.dispose]()
       // Their ends are still to be reported; what they leave unacknowledged must be known now.
       for (const session of registry.all()) session.close()
     }

@@ -3,6 +3,7 @@ import { type Aedes, type Client, type Subscription } from 'aedes'
 import { type Logger } from 'pino'
 import { subscriptionKind } from './access.ts'
 import { connectionOf } from './aedes-client.ts'
+import { type DeviceSession } from './device-session.ts'
 import { watchAsObserver } from './observers.ts'
 import { type Messaging } from '../messaging/start.ts'
 
@@ -11,9 +12,16 @@ type Callback = (error: Error | null, subscription?: Subscription | null) => voi
 /** Null is Aedes's way to refuse one filter: 0x80 in the SUBACK [MQTT-3.9.3]. */
 export function authorizeSubscribe (log: Logger, client: Client, subscription: Subscription, done: Callback): void {
   const { session } = connectionOf(client)
-  const kind = session === undefined ? undefined : subscriptionKind(session.identity, subscription.topic)
-  if (kind === undefined) log.info({ user_id: session?.userId, filter: subscription.topic }, 'a subscription was refused')
-  done(null, kind === undefined ? null : subscription)
+  session?.touch()
+  const allowed = session !== undefined && isAllowed(session, subscription.topic)
+  if (!allowed) log.info({ user_id: session?.userId, filter: subscription.topic }, 'a subscription was refused')
+  done(null, allowed ? subscription : null)
+}
+
+// Counted here and not when it is stored: one SUBSCRIBE may bring thousands.
+function isAllowed (session: DeviceSession, filter: string): boolean {
+  const kind = subscriptionKind(session.identity, filter)
+  return kind === 'own' || (kind !== undefined && session.hold(filter))
 }
 
 const REFUSED = 128

@@ -46,6 +46,11 @@ export function identityFromClaims (claims: Record<string, unknown>): Identity {
   }
 }
 
+/** Revoked are tokens without a date, and those issued up to the second of the revocation: `iat` knows nothing finer. */
+export function isRevoked ({ issuedAt }: Pick<Identity, 'issuedAt'>, validAfter: Date): boolean {
+  return issuedAt === undefined || Math.floor(issuedAt) <= Math.floor(validAfter.getTime() / 1000)
+}
+
 function readName (value: unknown): string | undefined {
   if (value === undefined || value === null) return undefined
   if (typeof value !== 'string') throw refused('`name` must be a string')

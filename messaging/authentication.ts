@@ -9,7 +9,7 @@ import { createHash, createPublicKey, type KeyObject } from 'node:crypto'
 import { createRemoteJWKSet, errors, jwtVerify, type JWTVerifyOptions } from 'jose'
 import { LRUCache } from 'lru-cache'
 import { AppError, unavailable } from '../core/errors.ts'
-import { identityFromClaims, type Identity } from '../core/identity.ts'
+import { identityFromClaims, isRevoked, type Identity } from '../core/identity.ts'
 import { type Database } from '../store/database.ts'
 import { ensureUser, tokensValidAfter } from '../store/users.ts'
 
@@ -29,9 +29,11 @@ export interface AuthenticationOptions { key: TokenKey, issuer?: string, audienc
 export interface Authentication {
   /** Throws `unauthenticated` for a token that does not hold, `unavailable` when that cannot be told now. */
   authenticate (token: string): Promise<Identity>
+  /** What is remembered of the user is asked for again. */
+  forget (userId: string): void
 }
 
-interface RememberedUser { name: string | undefined, validAfter: number | undefined, checkedAt: number }
+interface RememberedUser { name: string | undefined, validAfter: Date | undefined, checkedAt: number }
 
 export function startAuthentication ({ key, issuer, audience }: AuthenticationOptions, database: Database): Authentication {
   const verify = verifier(key, { issuer, audience, requiredClaims: ['sub', 'exp'] })
@@ -58,7 +60,7 @@ export function startAuthentication ({ key, issuer, audience }: AuthenticationOp
     const sameName = known !== undefined && (name === undefined || name === known.name)
     if (sameName && Date.now() - known.checkedAt < REVOCATION_CHECK_MS) return known
     if (!sameName) await ensureUser(database.reads, userId, name)
-    const validAfter = (await tokensValidAfter(database.reads, userId))?.getTime()
+    const validAfter = await tokensValidAfter(database.reads, userId)
     const user = { name: name ?? known?.name, validAfter, checkedAt: Date.now() }
     users.set(userId, user)
     return user
@@ -68,11 +70,10 @@ export function startAuthentication ({ key, issuer, audience }: AuthenticationOp
     async authenticate (token) {
       const identity = await readToken(token)
       const { validAfter } = await lookUp(identity)
-      if (validAfter !== undefined && (identity.issuedAt === undefined || identity.issuedAt * 1000 <= validAfter)) {
-        throw refused('the token was revoked')
-      }
+      if (validAfter !== undefined && isRevoked(identity, validAfter)) throw refused('the token was revoked')
       return identity
-    }
+    },
+    forget (userId) { users.delete(userId) }
   }
 }
 

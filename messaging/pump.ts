@@ -52,6 +52,7 @@ export class Pump implements Listener {
   #reading = false
   #started = false
   #blocked = false
+  #blockedAt = 0
   #closed = false
   /** Acknowledged ahead of the unbroken run; allocated only when it happens. */
   #early: Set<number> | undefined
@@ -134,14 +135,19 @@ export class Pump implements Listener {
     return this.inFlight > 0 ? this.#handovers[0]?.at : undefined
   }
 
-  /** Since when the window has not moved although something is in flight. */
+  /** Since when the window has not moved although something is in flight, or the socket takes nothing although nothing is. */
   get stalledSince (): number | undefined {
-    return this.inFlight > 0 ? this.#movedAt : undefined
+    return this.inFlight > 0 ? this.#movedAt : this.#blockedSince
+  }
+
+  // An `ack` command, or acknowledging what was never read, empties the window of a frozen device.
+  get #blockedSince (): number | undefined {
+    return this.#blocked && this.#knownSeq > this.#sentSeq ? this.#blockedAt : undefined
   }
 
   /** True once for every new event that is unacknowledged while the oldest one has waited for longer than the grace period. */
   takeOverdue (graceMs: number): boolean {
-    const oldest = this.oldestInFlightAt
+    const oldest = this.oldestInFlightAt ?? this.#blockedSince
     if (oldest === undefined || this.#knownSeq <= this.#graceReported || this.#options.now() - oldest < graceMs) return false
     this.#graceReported = this.#knownSeq
     return true
@@ -158,6 +164,7 @@ export class Pump implements Listener {
     if (events[0]!.seq !== this.#sentSeq + 1) this.#ackedSeq = events[0]!.seq - 1
     this.#sentSeq = events.at(-1)!.seq
     this.#blocked = !connection.write(events)
+    if (this.#blocked) this.#blockedAt = now
     if (!this.tracked) this.#ackedSeq = this.#sentSeq
     else this.#handovers.push({ seq: this.#sentSeq, at: now })
   }

@@ -7,11 +7,15 @@ import { alone, type Cluster, type Opening } from './cluster.ts'
 import { collectAcknowledgements, type Acknowledgements } from './acknowledgements.ts'
 import { startAuthentication, type Authentication, type AuthenticationOptions } from './authentication.ts'
 import { commitSends, type KnownSessions } from './commit-sends.ts'
+import { createConnections, type Connections } from './connections.ts'
 import { manageConversations, type Conversations } from './conversations.ts'
 import { startExpiry } from './expiry.ts'
 import { readInboxLog, type InboxLog } from './inbox-log.ts'
 import { collectOverdue, type Overdue } from './overdue.ts'
+import { createPresenceNotices } from './presence-notices.ts'
+import { startPresence, type Presence } from './presence.ts'
 import { startReads, type Reads } from './reads.ts'
+import { startRevocations, type Revocations } from './revocations.ts'
 import { startSends, type Sends } from './sends.ts'
 import { createSessions, type Sessions } from './sessions.ts'
 import { startSweep } from './sweep.ts'
@@ -21,21 +25,28 @@ export interface MessagingDeps {
   database: Database
   authentication: AuthenticationOptions
   graceMs: number
+  /** How long a session may acknowledge nothing of what it was sent; 60 s by default. */
+  stalledMs?: number
   log: Logger
   /** The other nodes; none by default. */
   cluster?: Cluster
+  /** How long a user must be gone before anybody is told. */
+  offlineAfterMs?: number
 }
 
 export interface Messaging extends AsyncDisposable {
   database: Database
   epoch: string
-  authentication: Authentication
+  authentication: Pick<Authentication, 'authenticate'>
   sends: Sends
   reads: Reads
   conversations: Conversations
   acknowledgements: Acknowledgements
   inboxLog: InboxLog
   sessions: Sessions
+  connections: Connections
+  presence: Pick<Presence, 'isOnline'>
+  revocations: Pick<Revocations, 'revoke'>
   wakes: Wakes
   overdue: Overdue
   cluster: Cluster
@@ -46,7 +57,7 @@ export interface Messaging extends AsyncDisposable {
   onOpened (listener: (opening: Opening) => void): void
 }
 
-export async function startMessaging ({ database, authentication, graceMs, log, cluster = alone() }: MessagingDeps): Promise<Messaging> {
+export async function startMessaging ({ database, authentication, graceMs, stalledMs, log, cluster = alone(), offlineAfterMs }: MessagingDeps): Promise<Messaging> {
   const epoch = await readEpoch(database.reads)
   const sessions = createSessions((userId, present) => cluster.changed(userId, 'tracked', present))
   const local = createWakes({
@@ -75,8 +86,13 @@ export async function startMessaging ({ database, authentication, graceMs, log, 
   }))
   const reads = startReads({ database, epoch, wake })
   const acknowledgements = collectAcknowledgements({ database, epoch, fenced: cluster.state() !== 'alone', wake, log })
-  const sweep = startSweep({ sessions, database, overdue, graceMs, log, now: Date.now })
+  const sweep = startSweep({ sessions, database, overdue, graceMs, stalledMs, log, now: Date.now })
   const expiry = startExpiry({ database, log, now: Date.now }, sessions)
+  const known = startAuthentication(authentication, database)
+  const connections = createConnections((userId, present) => presence.changed(userId, present))
+  const notices = createPresenceNotices({ database, wakes, log })
+  const presence = startPresence({ connections, cluster, notices, offlineAfterMs })
+  const revocations = startRevocations({ database, authentication: known, connections, cluster, log })
   // Nobody watches the sessions of a node that is gone; those that come back cancel this by acknowledging.
   cluster.onNodeLost(() => {
     log.warn('a node is gone; what its sessions left unacknowledged becomes due')
@@ -89,19 +105,25 @@ export async function startMessaging ({ database, authentication, graceMs, log, 
     observe: local.copy,
     observeLive: local.copyLive,
     opened: opening => { for (const listener of openedListeners) listener(opening) },
-    pushDue: pushDueHere
-  }, { listening: local.users, tracked: sessions.users, observed: local.observed })
+    revoked: revocations.apply,
+    pushDue: pushDueHere,
+    abandoned: presence.abandoned,
+    reappeared: presence.reappeared
+  }, { listening: local.users, tracked: sessions.users, online: presence.entered, observed: local.observed })
 
   return {
     database,
     epoch,
-    authentication: startAuthentication(authentication, database),
+    authentication: known,
     sends,
     reads,
     conversations: manageConversations({ database, wake }),
     acknowledgements,
     inboxLog: readInboxLog(database.reads, epoch),
     sessions,
+    connections,
+    presence,
+    revocations,
     wakes,
     overdue,
     cluster,
@@ -111,9 +133,12 @@ export async function startMessaging ({ database, authentication, graceMs, log, 
     async [Symbol.asyncDispose] () {
       await expiry[Symbol.asyncDispose]()
       await sweep[Symbol.asyncDispose]()
+      await revocations[Symbol.asyncDispose]()
+      await presence[Symbol.asyncDispose]()
       await Promise.all([sends.drained(), reads.drained()])
       await acknowledgements.flush()
       await overdue.flush()
+      await notices.flush()
     }
   }
 }

@@ -18,8 +18,8 @@ const USERS_PER_QUERY = 1_000
 const MAX_WATCH_MS = 1_000
 const MIN_WATCH_MS = 20
 
-export function startSweep ({ sessions, database, overdue, graceMs, log, now }: {
-  sessions: Sessions, database: Database, overdue: Overdue, graceMs: number, log: Logger, now: () => number
+export function startSweep ({ sessions, database, overdue, graceMs, stalledMs = STALLED_MS, log, now }: {
+  sessions: Sessions, database: Database, overdue: Overdue, graceMs: number, stalledMs?: number, log: Logger, now: () => number
 }): AsyncDisposable {
   let sweeping: Promise<void> | undefined
 
@@ -35,18 +35,18 @@ export function startSweep ({ sessions, database, overdue, graceMs, log, now }: 
   function watch (): void {
     for (const session of sessions.all()) {
       if (session.pump.takeOverdue(graceMs)) overdue.add({ userId: session.userId, seq: session.pump.knownSeq, dueAt: new Date() })
-      if (isStalled(session)) session.disconnect('it has not acknowledged anything for 60 s')
+      if (isStalled(session)) session.disconnect(`it has not acknowledged anything for ${stalledMs} ms`)
     }
   }
 
-  const isStalled = ({ pump }: Session): boolean => pump.stalledSince !== undefined && now() - pump.stalledSince > STALLED_MS
+  const isStalled = ({ pump }: Session): boolean => pump.stalledSince !== undefined && now() - pump.stalledSince > stalledMs
 
   const sweepTimer = setInterval(() => {
     sweeping ??= sweep()
       .catch((error: unknown) => { log.warn({ err: error }, 'the sweep could not read the inboxes') })
       .finally(() => { sweeping = undefined })
   }, SWEEP_MS)
-  const watchTimer = setInterval(watch, Math.min(MAX_WATCH_MS, Math.max(MIN_WATCH_MS, graceMs / 4)))
+  const watchTimer = setInterval(watch, Math.min(MAX_WATCH_MS, Math.max(MIN_WATCH_MS, Math.min(graceMs, stalledMs) / 4)))
 
   return {
     async [Symbol.asyncDispose] () {

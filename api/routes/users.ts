@@ -1,18 +1,19 @@
-/** Profiles: one's own, and the names of people one shares a conversation with. */
+/** Users: the own profile, the names of people one shares a conversation with, and who of them is online. */
 import { Type } from 'typebox'
 import { AppError, invalid } from '../../core/errors.ts'
 import { checkText } from '../../core/message-rules.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import { shareConversation } from '../../store/conversations.ts'
+import { findLastSeen } from '../../store/presence.ts'
 import { findUser, renameUser } from '../../store/users.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
 import { operation } from '../documentation.ts'
-import { OwnProfile, problems, Profile, refer, UserId } from '../schemas.ts'
+import { OwnProfile, Presence, problems, Profile, refer, UserId } from '../schemas.ts'
 
 const MAX_NAME_LENGTH = 200
 
-export function userRoutes (app: App, { database }: Messaging): void {
+export function userRoutes (app: App, { database, presence }: Messaging): void {
   const profile = async (userId: string) => {
     const user = await findUser(database.reads, userId)
     if (user === undefined) throw unknownUser()
@@ -50,6 +51,21 @@ export function userRoutes (app: App, { database }: Messaging): void {
     if (id !== userId && !await shareConversation(database.reads, userId, id)) throw unknownUser()
     const { name } = await profile(id)
     return { id, name }
+  })
+
+  app.get('/users/:id/presence', {
+    schema: {
+      ...operation('users', 'Whether somebody is online'),
+      description: 'For people one shares a direct conversation with. Whoever blocks and whoever is blocked look as if they were never there.',
+      params: Type.Object({ id: UserId }),
+      response: { 200: refer(Presence, 'Online, or when last seen'), ...problems('invalid', 'not_found') }
+    }
+  }, async request => {
+    const { id } = request.params
+    const seen = await findLastSeen(database.reads, callerOf(request).userId, id)
+    if (seen === undefined) throw new AppError('not_found', 'user_not_found', 'there is no such user among the people you share a direct conversation with')
+    if (seen.hidden) return { user_id: id, online: false, last_seen_at: null }
+    return { user_id: id, online: await presence.isOnline(id), last_seen_at: seen.last_seen_at?.toISOString() ?? null }
   })
 }
 

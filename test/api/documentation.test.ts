@@ -64,6 +64,7 @@ test('answers are what the document says, without a field it does not name', asy
     ['get', '/devices', await bob.get('/devices')],
     ['get', '/users/me', await bob.get('/users/me')],
     ['get', '/users/{id}', await bob.get(`/users/${alice.id}`)],
+    ['get', '/users/{id}/presence', await bob.get(`/users/${alice.id}/presence`)],
     ['get', '/conversations/{id}', await bob.get('/conversations/general')]
   ]
   for (const [method, path, { status, body }] of answers) {

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { blocks } from '../../migrations/schema.ts'
+import { until } from '../support/until.ts'
 import { type Caller, direct, group, startTestApi, type TestApi } from './api.ts'
 
 let api: TestApi
@@ -52,5 +54,38 @@ test('a user id outside the alphabet is refused', async () => {
   for (const id of ['a%00b', 'a%20b', 'x'.repeat(65)]) {
     const answer = await alice.get(`/users/${id}`)
     expect([answer.status, answer.body.code], id).toEqual([400, 'invalid_request'])
+  }
+})
+
+test('presence is visible to people of a direct conversation, and to oneself', async () => {
+  const bob = await api.user('bob')
+  await direct(alice, bob)
+  expect((await alice.get(`/users/${bob.id}/presence`)).body).toEqual({ user_id: bob.id, online: false, last_seen_at: null })
+  const leave = api.messaging.connections.add({ userId: bob.id, identity: { issuedAt: 0 }, disconnect () {} })
+  for (const caller of [alice, bob]) expect((await caller.get(`/users/${bob.id}/presence`)).body).toMatchObject({ user_id: bob.id, online: true })
+  const leftAt = Date.now()
+  leave()
+  const seen = await until(async () => (await alice.get(`/users/${bob.id}/presence`)).body.last_seen_at, 'it is stored when bob was last seen')
+  expect(Math.abs(Date.parse(seen) - leftAt)).toBeLessThan(1_000)
+})
+
+test('presence of fellows of a group, strangers and nobody is unknown', async () => {
+  const [fellow, stranger] = [await api.user('fellow'), await api.user('stranger')]
+  await stranger.get('/users/me')
+  await group(alice, fellow)
+  for (const other of [fellow.id, stranger.id, 'nobody']) {
+    const answer = await alice.get(`/users/${other}/presence`)
+    expect([answer.status, answer.body.code], other).toEqual([404, 'user_not_found'])
+  }
+})
+
+test('whoever blocks and whoever is blocked look as if they were never there', async () => {
+  const bob = await api.user('bob')
+  await direct(alice, bob)
+  await api.messaging.database.reads.orm.insert(blocks).values({ blocker_user_id: bob.id, blocked_user_id: alice.id })
+  for (const [caller, other] of [[alice, bob], [bob, alice]] as const) {
+    api.messaging.connections.add({ userId: other.id, identity: { issuedAt: 0 }, disconnect () {} })
+    const { status, body } = await caller.get(`/users/${other.id}/presence`)
+    expect([status, body]).toEqual([200, { user_id: other.id, online: false, last_seen_at: null }])
   }
 })

@@ -1,4 +1,5 @@
 /** PUBLISH: where a client may publish, and the ordinary MQTT of topics granted by `acl`. */
+import { generate } from 'mqtt-packet'
 import { expect, test } from 'vitest'
 import { pubackPacket, publishPacket, seqsAfter, startTestBroker, subscribePacket } from '../support/broker.ts'
 import { until } from '../support/until.ts'
@@ -90,6 +91,26 @@ test('a grant that could match users\' or the broker\'s topics grants nothing', 
     writer.packet(publishPacket(topic, 'x', 1, 1))
     await until(() => writer.closed, `publishing to ${topic} closes the connection`)
   }
+})
+
+test('QoS 2 messages that a stored session receives at the same time are all released', async () => {
+  await using broker = await startTestBroker()
+  const sensor = await broker.device('sensor', grant(['sensors/#']))
+  const reader = await broker.rawDevice('ann', { clean: false, ...grant([], ['sensors/#']) })
+  reader.packet(subscribePacket(1, 'sensors/#', 2))
+  await reader.nth('suback', 1)
+  const n = 20
+  for (let i = 0; i < n; i++) await sensor.client.publishAsync('sensors/1', `${i}`, { qos: 1 })
+  for (let i = 0; i < n; i++) await sensor.client.publishAsync('sensors/1', `${i}`, { qos: 2 })
+  await reader.nth('publish', 2 * n)
+  const ids = reader.of('publish').filter(packet => packet.qos === 2).map(packet => packet.messageId!)
+  reader.bytes(Buffer.concat(ids.map(messageId => generate({ cmd: 'pubrec', messageId }))))
+  await reader.nth('pubrel', n)
+  expect(reader.of('pubrel').map(packet => packet.messageId)).toEqual(ids)
+  reader[Symbol.dispose]()
+  const again = await broker.rawDevice('ann', { clean: false, ...grant([], ['sensors/#']) })
+  await again.nth('pubrel', n)
+  expect(again.of('pubrel').map(packet => packet.messageId)).toEqual(ids)
 })
 
 test('a stored session gets the granted messages of the time it was away', async () => {

@@ -4,7 +4,7 @@ import mqtt, { type IClientOptions, type MqttClient } from 'mqtt'
 import { generate, parser, type IConnectPacket, type Packet } from 'mqtt-packet'
 import pg from 'pg'
 import pino from 'pino'
-import { startBroker, type Broker } from '../../broker/start.ts'
+import { startBroker, type Broker, type BrokerOptions } from '../../broker/start.ts'
 import { readStatus } from '../../messaging/history.ts'
 import { startMessaging, type Messaging } from '../../messaging/start.ts'
 import { type MessageDraft } from '../../core/message-rules.ts'
@@ -48,18 +48,23 @@ export interface Device extends AsyncDisposable {
 export interface RawClient extends Disposable {
   received: Packet[]
   closed: boolean
-  bytes (data: Buffer): void
+  /** Returns how many bytes wait for the broker to read. */
+  bytes (data: Buffer): number
+  unsent (): number
   packet (packet: Packet): void
   of<C extends Packet['cmd']> (cmd: C): Array<Extract<Packet, { cmd: C }>>
   /** The n-th packet of this kind, once it is there. */
   nth<C extends Packet['cmd']> (cmd: C, n: number): Promise<Extract<Packet, { cmd: C }>>
+  /** Says that nothing more comes. */
+  end (): void
   /** Stops reading from the socket. */
   freeze (): void
+  thaw (): void
 }
 
 export type RawConnect = Omit<Partial<IConnectPacket>, 'password'> & { password: string }
 
-export interface TestBroker extends AsyncDisposable, Pick<Broker, 'mqttPort' | 'wsPort'> {
+export interface TestBroker extends AsyncDisposable, Pick<Broker, 'mqttPort' | 'wsPort' | 'counts'> {
   messaging: Messaging
   /** Lines that were logged as a warning or worse. */
   logged: Json[]
@@ -83,18 +88,21 @@ export interface TestBroker extends AsyncDisposable, Pick<Broker, 'mqttPort' | '
 
 export interface TestBrokerOptions {
   graceMs?: number
+  stalledMs?: number
+  offlineAfterMs?: number
+  broker?: Partial<BrokerOptions>
   issuer?: string
   /** Puts something of the test's own in the place of parts of the messaging. */
   replace?: (messaging: Messaging) => Partial<Messaging>
 }
 
-export async function startTestBroker ({ graceMs = 10_000, issuer, replace = () => ({}) }: TestBrokerOptions = {}): Promise<TestBroker> {
+export async function startTestBroker ({ graceMs = 10_000, stalledMs, offlineAfterMs, broker: options = {}, issuer, replace = () => ({}) }: TestBrokerOptions = {}): Promise<TestBroker> {
   const logged: Json[] = []
   const log = pino({ level: 'warn' }, { write: (line: string) => { logged.push(JSON.parse(line)) } })
   const file = await createDatabase()
   const database = openDatabase(file.url, () => {})
-  const messaging = await startMessaging({ database, authentication: { key: { kind: 'secret', secret: SECRET }, issuer }, graceMs, log })
-  const broker = await startBroker({ host: '127.0.0.1', mqttPort: 0, wsPort: 0 }, { messaging: { ...messaging, ...replace(messaging) }, log })
+  const messaging = await startMessaging({ database, authentication: { key: { kind: 'secret', secret: SECRET }, issuer }, graceMs, stalledMs, offlineAfterMs, log })
+  const broker = await startBroker({ host: '127.0.0.1', mqttPort: 0, wsPort: 0, ...options }, { messaging: { ...messaging, ...replace(messaging) }, log })
   const sql = new pg.Pool({ connectionString: file.url, max: 2 })
   sql.on('error', () => {})
   const clients: Array<{ end (): void }> = []
@@ -114,6 +122,7 @@ export async function startTestBroker ({ graceMs = 10_000, issuer, replace = () 
   return {
     mqttPort: broker.mqttPort,
     wsPort: broker.wsPort,
+    counts: broker.counts,
     messaging,
     logged,
     token: (userId, options) => signToken(userId, { issuer, ...options }),
@@ -240,11 +249,17 @@ function openRaw (port: number): RawClient {
   const client: RawClient = {
     received: [],
     closed: false,
-    bytes: data => { socket.write(data) },
+    bytes: data => {
+      socket.write(data)
+      return socket.writableLength
+    },
+    unsent: () => socket.writableLength,
     packet: packet => { socket.write(generate(packet)) },
     of: cmd => client.received.filter(packet => packet.cmd === cmd) as never,
     nth: (cmd, n) => until(() => client.of(cmd)[n - 1], `${cmd} number ${n} has come`),
+    end: () => { socket.end() },
     freeze: () => { socket.pause() },
+    thaw: () => { socket.resume() },
     [Symbol.dispose]: () => { socket.destroy() }
   }
   reader.on('packet', packet => client.received.push(packet))

@@ -1,10 +1,11 @@
-/** Echo as `npm start` runs it: a process of its own, on free ports, with its own folder. */
+/** Echo as `npm start` runs it: a process of its own, with all roles or some, on free ports, with its own folder. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { issueToken } from '../../messaging/tokens.ts'
+import { signToken } from './tokens.ts'
 import { until } from './until.ts'
 
 const ROOT = new URL('../..', import.meta.url).pathname
@@ -15,7 +16,10 @@ const SECRET = 'the secret that every system test signs its tokens with'
 export interface EchoProcess extends AsyncDisposable {
   child: ChildProcess
   dataDir: string
+  /** Where HTTP is served, whatever the roles. */
+  http: string
   api: string
+  /** NaN without the role `broker`. */
   mqttPort: number
   wsPort: number
   /** Everything printed so far. */
@@ -25,10 +29,14 @@ export interface EchoProcess extends AsyncDisposable {
   stop (signal?: NodeJS.Signals): Promise<number | null>
 }
 
-export interface EchoProcessOptions { dataDir: string, env?: NodeJS.ProcessEnv }
+/** `roles`: all by default. */
+export interface EchoProcessOptions { dataDir: string, env?: NodeJS.ProcessEnv, roles?: string[] }
 
 export const token = (userId: string): Promise<string> =>
   issueToken({ secret: new TextEncoder().encode(SECRET), userId, ttlSeconds: 3_600 })
+
+export const tokenWith = (userId: string, claims: Record<string, unknown>): Promise<string> =>
+  signToken(userId, { secret: new TextEncoder().encode(SECRET), claims })
 
 export async function scratchFolder (): Promise<{ path: string } & AsyncDisposable> {
   const path = await mkdtemp(join(tmpdir(), 'echo-system-'))
@@ -36,8 +44,8 @@ export async function scratchFolder (): Promise<{ path: string } & AsyncDisposab
 }
 
 /** Spawns without waiting; for starts that are meant to fail too. */
-export function spawnEcho ({ dataDir, env = {} }: EchoProcessOptions): { child: ChildProcess, output: () => string } {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'main.ts'], {
+export function spawnEcho ({ dataDir, env = {}, roles = [] }: EchoProcessOptions): { child: ChildProcess, output: () => string } {
+  const child = spawn(process.execPath, ['--import', 'tsx', 'main.ts', ...roles], {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, DATA_DIR: dataDir, HTTP_PORT: '0', MQTT_PORT: '0', WS_PORT: '0', JWT_SECRET: SECRET, LOG_LEVEL: 'info', ...env }
@@ -48,10 +56,15 @@ export function spawnEcho ({ dataDir, env = {} }: EchoProcessOptions): { child: 
 }
 
 export async function startEcho (options: EchoProcessOptions): Promise<EchoProcess> {
-  const { child, output } = spawnEcho(options)
+  return await readyEcho(spawnEcho(options), options)
+}
+
+/** Waits for the start of what was spawned. */
+export async function readyEcho ({ child, output }: ReturnType<typeof spawnEcho>, { dataDir, roles = ['broker'] }: EchoProcessOptions): Promise<EchoProcess> {
   const ended = (): boolean => child.exitCode !== null || child.signalCode !== null
   await until(() => output().includes('Echo is ready.') || ended(), 'Echo has started', START_DEADLINE_MS)
-  await until(() => /ws:\/\/\S+/.test(output()) || ended(), 'Echo has printed its addresses')
+  const lastAddress = roles.includes('broker') ? /ws:\/\/\S+\n/ : /\/(docs\)|ready)\n/
+  await until(() => lastAddress.test(output()) || ended(), 'Echo has printed its addresses')
   if (ended()) throw new Error(`Echo ended while starting:\n${output()}`)
 
   async function end (signal: NodeJS.Signals): Promise<number | null> {
@@ -65,11 +78,13 @@ export async function startEcho (options: EchoProcessOptions): Promise<EchoProce
     return child.exitCode
   }
 
-  const port = (scheme: string): number => Number(new RegExp(`${scheme}://[^:\\s]+:(\\d+)`).exec(output())![1])
+  const port = (scheme: string): number => Number(new RegExp(`${scheme}://[^:\\s]+:(\\d+)`).exec(output())?.[1])
+  const http = `http://127.0.0.1:${port('http')}`
   return {
     child,
-    dataDir: options.dataDir,
-    api: /http:\S+\/api\/v1/.exec(output())![0],
+    dataDir,
+    http,
+    api: `${http}/api/v1`,
     mqttPort: port('mqtt'),
     wsPort: port('ws'),
     output,

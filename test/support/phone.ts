@@ -15,14 +15,21 @@ export interface Phone extends AsyncDisposable {
   events: InboxEvent[]
   /** Payloads on the other topics. */
   others: Array<{ topic: string, payload: any }>
+  /** Sends the PUBACKs that a paused phone has held back. */
+  acknowledgeAll (): void
 }
 
-export interface PhoneOptions { userId: string, deviceId: string, token: string, port: number, clean?: boolean, subscribe?: string[] }
+export interface PhoneOptions { userId: string, deviceId: string, token: string, port: number, clean?: boolean, subscribe?: string[], /** Acknowledges nothing until it is told to. */ paused?: boolean }
 
-export async function connectPhone ({ userId, deviceId, token, port, clean = false, subscribe = [`user/${userId}/inbox`] }: PhoneOptions): Promise<Phone> {
+export async function connectPhone ({ userId, deviceId, token, port, clean = false, subscribe = [`user/${userId}/inbox`], paused = false }: PhoneOptions): Promise<Phone> {
   const client = mqtt.connect({
     port, clientId: deviceId, username: userId, password: token, clean, protocolVersion: 4, reconnectPeriod: 0
   })
+  const held: Array<() => void> = []
+  if (paused) {
+    // This client acknowledges when its handler is done.
+    client.handleMessage = (_, done) => { held.push(done) }
+  }
   const events: InboxEvent[] = []
   const others: Phone['others'] = []
   client.on('message', (topic, payload) => {
@@ -42,6 +49,7 @@ export async function connectPhone ({ userId, deviceId, token, port, clean = fal
     sessionPresent,
     events,
     others,
+    acknowledgeAll () { for (const acknowledge of held.splice(0)) acknowledge() },
     async [Symbol.asyncDispose] () { await client.endAsync(true) }
   }
 }

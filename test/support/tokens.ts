@@ -7,12 +7,14 @@ export interface TokenOptions {
   secret?: Uint8Array
   claims?: Record<string, unknown>
   issuer?: string
+  /** Seconds since 1970; now by default. */
+  issuedAt?: number
   /** As jose reads it: seconds since 1970 as a number, or a span like '1h'. */
   expires?: string | number
 }
 
-export async function signToken (userId: string, { secret = SECRET, claims = {}, issuer, expires = '1h' }: TokenOptions = {}): Promise<string> {
-  const jwt = new SignJWT(claims).setProtectedHeader({ alg: 'HS256' }).setSubject(userId).setIssuedAt().setExpirationTime(expires)
+export async function signToken (userId: string, { secret = SECRET, claims = {}, issuer, issuedAt, expires = '1h' }: TokenOptions = {}): Promise<string> {
+  const jwt = new SignJWT(claims).setProtectedHeader({ alg: 'HS256' }).setSubject(userId).setIssuedAt(issuedAt).setExpirationTime(expires)
   if (issuer !== undefined) jwt.setIssuer(issuer)
   return await jwt.sign(secret)
 }

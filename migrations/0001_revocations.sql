@@ -1,0 +1,1 @@
+CREATE INDEX "users_tokens_valid_after_index" ON "users" USING btree ("tokens_valid_after") WHERE "users"."tokens_valid_after" is not null;
