@@ -18,7 +18,8 @@ import { commitInHalves } from './halves.ts'
 import { deliveredEvents, wakesFor } from './receipts.ts'
 import { type WakeEvent } from './wakes.ts'
 
-const FLUSH_AFTER_MS = 20
+/** Between two flushes there is as long a pause as the last one took, up to this: an idle server writes at once, a busy one in sets. */
+const LONGEST_PAUSE_MS = 20
 const FLUSH_AT = 500
 const RETRY_MS = 500
 
@@ -38,8 +39,8 @@ export interface Acknowledgements {
   apply (acknowledgement: Acknowledgement): Promise<void>
   /** Resolves when everything noted so far for this user is written. */
   settled (userId: string): Promise<void>
-  /** Writes what is left. */
-  flush (): Promise<void>
+  /** Writes what is left, once. */
+  close (): Promise<void>
 }
 
 export function collectAcknowledgements ({ database, epoch, fenced, wake, log }: {
@@ -55,6 +56,9 @@ export function collectAcknowledgements ({ database, epoch, fenced, wake, log }:
   let writing = new Map<string, Acknowledgement>()
   let last: Promise<void> = Promise.resolve()
   let timer: NodeJS.Timeout | undefined
+  let wroteAt = 0
+  let pauseMs = 0
+  let closing = false
 
   function note (acknowledgement: Acknowledgement): void {
     const key = `${acknowledgement.userId} ${acknowledgement.deviceId ?? ''}`
@@ -63,13 +67,14 @@ export function collectAcknowledgements ({ database, epoch, fenced, wake, log }:
   }
 
   function schedule (delayMs: number): void {
+    if (closing) return
     timer ??= setTimeout(() => { timer = undefined; flush().catch(noteFailure) }, delayMs)
   }
 
   // One flush after the other; each caller waits for all that was noted before its call.
   function flush (): Promise<void> {
     const flushed = last.then(writePending)
-    last = flushed.catch(() => {})
+    last = flushed.then(() => pauseMs, () => RETRY_MS).then(delayMs => { if (pending.size > 0) schedule(delayMs) })
     return flushed
   }
 
@@ -77,10 +82,13 @@ export function collectAcknowledgements ({ database, epoch, fenced, wake, log }:
     if (pending.size === 0) return
     writing = pending
     pending = new Map()
+    const startedAt = performance.now()
     try {
       await writeOrKeep([...writing.values()])
     } finally {
       writing = new Map()
+      wroteAt = performance.now()
+      pauseMs = Math.min(wroteAt - startedAt, LONGEST_PAUSE_MS)
     }
   }
 
@@ -111,21 +119,22 @@ export function collectAcknowledgements ({ database, epoch, fenced, wake, log }:
 
   function noteFailure (error: unknown): void {
     log.warn({ err: error, waiting: pending.size }, 'acknowledgements could not be written and will be tried again')
-    schedule(RETRY_MS)
   }
 
   return {
     add (acknowledgement) {
       note(acknowledgement)
-      if (pending.size >= FLUSH_AT && writing.size === 0) flush().catch(noteFailure)
-      else schedule(FLUSH_AFTER_MS)
+      if (writing.size > 0) return // its end schedules the next flush
+      if (pending.size >= FLUSH_AT) flush().catch(noteFailure)
+      else schedule(Math.max(0, wroteAt + pauseMs - performance.now()))
     },
     apply: acknowledgement => writeAll([acknowledgement]),
     async settled (userId) {
       const concerns = (entries: Map<string, Acknowledgement>): boolean => [...entries.values()].some(entry => entry.userId === userId)
       if (concerns(writing) || concerns(pending)) await flush()
     },
-    async flush () {
+    async close () {
+      closing = true
       clearTimeout(timer)
       timer = undefined
       await flush()

@@ -136,7 +136,7 @@ export async function startMessaging ({ database, authentication, graceMs, stall
       await revocations[Symbol.asyncDispose]()
       await presence[Symbol.asyncDispose]()
       await Promise.all([sends.drained(), reads.drained()])
-      await acknowledgements.flush()
+      await acknowledgements.close()
       await overdue.flush()
       await notices.flush()
     }
