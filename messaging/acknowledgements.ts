@@ -18,8 +18,8 @@ import { commitInHalves } from './halves.ts'
 import { deliveredEvents, wakesFor } from './receipts.ts'
 import { type WakeEvent } from './wakes.ts'
 
-/** Between two flushes there is as long a pause as the last one took, up to this: an idle server writes at once, a busy one in sets. */
-const LONGEST_PAUSE_MS = 20
+/** Between two flushes: a lone acknowledgement is written at once, what follows it in sets. */
+const PAUSE_MS = 20
 const FLUSH_AT = 500
 const RETRY_MS = 500
 
@@ -56,8 +56,7 @@ export function collectAcknowledgements ({ database, epoch, fenced, wake, log }:
   let writing = new Map<string, Acknowledgement>()
   let last: Promise<void> = Promise.resolve()
   let timer: NodeJS.Timeout | undefined
-  let wroteAt = 0
-  let pauseMs = 0
+  let wroteAt = -PAUSE_MS
   let closing = false
 
   function note (acknowledgement: Acknowledgement): void {
@@ -74,7 +73,7 @@ export function collectAcknowledgements ({ database, epoch, fenced, wake, log }:
   // One flush after the other; each caller waits for all that was noted before its call.
   function flush (): Promise<void> {
     const flushed = last.then(writePending)
-    last = flushed.then(() => pauseMs, () => RETRY_MS).then(delayMs => { if (pending.size > 0) schedule(delayMs) })
+    last = flushed.then(() => PAUSE_MS, () => RETRY_MS).then(delayMs => { if (pending.size > 0) schedule(delayMs) })
     return flushed
   }
 
@@ -82,13 +81,11 @@ export function collectAcknowledgements ({ database, epoch, fenced, wake, log }:
     if (pending.size === 0) return
     writing = pending
     pending = new Map()
-    const startedAt = performance.now()
     try {
       await writeOrKeep([...writing.values()])
     } finally {
       writing = new Map()
       wroteAt = performance.now()
-      pauseMs = Math.min(wroteAt - startedAt, LONGEST_PAUSE_MS)
     }
   }
 
@@ -126,7 +123,7 @@ export function collectAcknowledgements ({ database, epoch, fenced, wake, log }:
       note(acknowledgement)
       if (writing.size > 0) return // its end schedules the next flush
       if (pending.size >= FLUSH_AT) flush().catch(noteFailure)
-      else schedule(Math.max(0, wroteAt + pauseMs - performance.now()))
+      else schedule(Math.max(0, wroteAt + PAUSE_MS - performance.now()))
     },
     apply: acknowledgement => writeAll([acknowledgement]),
     async settled (userId) {
