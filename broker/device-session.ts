@@ -17,6 +17,7 @@ import { type StoredSubscription } from '../migrations/schema.ts'
 import { saveSubscriptions, startingPoint } from '../store/devices.ts'
 import { type EchoClient } from './aedes-client.ts'
 import { encodeEvents, encodePublish, isInboxId, keepIdsApart, replyId, seqOfInboxId } from './packets.ts'
+import { type SessionQueue } from './session-queue.ts'
 
 const RETRY_START_MS = 1_000
 export const MAX_SUBSCRIPTIONS = 100
@@ -44,6 +45,8 @@ export class DeviceSession implements Listener, PumpConnection {
   stored: readonly StoredSubscription[]
   /** Filters of a debugging admin outside their own topics. */
   observed: Set<string> | undefined
+  /** What brings a stored session its topics granted by `acl`, when they are in Redis. */
+  queue: SessionQueue | undefined
   /** When the device was last heard of (milliseconds). */
   activeAt = Date.now()
   /** The commands of this connection are acknowledged in the order they came [MQTT-4.6.0-2]. */
@@ -247,6 +250,11 @@ export class DeviceSession implements Listener, PumpConnection {
     const { conn } = this.#client
     if (this.#closed || conn.destroyed) return true
     return conn.write(packet)
+  }
+
+  /** False: the socket is full. */
+  writePacket (packet: Buffer): boolean {
+    return this.#write(packet)
   }
 
   acknowledged (packetId: number): void {

@@ -10,6 +10,8 @@ const MAX_BACKLOG_BYTES = 1024 * 1024
 /**
  * Repeats the access check, because a subscription may be older than the token.
  *
+ * What comes to a stored session through its queue in Redis does not come from here.
+ *
  * For a full socket QoS 0 and an observer's copies are dropped. QoS 1 and 2 are
  * kept up to a bound; then the connection ends, and a stored session gets them
  * when it comes back.
@@ -17,6 +19,10 @@ const MAX_BACKLOG_BYTES = 1024 * 1024
 export function authorizeForward (client: Client, packet: AedesPublishPacket): AedesPublishPacket | null {
   const { session, conn } = connectionOf(client)
   if (session === undefined || !mayReceive(session.identity, packet.topic)) return null
+  if (packet.qos > 0 && !packet.retain && session.queue?.holds(packet.topic) === true) {
+    session.queue.look()
+    return null
+  }
   if (!conn.writableNeedDrain) return packet
   if (packet.qos === 0 || !isGranted(session.identity, packet.topic)) return null
   if (isLive(packet) && (session.keptForDrain() > MAX_BACKLOG_PACKETS || conn.writableLength > MAX_BACKLOG_BYTES)) {

@@ -9,14 +9,20 @@ import { eventHead } from '../core/events.ts'
 import { type PumpEvent } from '../messaging/pump.ts'
 
 /** Identifiers up to here are Aedes's. */
-const LAST_AEDES_ID = 32_767
-const FIRST_INBOX_ID = LAST_AEDES_ID + 1
+const LAST_AEDES_ID = 16_383
+/** Of a stored session's queue (session-queue.ts). */
+const FIRST_QUEUE_ID = LAST_AEDES_ID + 1
+const QUEUE_IDS = 16_384
+const FIRST_INBOX_ID = FIRST_QUEUE_ID + QUEUE_IDS
 const INBOX_IDS = 32_000
 const FIRST_REPLY_ID = FIRST_INBOX_ID + INBOX_IDS
 const REPLY_IDS = 65_535 - FIRST_REPLY_ID + 1
 
 export const isInboxId = (id: number): boolean => id >= FIRST_INBOX_ID && id < FIRST_REPLY_ID
 export const isOwnId = (id: number): boolean => id >= FIRST_INBOX_ID
+export const isQueueId = (id: number): boolean => id >= FIRST_QUEUE_ID && id < FIRST_INBOX_ID
+/** Of the n-th message of a session's queue, which is far shorter than the range: a redelivery carries it again [MQTT-4.4.0-1]. */
+export const queueId = (n: number): number => FIRST_QUEUE_ID + n % QUEUE_IDS
 /** Identifier of the n-th reply on a connection; replies are not tracked, so the range is simply reused. */
 export const replyId = (n: number): number => FIRST_REPLY_ID + n % REPLY_IDS
 
@@ -33,7 +39,7 @@ export function seqOfInboxId (id: number, ackedSeq: number): number {
 }
 
 /**
- * Aedes numbers packets from 1 to 65535; this leaves it the lower half. It keeps starting anywhere, for the
+ * Aedes numbers packets from 1 to 65535; this leaves it the lowest quarter. It keeps starting anywhere, for the
  * packets of a stored session come with the identifiers they had.
  */
 export function keepIdsApart (client: { _nextId: number }): void {

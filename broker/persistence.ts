@@ -55,6 +55,15 @@ export function fencedPersistence (registry: SessionRegistry, inner: Persistence
   // Aedes removes a will when its session is gone, with nothing but the id.
   const withWill = new Set<string>()
 
+  // A phone's QoS 2 publishes are commands, and harmless when they are repeated on another
+  // connection; Aedes bounds their number (maxInflightInbound).
+  const incoming = new WeakMap<Named, Set<number>>()
+  function ownIncoming (client: Named): Set<number> {
+    const known = incoming.get(client) ?? new Set()
+    incoming.set(client, known)
+    return known
+  }
+
   async function storeSubscriptions (client: Named, subscriptions: Subscription[]): Promise<void> {
     const session = sessionOf(client)
     if (session === undefined) return
@@ -126,11 +135,21 @@ export function fencedPersistence (registry: SessionRegistry, inner: Persistence
     },
     createRetainedStream: (filter: string) => inner.createRetainedStream(filter),
 
-    async incomingStorePacket (client: Named, packet: AnyPacket) { await inner.incomingStorePacket(client, packet) },
-    async incomingGetPacket (client: Named, packet: AnyPacket) { return await inner.incomingGetPacket(client, packet) },
-    async incomingDelPacket (client: Named, packet: AnyPacket) { await inner.incomingDelPacket(client, packet) },
+    async incomingStorePacket (client: Named, packet: AnyPacket) {
+      if (usesInner(client)) return await inner.incomingStorePacket(client, packet)
+      ownIncoming(client).add(packet.messageId)
+    },
+    async incomingGetPacket (client: Named, packet: AnyPacket) {
+      if (usesInner(client)) return await inner.incomingGetPacket(client, packet)
+      if (!ownIncoming(client).has(packet.messageId)) throw new Error('no such packet')
+      return packet
+    },
+    async incomingDelPacket (client: Named, packet: AnyPacket) {
+      if (usesInner(client)) return await inner.incomingDelPacket(client, packet)
+      ownIncoming(client).delete(packet.messageId)
+    },
     async cleanIncoming (client: Named) {
-      await inner.cleanIncoming?.(client)
+      if (usesInner(client)) await inner.cleanIncoming?.(client)
     },
 
     async putWill (client: Named, will: AnyPacket) {

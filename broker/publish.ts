@@ -22,26 +22,44 @@ export interface PublishDeps {
   commandRate: RateLimit
   /** Of topics granted by `acl`. */
   topicRate: RateLimit
+  /** Of topics granted by `acl` when they are in Redis: what must be done before a PUBACK, and whose will it is to publish. */
+  shared?: { keep (packet: PublishPacket): Promise<void>, takeWill (client: Client): Promise<boolean> }
 }
 
 export function authorizePublish (deps: PublishDeps, client: Client | null, packet: PublishPacket, done: Callback): void {
-  const { log, topicRate } = deps
+  const { log, topicRate, shared } = deps
   if (client === null) return done(null) // a will of a client that is gone, checked at its CONNECT
   const { session } = connectionOf(client)
   if (session === undefined) return done(new Error('not connected'))
   session.touch()
   if (isOwnOutbox(session.identity, packet.topic)) return runCommand(deps, session, packet, done)
   if (mayPublish(session.identity, packet.topic)) {
-    const turn = client.closed ? undefined : topicRate.turn(session.userId, session) // closed: this is its will
-    if (turn === undefined) return done(null)
-    turn.then(() => {
+    if (client.closed) return publishWill(deps, client, packet, done)
+    // With QoS 2 it is kept together with its identifier.
+    const keep = (): Promise<void> | undefined => packet.qos === 1 ? shared?.keep(packet) : undefined
+    const turn = topicRate.turn(session.userId, session)
+    const ready = turn?.then(() => {
       session.refreshKeepalive()
-      done(null)
-    }, done)
+      return keep()
+    }) ?? keep()
+    if (ready === undefined) return done(null)
+    ready.then(() => done(null), done)
     return
   }
   log.info({ user_id: session.userId, topic: packet.topic }, 'a publish was refused')
   done(new Error('the topic is not yours to publish to'))
+}
+
+function publishWill ({ shared, log }: PublishDeps, client: Client, will: PublishPacket, done: Callback): void {
+  if (shared === undefined) return done(null)
+  shared.takeWill(client).then(async mine => {
+    if (!mine) throw new Error('the will is published by another process')
+    if (will.qos > 0) await shared.keep(will)
+    done(null)
+  }).catch((error: unknown) => {
+    log.debug({ err: error, client_id: client.id }, 'a will is not published here')
+    done(error as Error)
+  })
 }
 
 function runCommand ({ messaging, log, commandRate }: PublishDeps, session: DeviceSession, packet: PublishPacket, done: Callback): void {

@@ -10,7 +10,7 @@
  *   publish      commands are decided before their PUBACK
  *   forward      the access check again, and no waiting for full sockets
  */
-import { Aedes, type AedesOptions } from 'aedes'
+import { Aedes, type AedesOptions, type PublishPacket } from 'aedes'
 import { type Duplex } from 'node:stream'
 import { type Logger } from 'pino'
 import { type Messaging } from '../messaging/start.ts'
@@ -52,6 +52,8 @@ export interface BrokerOptions {
   connectTimeoutMs?: number
   /** A connection whose socket takes nothing for so long, while something waits for it, ends. */
   drainTimeoutMs?: number
+  /** With Redis: how often it is looked for wills of brokers that have died. */
+  willRoundMs?: number
 }
 export interface Broker extends AsyncDisposable {
   mqttPort: number
@@ -62,14 +64,14 @@ export interface Broker extends AsyncDisposable {
 
 export async function startBroker (options: BrokerOptions, { messaging, log }: { messaging: Messaging, log: Logger }): Promise<Broker> {
   const { host, mqttPort, wsPort, redisUrl, rateLimitSends = 0, proxyProtocol = false, trustProxy = false } = options
-  const { connectTimeoutMs = CONNECT_TIMEOUT_MS, drainTimeoutMs = DRAIN_TIMEOUT_MS } = options
+  const { willRoundMs, connectTimeoutMs = CONNECT_TIMEOUT_MS, drainTimeoutMs = DRAIN_TIMEOUT_MS } = options
   const registry = new SessionRegistry()
   const limits = new AddressLimits()
   const connectDeps = { messaging, registry, log }
   const commandRate = limitRate({ perSecond: rateLimitSends, now: Date.now })
   const topicRate = limitRate({ perSecond: rateLimitSends === 0 ? 0 : TOPIC_PUBLISHES_PER_SECOND, now: Date.now })
-  const publishDeps = { messaging, log, commandRate, topicRate }
-  const shared = redisUrl === undefined ? undefined : connectRedisTopics(redisUrl, log)
+  const shared = redisUrl === undefined ? undefined : connectRedisTopics({ url: redisUrl, registry, log, willRoundMs })
+  const publishDeps = { messaging, log, commandRate, topicRate, shared }
   const aedes = await Aedes.createBroker({
     connectTimeout: connectTimeoutMs,
     drainTimeout: drainTimeoutMs,
@@ -83,6 +85,10 @@ export async function startBroker (options: BrokerOptions, { messaging, log }: {
     authorizeForward
   } satisfies AedesOptions)
   followSubscriptions(aedes, messaging)
+  shared?.publishWills(will => {
+    const keeping = will.qos > 0 ? shared.keep(will as PublishPacket) : Promise.resolve()
+    keeping.then(() => aedes.publish(will as PublishPacket, () => {}), (error: unknown) => log.warn({ err: error }, 'the will of a dead process could not be published'))
+  })
   aedes.on('clientError', (client, error) => log.debug({ client_id: client.id, err: error }, 'a connection failed'))
   aedes.on('connectionError', (_, error) => log.debug({ err: error }, 'a connection failed before its CONNECT'))
   ;(aedes as NodeJS.EventEmitter).on('error', error => log.error({ err: error }, 'the broker reported an error'))

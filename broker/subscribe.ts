@@ -45,5 +45,6 @@ export function followSubscriptions (aedes: Aedes, messaging: Messaging): void {
   aedes.on('clientReady', client => {
     const { session } = connectionOf(client)
     session?.restored()
+    session?.queue?.start()
   })
 }

@@ -1,0 +1,57 @@
+/**
+ * Wills in Redis: whoever publishes one takes it first, so it is published once.
+ *
+ * A process publishes those of its own connections. Those of a process that has
+ * died (its key has run out and stays away for another round, so that a Redis
+ * that was away itself kills nobody) are published by another one.
+ */
+import { type Redis } from 'ioredis'
+
+const PREFIX = 'echo:acl:'
+const WILL_BROKERS = `${PREFIX}will-brokers`
+
+export interface Will { topic: string, payload: string | Buffer, qos: 0 | 1 | 2, retain: boolean }
+interface TakeWill { aclTakeWill (brokerId: string, clientId: string): Promise<string | null> }
+
+export class RedisWills {
+  readonly #connection: Redis & TakeWill
+  readonly #roundMs: number
+  #suspects = new Set<string>()
+  brokerId = ''
+
+  constructor (connection: Redis, roundMs: number) {
+    this.#connection = connection as Redis & TakeWill
+    this.#roundMs = roundMs
+  }
+
+  async put (clientId: string, { topic, payload, qos, retain }: Will): Promise<void> {
+    const will = JSON.stringify({ topic, payload: Buffer.from(payload).toString('base64'), qos, retain })
+    await this.#connection.multi().hset(`${PREFIX}wills:${this.brokerId}`, clientId, will).sadd(WILL_BROKERS, this.brokerId).exec()
+  }
+
+  /** Undefined: there is none, or another process has taken it. */
+  async take (clientId: string, brokerId = this.brokerId): Promise<Will | undefined> {
+    const will = await this.#connection.aclTakeWill(brokerId, clientId)
+    if (will === null) return undefined
+    const { payload, ...rest } = JSON.parse(will)
+    return { ...rest, payload: Buffer.from(payload, 'base64') }
+  }
+
+  /** Says that this process lives, and hands out the wills of those that do not. */
+  async round (publish: (will: Will) => void): Promise<void> {
+    await this.#connection.set(`${PREFIX}alive:${this.brokerId}`, 1, 'PX', 3 * this.#roundMs)
+    const absent = new Set<string>()
+    for (const brokerId of await this.#connection.smembers(WILL_BROKERS)) {
+      if (await this.#connection.exists(`${PREFIX}alive:${brokerId}`) === 0) absent.add(brokerId)
+    }
+    const dead = [...absent].filter(brokerId => this.#suspects.has(brokerId))
+    this.#suspects = absent
+    for (const brokerId of dead) {
+      for (const clientId of await this.#connection.hkeys(`${PREFIX}wills:${brokerId}`)) {
+        const will = await this.take(clientId, brokerId)
+        if (will !== undefined) publish(will)
+      }
+      await this.#connection.srem(WILL_BROKERS, brokerId)
+    }
+  }
+}
