@@ -319,7 +319,9 @@ test('while Redis is away nothing on acl topics is acknowledged, and subscribers
   try {
     expect(await acknowledged(author.client, 'iot/outage', 'lost')).toBe(false)
     // No answer is better than one that leaves it deaf.
-    const subscribing = thing.client.subscribeAsync('iot/outage-too', { qos: 1 })
+    let granted = false
+    const subscribing = thing.client.subscribeAsync('iot/outage-too', { qos: 1 }).then(() => { granted = true })
+    await expect(until(() => granted, 'it is granted', 1_500)).rejects.toThrow('still not true')
     await cluster.redis.start()
     await subscribing
     await until(async () => {
