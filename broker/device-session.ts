@@ -8,7 +8,7 @@
  */
 import { type Logger } from 'pino'
 import { type Identity } from '../core/identity.ts'
-import { filterMatches, inboxTopic, liveTopic, repliesTopic } from '../core/topics.ts'
+import { inboxTopic, liveTopic, repliesTopic } from '../core/topics.ts'
 import { Pump, type PumpConnection, type PumpEvent } from '../messaging/pump.ts'
 import { type Session } from '../messaging/sessions.ts'
 import { type Messaging } from '../messaging/start.ts'
@@ -17,10 +17,10 @@ import { type StoredSubscription } from '../migrations/schema.ts'
 import { saveSubscriptions, startingPoint } from '../store/devices.ts'
 import { type EchoClient } from './aedes-client.ts'
 import { encodeEvents, encodePublish, isInboxId, keepIdsApart, replyId, seqOfInboxId } from './packets.ts'
+import { Subscriptions } from './subscriptions.ts'
 import { type SessionQueue } from './session-queue.ts'
 
 const RETRY_START_MS = 1_000
-export const MAX_SUBSCRIPTIONS = 100
 
 export interface DeviceSessionOptions {
   client: EchoClient
@@ -55,14 +55,13 @@ export class DeviceSession implements Listener, PumpConnection {
   readonly #client: EchoClient
   readonly #messaging: Messaging
   readonly #log: Logger
-  readonly #filters = new Map<string, 0 | 1 | 2>()
+  readonly subscriptions: Subscriptions
   #inboxQos: 0 | 1 | undefined
   #pump: Pump | undefined
   #tracked: Session | undefined
   #stopListening: (() => void) | undefined
   #waitsForDrain = false
   #replies = 0
-  #others: Set<string> | undefined
   #keptForDrain = 0
   #closed = false
   #onClose: Array<() => void> | undefined
@@ -76,7 +75,7 @@ export class DeviceSession implements Listener, PumpConnection {
     this.clean = clean
     this.lease = lease
     this.stored = stored
-    for (const { topic, qos } of stored) this.#filters.set(topic, qos)
+    this.subscriptions = new Subscriptions(stored)
     this.#messaging = messaging
     this.#log = log
   }
@@ -104,28 +103,13 @@ export class DeviceSession implements Listener, PumpConnection {
 
   /** The SUBACK is written: delivery may begin. */
   subscribed (subscriptions: readonly StoredSubscription[]): void {
-    for (const { topic, qos } of subscriptions) this.#filters.set(topic, qos)
+    this.subscriptions.add(subscriptions)
     this.#apply()
   }
 
   unsubscribed (filters: string[]): void {
-    for (const filter of filters) {
-      this.#filters.delete(filter)
-      this.#others?.delete(filter)
-    }
+    this.subscriptions.remove(filters)
     this.#apply()
-  }
-
-  /** Counts a filter outside the own topics, of which there are few; false: one too many. */
-  hold (filter: string): boolean {
-    const others = this.#others ??= new Set()
-    if (others.size >= MAX_SUBSCRIPTIONS && !others.has(filter)) return false
-    others.add(filter)
-    return true
-  }
-
-  holds (filter: string): boolean {
-    return this.#others?.has(filter) === true
   }
 
   touch (): void {
@@ -134,22 +118,14 @@ export class DeviceSession implements Listener, PumpConnection {
 
   #apply (): void {
     if (this.#closed) return
-    if (this.#filters.size > 0) this.#stopListening ??= this.#messaging.wakes.listen(this.userId, this)
+    if (this.subscriptions.anyOwn) this.#stopListening ??= this.#messaging.wakes.listen(this.userId, this)
     else this.#stopListen()
-    const qos = this.#qosFor(inboxTopic(this.userId))
+    const qos = this.subscriptions.qosFor(inboxTopic(this.userId))
     const inboxQos = qos === 2 ? 1 : qos
     if (inboxQos === this.#inboxQos) return
     this.#stopPump()
     this.#inboxQos = inboxQos
     if (inboxQos !== undefined) this.#startPump(inboxQos === 1)
-  }
-
-  #qosFor (topic: string): 0 | 1 | 2 | undefined {
-    let highest: 0 | 1 | 2 | undefined
-    for (const [filter, qos] of this.#filters) {
-      if (filterMatches(filter, topic) && (highest === undefined || qos > highest)) highest = qos
-    }
-    return highest
   }
 
   #startPump (tracked: boolean): void {
@@ -217,13 +193,13 @@ export class DeviceSession implements Listener, PumpConnection {
   }
 
   live (payload: Buffer): void {
-    if (this.#qosFor(liveTopic(this.userId)) !== undefined) this.writeIfFree(encodePublish(liveTopic(this.userId), payload))
+    if (this.subscriptions.qosFor(liveTopic(this.userId)) !== undefined) this.writeIfFree(encodePublish(liveTopic(this.userId), payload))
   }
 
   /** Tells the sender of a command what became of it; never queued. */
   reply (payload: Buffer): void {
     const topic = repliesTopic(this.userId)
-    const qos = this.#qosFor(topic)
+    const qos = this.subscriptions.qosFor(topic)
     if (qos === undefined) return
     this.#write(qos === 0 ? encodePublish(topic, payload) : encodePublish(topic, payload, 1, replyId(this.#replies++)))
   }
@@ -292,10 +268,6 @@ export class DeviceSession implements Listener, PumpConnection {
   onClose (end: () => void): void {
     if (this.#closed) end()
     else (this.#onClose ??= []).push(end)
-  }
-
-  receives (topic: string): boolean {
-    return this.#qosFor(topic) !== undefined
   }
 
   /** It has waited for us, not we for it. */

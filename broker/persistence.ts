@@ -68,7 +68,7 @@ export function fencedPersistence (registry: SessionRegistry, inner: Persistence
     const session = sessionOf(client)
     if (session === undefined) return
     const ofKind = (kind: 'own' | 'granted'): Subscription[] => subscriptions.filter(({ topic }) =>
-      subscriptionKind(session.identity, topic) === kind && (kind === 'own' || session.holds(topic)))
+      subscriptionKind(session.identity, topic) === kind && (kind === 'own' || session.subscriptions.holds(topic)))
     const own = new Map(session.stored.map(({ topic, qos }) => [topic, qos]))
     for (const { topic, qos } of ofKind('own')) own.set(topic, qos)
     if (ofKind('own').length > 0) await session.store([...own].map(([topic, qos]) => ({ topic, qos })))

@@ -21,7 +21,7 @@ export function authorizeSubscribe (log: Logger, client: Client, subscription: S
 // Counted here and not when it is stored: one SUBSCRIBE may bring thousands.
 function isAllowed (session: DeviceSession, filter: string): boolean {
   const kind = subscriptionKind(session.identity, filter)
-  return kind === 'own' || (kind !== undefined && session.hold(filter))
+  return kind === 'own' || (kind !== undefined && session.subscriptions.hold(filter))
 }
 
 const REFUSED = 128
