@@ -21,10 +21,9 @@ export interface InboxLog {
 export function readInboxLog (db: Executor, epoch: string): InboxLog {
   return {
     async after (userId, seq, limit) {
-      const rows = await eventsAfter(db, userId, seq, limit)
+      const { rows, firstKept } = await readAfter(db, userId, seq, limit)
       const conversations = await renderConversations(db, userId, rows)
       const events = rows.map(row => ({ seq: row.seq, body: render(row) }))
-      const firstKept = rows[0]?.seq ?? await nextSeq(db, userId, seq)
       if (firstKept > seq + 1) events.unshift({ seq: firstKept - 1, body: encodeBody(epoch, 'resync_required', {}) })
       return events.slice(0, limit)
 
@@ -49,8 +48,13 @@ async function renderConversations (db: Executor, userId: string, rows: InboxRow
   return new Map(ids.map((id, i) => [id, views[i]]))
 }
 
-// Nothing left after `seq`: either the end of the log, or everything there was has expired.
-async function nextSeq (db: Executor, userId: string, seq: number): Promise<number> {
+// Nothing there after `seq`: the end of the log, or everything has expired, or the first event was
+// committed after it was looked for. What the counter counts can be read, unless it has expired.
+async function readAfter (db: Executor, userId: string, seq: number, limit: number): Promise<{ rows: InboxRow[], firstKept: number }> {
+  let rows = await eventsAfter(db, userId, seq, limit)
+  if (rows.length > 0) return { rows, firstKept: rows[0]!.seq }
   const [user] = await inboxCounters(db, [userId])
-  return Math.max(seq, user?.inbox_seq ?? 0) + 1
+  const end = Math.max(seq, user?.inbox_seq ?? 0)
+  if (end > seq) rows = await eventsAfter(db, userId, seq, limit)
+  return { rows, firstKept: rows[0]?.seq ?? end + 1 }
 }

@@ -2,6 +2,7 @@ import { sql } from 'drizzle-orm'
 import pino from 'pino'
 import { expect, test } from 'vitest'
 import { expire, KEPT_MS } from '../../messaging/expiry.ts'
+import { readInboxLog } from '../../messaging/inbox-log.ts'
 import { startMessaging, type Messaging } from '../../messaging/start.ts'
 import { openDatabase } from '../../store/database.ts'
 import { devices, inbox_events } from '../../migrations/schema.ts'
@@ -58,6 +59,22 @@ test('a log of which nothing is kept tells a device behind it to resync, and not
   const behind = await messaging.inboxLog.after('bob', 1, 100)
   expect(behind.map(({ seq, body }) => [seq, body.type])).toEqual([[4, 'resync_required']])
   expect(await messaging.inboxLog.after('bob', 4, 100)).toEqual([])
+})
+
+test('an event that is committed while the log is read is no reason to resync', async () => {
+  await using messaging = await startOnDatabase()
+  const { reads } = messaging.database
+  let looked = false
+  const log = readInboxLog({
+    ...reads,
+    async rows (statement, values) {
+      const rows = await reads.rows<never>(statement, values)
+      if (!looked) await sendMany(messaging, 1)
+      looked = true
+      return rows
+    }
+  }, messaging.epoch)
+  expect((await log.after('bob', 0, 100)).map(({ seq, body }) => [seq, body.type])).toEqual([[1, 'conversation_created'], [2, 'new_message']])
 })
 
 test('cursors and sessions of devices not seen for 30 days go, push tokens stay', async () => {
