@@ -200,6 +200,7 @@ test('what a crashed bridge had claimed is sent when its lease has run out', asy
   await world.say('ana', await world.direct('ana', 'cleo'), 'later')
   await until(() => sender.pushes.length === 1, 'the bridge works')
   expect(sender.pushes[0]!.userId).toBe('cleo')
+  await until(async () => await world.due('cleo') === undefined, 'that is written down, before its lease would run out too')
   world.skip(30_000)
   await world.settled()
   expect(sender.pushes.map(push => push.userId)).toEqual(['cleo', 'ben'])

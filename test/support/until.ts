@@ -1,5 +1,4 @@
-/** Passing tests need a fraction of it; machines that do other things as well need more than one expects. */
-const DEFAULT_DEADLINE_MS = 15_000
+const DEFAULT_DEADLINE_MS = 5_000
 const PAUSE_MS = 5
 
 /** Waits until `condition` gives something truthy and returns that; throws when it has not after `deadlineMs`. */
