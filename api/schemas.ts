@@ -27,6 +27,18 @@ export const limit = (fallback: number, maximum: number) => Type.Optional(Type.I
 export const refer = <T extends TSchema>(schema: T, description?: string): TUnsafe<Static<T>> =>
   Type.Unsafe<Static<T>>({ $ref: `${(schema as { $id?: string }).$id}#`, ...(description === undefined ? {} : { description }) })
 
+export const Attachment = Type.Object({
+  id: Uuid,
+  content_type: Type.String({ description: 'By content, whatever the upload claimed', examples: ['image/png'] }),
+  file_name: orNull(Type.String({ examples: ['beach.png'] })),
+  size: Type.Integer({ minimum: 1, description: 'Bytes', examples: [48_213] })
+}, { $id: 'Attachment' })
+
+export const Reaction = Type.Object({
+  user_id: UserId,
+  emoji: Type.String({ examples: ['👍'] })
+}, { $id: 'Reaction' })
+
 export const Message = Type.Object({
   id: Uuid,
   conversation_id: Uuid,
@@ -37,8 +49,8 @@ export const Message = Type.Object({
   status: Status,
   mentions: Type.Array(Mention),
   reply_to_id: orNull(Uuid),
-  attachments: Type.Array(Type.Unknown()),
-  reactions: Type.Array(Type.Unknown()),
+  attachments: Type.Array(refer(Attachment)),
+  reactions: Type.Array(refer(Reaction), { description: 'The oldest first' }),
   client_message_id: orNull(Type.String({ examples: ['c-1'] })),
   created_at: Time,
   edited_at: orNull(Time),
@@ -143,7 +155,7 @@ export const Problem = Type.Object({
 }, { $id: 'Problem', description: 'RFC 9457 problem details' })
 
 export const NAMED = [
-  Message, MessagePage, MessageStatus, Participant, Conversation, ConversationPage, Event, InboxPage, Device, OwnProfile, Profile, Presence, Readiness, Problem
+  Attachment, Reaction, Message, MessagePage, MessageStatus, Participant, Conversation, ConversationPage, Event, InboxPage, Device, OwnProfile, Profile, Presence, Readiness, Problem
 ]
 
 export const NoContent = Type.Null({ description: 'Done' })

@@ -3,6 +3,16 @@ import type { Mention, MessageType } from './message-rules.ts'
 
 export type DeliveryState = 'sent' | 'delivered' | 'read'
 
+export interface AttachmentView {
+  id: string
+  content_type: string
+  file_name: string | null
+  /** Bytes. */
+  size: number
+}
+
+export interface ReactionView { user_id: string, emoji: string }
+
 export interface MessageView {
   id: string
   conversation_id: string
@@ -13,8 +23,8 @@ export interface MessageView {
   status: DeliveryState
   mentions: Mention[]
   reply_to_id: string | null
-  attachments: unknown[]
-  reactions: unknown[]
+  attachments: AttachmentView[]
+  reactions: ReactionView[]
   client_message_id: string | null
   created_at: string
   edited_at: string | null

@@ -181,7 +181,7 @@ function planSend ({ senderId, draft }: Send, context: Context, plan: Plan, at: 
     client_fingerprint: fingerprint,
     hidden
   }
-  const view = messageView({ ...message, message_seq: message.seq, created_at: at, edited_at: null, deleted_at: null }, 'sent')
+  const view = messageView({ ...message, message_seq: message.seq, created_at: at, edited_at: null, deleted_at: null, attachments: [], reactions: [] }, 'sent')
   const event = { conversation_id: conversation.id, message_id: message.id }
   plan.messages.push(message)
   plan.views.push(view)

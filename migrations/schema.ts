@@ -23,6 +23,8 @@ export interface StoredMention { user_id: string, offset: number, length: number
 export const users = pgTable('users', {
   id: userId('id').primaryKey(),
   name: text('name'),
+  /** When the user changed the name: tokens issued before do not change it back. */
+  name_changed_at: time('name_changed_at'),
   avatar: uuid('avatar'),
   inbox_seq: seq('inbox_seq').notNull().default(0),
   acked_seq: seq('acked_seq').notNull().default(0),
@@ -87,7 +89,9 @@ export const messages = pgTable('messages', {
   deleted_at: time('deleted_at')
 }, table => [
   unique('messages_conversation_seq_unique').on(table.conversation_id, table.seq),
-  unique('messages_client_message_id_unique').on(table.sender_user_id, table.client_message_id)
+  unique('messages_client_message_id_unique').on(table.sender_user_id, table.client_message_id),
+  // The conversation comes first (extension btree_gin): a search costs what its own conversations hold, not what all do.
+  index('messages_search_index').using('gin', table.conversation_id, sql`to_tsvector('simple', ${table.content})`)
 ])
 
 export const delivery_status = pgTable('delivery_status', {
@@ -148,16 +152,29 @@ export const push_due = pgTable('push_due', {
   index('push_due_due_at_index').on(table.due_at)
 ])
 
+/** An uploaded file. `released_at`: nothing refers to it any more; the file goes first, then the row. */
 export const attachments = pgTable('attachments', {
   id: uuid('id').primaryKey(),
   owner_user_id: userId('owner_user_id').notNull(),
-  message_id: uuid('message_id'),
   content_type: text('content_type').notNull(),
   file_name: text('file_name'),
   size: bigint('size', { mode: 'number' }).notNull(),
-  created_at: time('created_at').notNull().defaultNow()
+  created_at: time('created_at').notNull().defaultNow(),
+  released_at: time('released_at')
 }, table => [
-  index('attachments_message_index').on(table.message_id)
+  index('attachments_owner_index').on(table.owner_user_id),
+  index('attachments_released_at_index').on(table.released_at).where(sql`${table.released_at} is not null`)
+])
+
+/** What was sent with which message; an attachment may be sent more than once. */
+export const message_attachments = pgTable('message_attachments', {
+  message_id: uuid('message_id').notNull(),
+  position: integer('position').notNull(),
+  attachment_id: uuid('attachment_id').notNull()
+}, table => [
+  primaryKey({ name: 'message_attachments_pkey', columns: [table.message_id, table.position] }),
+  foreignKey({ name: 'message_attachments_attachment_fk', columns: [table.attachment_id], foreignColumns: [attachments.id] }),
+  index('message_attachments_attachment_index').on(table.attachment_id)
 ])
 
 export const reactions = pgTable('reactions', {

@@ -1,6 +1,6 @@
 /** Messages: history pages, lookups, and how a row becomes what clients see. */
 import { type MessageType } from '../core/message-rules.ts'
-import { type DeliveryState, type MessageView } from '../core/views.ts'
+import { type AttachmentView, type DeliveryState, type MessageView, type ReactionView } from '../core/views.ts'
 import { type StoredMention } from '../migrations/schema.ts'
 import { type Executor, type Statement } from './database.ts'
 
@@ -17,12 +17,23 @@ export interface MessageRow {
   created_at: Date
   edited_at: Date | null
   deleted_at: Date | null
+  attachments: AttachmentView[]
+  reactions: ReactionView[]
 }
 
+// Indexes: message_attachments_pkey, attachments_pkey, reactions_pkey, once per message.
 export const messageColumns = (alias: string): string => `
   ${alias}.id, ${alias}.conversation_id, ${alias}.seq as message_seq, ${alias}.sender_user_id, ${alias}.content,
   ${alias}.message_type, ${alias}.mentions, ${alias}.reply_to_id, ${alias}.client_message_id,
-  ${alias}.created_at, ${alias}.edited_at, ${alias}.deleted_at`
+  ${alias}.created_at, ${alias}.edited_at, ${alias}.deleted_at,
+  (select coalesce(jsonb_agg(jsonb_build_object(
+                     'id', a.id, 'content_type', a.content_type, 'file_name', a.file_name, 'size', a.size) order by ma.position), '[]')
+     from message_attachments ma
+     join attachments a on a.id = ma.attachment_id
+    where ma.message_id = ${alias}.id) as attachments,
+  (select coalesce(jsonb_agg(jsonb_build_object('user_id', r.user_id, 'emoji', r.emoji) order by r.created_at, r.user_id, r.emoji), '[]')
+     from reactions r
+    where r.message_id = ${alias}.id) as reactions`
 
 export const messageView = (row: MessageRow, status: DeliveryState): MessageView => ({
   id: row.id,
@@ -34,8 +45,8 @@ export const messageView = (row: MessageRow, status: DeliveryState): MessageView
   status,
   mentions: row.mentions,
   reply_to_id: row.reply_to_id,
-  attachments: [],
-  reactions: [],
+  attachments: row.attachments,
+  reactions: row.reactions,
   client_message_id: row.client_message_id,
   created_at: row.created_at.toISOString(),
   edited_at: row.edited_at?.toISOString() ?? null,
