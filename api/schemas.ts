@@ -18,7 +18,7 @@ export const DeviceId = Type.String({ minLength: 1, maxLength: 128, description:
 const Time = Type.String({ format: 'date-time', description: 'ISO 8601, UTC', examples: ['2025-07-15T09:30:00.000Z'] })
 const Seq = Type.Integer({ minimum: 0, examples: [42] })
 const Status = Type.Enum(['sent', 'delivered', 'read'])
-const orNull = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
+export const orNull = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 
 /** A query parameter that says how many. */
 export const limit = (fallback: number, maximum: number) => Type.Optional(Type.Integer({ minimum: 1, maximum, default: fallback }))

@@ -13,8 +13,8 @@ import { type AppendedEvent, type NewEvent, numberEvents } from '../store/inbox.
 import { messageView } from '../store/messages.ts'
 import { type DuePush } from '../store/push-due.ts'
 import {
-  findRepeats, lockConversations, readMembers, readReplyTargets, writeSends,
-  type LockedConversation, type Member, type NewMessage, type ReplyTarget
+  findRepeats, lockConversations, readMembers, readReplyTargets, writeSends, writeShown,
+  type LockedConversation, type Member, type NewMessage, type ReplyTarget, type Shown
 } from '../store/sends.ts'
 import { lockUsers } from '../store/users.ts'
 import { type Outcome, type Send, type SendResult } from './sends.ts'
@@ -54,6 +54,8 @@ interface Plan {
   messages: NewMessage[]
   views: MessageView[]
   events: NewEvent[]
+  /** By conversation and user. */
+  shown: Map<string, Shown>
 }
 
 export function commitSends (deps: CommitSendsDeps): (batch: Send[]) => Promise<Outcome[]> {
@@ -85,6 +87,7 @@ async function commitOnce (deps: CommitSendsDeps, batch: Send[]): Promise<Outcom
     // Who may have a session is given the time to acknowledge, which cancels the push.
     const pushDueAt = certain ? at : new Date(at.getTime() + deps.graceMs)
     await writeSends(tx, { at, messages: plan.messages, events, pushDue: [...pushDue], pushDueAt })
+    await writeShown(tx, [...plan.shown.values()])
     return { outcomes: plan.outcomes, wakes: renderWakes(deps.epoch, plan.views, events), pushed: pushDue.size > 0, watched }
   })
   if (wakes.length > 0) deps.wake(wakes)
@@ -127,7 +130,7 @@ async function readContext (tx: Executor, batch: Send[]): Promise<Context> {
 }
 
 function planBatch (batch: Send[], context: Context, at: Date): Plan {
-  const plan: Plan = { outcomes: [], messages: [], views: [], events: [] }
+  const plan: Plan = { outcomes: [], messages: [], views: [], events: [], shown: new Map() }
   const postponed = new Set<string>()
   for (const send of batch) {
     const conversationId = send.draft.conversation_id
@@ -183,6 +186,10 @@ function planSend ({ senderId, draft }: Send, context: Context, plan: Plan, at: 
   }
   const view = messageView({ ...message, message_seq: message.seq, created_at: at, edited_at: null, deleted_at: null, attachments: [], reactions: [] }, 'sent')
   const event = { conversation_id: conversation.id, message_id: message.id }
+  for (const member of conversation.type === 'direct' ? members.values() : []) {
+    planShown(member, conversation, { hidden: member.blocks_other && member.user_id !== senderId }, plan)
+  }
+  conversation.last_activity_at = at
   plan.messages.push(message)
   plan.views.push(view)
   plan.events.push({ user_id: senderId, type: 'message_sent', ...event })
@@ -192,6 +199,14 @@ function planSend ({ senderId, draft }: Send, context: Context, plan: Plan, at: 
   const result = { message: view, repeated: false }
   if (key !== undefined) context.known.set(key, { fingerprint, result: { message: view, repeated: true } })
   return result
+}
+
+/** The conversation's new message moves where it ends for a member. */
+function planShown (member: Member, { last_seq, last_activity_at }: LockedConversation, { hidden }: { hidden: boolean }, plan: Plan): void {
+  if (hidden === (member.shown_seq !== null)) return
+  member.shown_seq = hidden ? last_seq - 1 : null
+  const { conversation_id, user_id, shown_seq } = member
+  plan.shown.set(`${conversation_id} ${user_id}`, { conversation_id, user_id, shown_seq, shown_at: hidden ? last_activity_at : null })
 }
 
 function checkReply (replyToId: string, sender: Member, { replyTargets }: Context): void {

@@ -1,56 +1,36 @@
-/**
- * Conversations: creating, joining and leaving. Each is one transaction that
- * takes the conversation's lock, then the users', and appends what their
- * devices must learn.
- */
+/** Conversations: creating, looking at one, its title, muting it; participants.ts has who is in. */
 import { uuidv7 } from 'uuidv7'
-import { AppError, formerMember, invalid, unknownConversation } from '../core/errors.ts'
+import { invalid, unknownConversation } from '../core/errors.ts'
 import { requireUserId } from '../core/identity.ts'
 import { checkText } from '../core/message-rules.ts'
 import { type ConversationView } from '../core/views.ts'
+import { conversationViews } from '../store/conversation-views.ts'
 import {
-  conversationViews, enterParticipants, findDirect, findMembership, insertConversation, leaveConversation,
-  presentMembers, setParticipantRights, touchConversation, type Membership
+  enterParticipants, findDirect, findMembership, insertConversation, setMutedUntil, setTitle
 } from '../store/conversations.ts'
-import { type Database, type Executor } from '../store/database.ts'
 import { appendEvents, type NewEvent } from '../store/inbox.ts'
-import { lockConversations, type LockedConversation } from '../store/sends.ts'
 import { ensureUsers } from '../store/users.ts'
+import { conversationChanger, type ChangeDeps } from './change-conversation.ts'
+import { requireGroupAdmin, requirePresent } from './membership.ts'
+import { manageParticipants, MAX_PARTICIPANTS, tooManyParticipants, type Participants } from './participants.ts'
 import { hintsFor } from './receipts.ts'
-import { type WakeEvent } from './wakes.ts'
 
-export const MAX_PARTICIPANTS = 1_000
 const MAX_TITLE_LENGTH = 200
 
 export interface ConversationRequest { type: 'direct' | 'group', participant_ids: string[], title?: string | null }
-export interface Rights { role?: 'admin' | 'member', can_send_messages?: boolean }
+export interface ConversationChange { title?: string | null, muted_until?: string | null }
 
-export interface Conversations {
+export interface Conversations extends Participants {
   create (creatorId: string, request: ConversationRequest): Promise<{ conversation: ConversationView, created: boolean }>
   /** Throws `not_found` for somebody who was never in, `forbidden` for a former member. */
   get (viewerId: string, conversationId: string): Promise<ConversationView>
-  addParticipants (actorId: string, conversationId: string, userIds: string[]): Promise<ConversationView>
-  changeParticipant (actorId: string, conversationId: string, userId: string, rights: Rights): Promise<void>
-  /** Removes somebody, or oneself: leaving. */
-  removeParticipant (actorId: string, conversationId: string, userId: string): Promise<void>
+  /** The title is for admins of a group, the mute for oneself; both change or neither. */
+  update (actorId: string, conversationId: string, change: ConversationChange): Promise<ConversationView>
 }
 
-export function manageConversations ({ database, wake }: { database: Database, wake: (events: WakeEvent[]) => void }): Conversations {
-  /** Runs `work` under the conversation's lock and wakes whom its events are for. */
-  async function change (conversationId: string, actorId: string, work: (tx: Executor, context: {
-    conversation: LockedConversation, actor: Membership, members: Membership[], at: Date
-  }) => Promise<NewEvent[]>): Promise<void> {
-    const appended = await database.transact(async tx => {
-      const conversation = (await lockConversations(tx, [conversationId])).get(conversationId)
-      if (conversation === undefined) throw unknownConversation()
-      const actor = requirePresent(await findMembership(tx, conversationId, actorId))
-      const at = new Date()
-      const events = await work(tx, { conversation, actor, members: await presentMembers(tx, conversationId), at })
-      await touchConversation(tx, conversationId, at)
-      return await appendEvents(tx, events, at)
-    })
-    wake(hintsFor(appended))
-  }
+export function manageConversations (deps: ChangeDeps): Conversations {
+  const { database, wake } = deps
+  const change = conversationChanger(deps)
 
   async function get (viewerId: string, conversationId: string): Promise<ConversationView> {
     requirePresent(await findMembership(database.reads, conversationId, viewerId))
@@ -60,16 +40,19 @@ export function manageConversations ({ database, wake }: { database: Database, w
   }
 
   return {
+    ...manageParticipants(change, get),
     get,
 
-    async create (creatorId, { type, participant_ids, title }) {
+    async create (creatorId, request) {
+      const { type, participant_ids } = request
+      const title = readTitle(request.title ?? null)
       const others = [...new Set(participant_ids.map(requireUserId))].filter(id => id !== creatorId)
       checkNewConversation(type, others, title)
       const directKey = type === 'direct' ? [creatorId, others[0]!].sort().join('/') : null
       const { id, created, appended } = await database.transact(async tx => {
         const id = uuidv7()
         const at = new Date()
-        const created = await insertConversation(tx, { id, type, direct_key: directKey, title: title ?? null, at })
+        const created = await insertConversation(tx, { id, type, direct_key: directKey, title, at })
         if (!created) return { id: (await findDirect(tx, directKey!))!, created, appended: [] }
         const everyone = [creatorId, ...others]
         await ensureUsers(tx, everyone)
@@ -83,95 +66,44 @@ export function manageConversations ({ database, wake }: { database: Database, w
       return { conversation: await get(creatorId, id), created }
     },
 
-    async addParticipants (actorId, conversationId, userIds) {
-      const asked = [...new Set(userIds.map(requireUserId))]
-      await change(conversationId, actorId, async (tx, { conversation, actor, members, at }) => {
-        requireGroupAdmin(conversation, actor)
-        const present = new Set(members.map(member => member.user_id))
-        const entering = asked.filter(id => !present.has(id))
-        if (present.size + entering.length > MAX_PARTICIPANTS) throw tooManyParticipants()
-        if (entering.length === 0) return []
-        await ensureUsers(tx, entering)
-        await enterParticipants(tx, conversationId, entering.map(user_id => ({ user_id, role: 'member' })), conversation.last_seq, at)
-        return [
-          ...entering.map(user_id => ({ user_id, type: 'conversation_created' as const, conversation_id: conversationId })),
-          ...members.flatMap(member => entering.map(user_id => ({
-            user_id: member.user_id,
-            type: 'participant_added' as const,
-            conversation_id: conversationId,
-            data: { user_id, role: 'member', can_send_messages: true, joined_at: at.toISOString(), joined_seq: conversation.last_seq }
-          })))
-        ]
+    async update (actorId, conversationId, asked) {
+      const title = asked.title === undefined ? undefined : readTitle(asked.title)
+      const mutedUntil = asked.muted_until === undefined ? undefined : readTime(asked.muted_until)
+      await change(conversationId, actorId, async (tx, { conversation, actor, members }) => {
+        if (title !== undefined) requireGroupAdmin(conversation, actor)
+        const retitled = title !== undefined && title !== conversation.title
+        const muted = mutedUntil !== undefined && mutedUntil?.getTime() !== actor.muted_until?.getTime()
+        if (retitled) await setTitle(tx, conversationId, title)
+        if (muted) await setMutedUntil(tx, conversationId, actorId, mutedUntil)
+        const concerned = retitled ? members.map(member => member.user_id) : muted ? [actorId] : []
+        return { events: concerned.map((user_id): NewEvent => ({ user_id, type: 'conversation_updated', conversation_id: conversationId })) }
       })
       return await get(actorId, conversationId)
-    },
-
-    async changeParticipant (actorId, conversationId, userId, rights) {
-      await change(conversationId, actorId, async (tx, { conversation, actor, members }) => {
-        requireGroupAdmin(conversation, actor)
-        const subject = members.find(member => member.user_id === userId)
-        if (subject === undefined) throw unknownParticipant()
-        const after = { role: rights.role ?? subject.role, can_send_messages: rights.can_send_messages ?? subject.can_send_messages }
-        await setParticipantRights(tx, conversationId, userId, after)
-        return members.map(member => ({
-          user_id: member.user_id,
-          type: 'participant_updated' as const,
-          conversation_id: conversationId,
-          data: { user_id: userId, ...after }
-        }))
-      })
-    },
-
-    async removeParticipant (actorId, conversationId, userId) {
-      await change(conversationId, actorId, async (tx, { conversation, actor, members, at }) => {
-        requireGroup(conversation)
-        if (userId !== actorId) requireAdmin(actor)
-        if (!members.some(member => member.user_id === userId)) throw unknownParticipant()
-        await leaveConversation(tx, conversationId, userId, conversation.last_seq, at)
-        return members.map(member => ({
-          user_id: member.user_id,
-          type: 'participant_removed' as const,
-          conversation_id: conversationId,
-          data: { user_id: userId, left_at: at.toISOString() }
-        }))
-      })
     }
   }
 }
 
-/** The membership of somebody who is in now. */
-export function requirePresent (membership: Membership | undefined): Membership {
-  if (membership === undefined) throw unknownConversation()
-  if (membership.left_at !== null) throw formerMember()
-  return membership
-}
-
-function checkNewConversation (type: 'direct' | 'group', others: string[], title: string | null | undefined): void {
+function checkNewConversation (type: 'direct' | 'group', others: string[], title: string | null): void {
   if (type === 'direct' && others.length !== 1) {
     throw invalid('invalid_participants', 'a direct conversation has exactly one participant besides yourself')
   }
-  if (type === 'direct' && title != null) throw invalid('invalid_title', 'a direct conversation has no title')
-  if (title != null && checkText(title, 'title') > MAX_TITLE_LENGTH) {
-    throw invalid('invalid_title', `a title has at most ${MAX_TITLE_LENGTH} code points`)
-  }
+  if (type === 'direct' && title !== null) throw invalid('invalid_title', 'a direct conversation has no title')
   if (others.length + 1 > MAX_PARTICIPANTS) throw tooManyParticipants()
 }
 
-function requireGroupAdmin (conversation: LockedConversation, actor: Membership): void {
-  requireGroup(conversation)
-  requireAdmin(actor)
+/** Null for a title of nothing or of spaces. */
+function readTitle (text: string | null): string | null {
+  const title = text?.trim() ?? ''
+  if (checkText(title, 'title') > MAX_TITLE_LENGTH) {
+    throw invalid('invalid_title', `a title has at most ${MAX_TITLE_LENGTH} code points`)
+  }
+  return title === '' ? null : title
 }
 
-function requireGroup ({ type }: LockedConversation): void {
-  if (type !== 'group') throw new AppError('conflict', 'direct_conversation', 'the participants of a direct conversation do not change')
+// RFC 3339 allows a leap second, which is no Date.
+function readTime (text: string | null): Date | null {
+  if (text === null) return null
+  const time = new Date(text)
+  if (!(time.getTime() >= 0)) throw invalid('invalid_muted_until', 'muted_until must be a time after 1970 in ISO 8601, or null')
+  return time
 }
-
-function requireAdmin ({ role }: Membership): void {
-  if (role !== 'admin') throw new AppError('forbidden', 'admin_required', 'only an admin of the group may do this')
-}
-
-const unknownParticipant = (): AppError =>
-  new AppError('not_found', 'participant_not_found', 'this user is not a participant of the conversation')
-
-const tooManyParticipants = (): AppError =>
-  new AppError('conflict', 'too_many_participants', `a conversation has at most ${MAX_PARTICIPANTS} participants`)

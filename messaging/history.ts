@@ -5,7 +5,7 @@ import { findMembership } from '../store/conversations.ts'
 import { type Executor } from '../store/database.ts'
 import { findMessage, messagesAfter, messagesBefore, messageView, type MessageForReader } from '../store/messages.ts'
 import { recipientStatuses, type RecipientStatus } from '../store/receipts.ts'
-import { requirePresent } from './conversations.ts'
+import { requirePresent } from './membership.ts'
 
 export interface HistoryPage { messages: MessageView[], has_more: boolean }
 export interface HistoryQuery { limit: number, before_id?: string, after_id?: string }

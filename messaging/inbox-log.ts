@@ -1,14 +1,12 @@
 /** Reads a user's inbox log and renders it: the same events for pumps, long polls and history. */
-import { encodeBody, encodeMessageBodies, type EventBody, type EventType } from '../core/events.ts'
-import { conversationViews } from '../store/conversations.ts'
+import { encodeBody, encodeMessageBodies, type EventBody } from '../core/events.ts'
+import { conversationViews } from '../store/conversation-views.ts'
 import { type Executor } from '../store/database.ts'
 import { eventsAfter, type InboxRow } from '../store/inbox.ts'
 import { messageView } from '../store/messages.ts'
 import { inboxCounters } from '../store/users.ts'
 import { type PumpEvent } from './pump.ts'
-import { referenceFields } from './receipts.ts'
-
-const CARRIES_CONVERSATION: ReadonlySet<EventType> = new Set(['conversation_created', 'conversation_updated'])
+import { CARRIES_CONVERSATION, fieldsWithNames, namesFor } from './participant-events.ts'
 
 export interface InboxLog {
   /**
@@ -23,6 +21,7 @@ export function readInboxLog (db: Executor, epoch: string): InboxLog {
     async after (userId, seq, limit) {
       const { rows, firstKept } = await readAfter(db, userId, seq, limit)
       const conversations = await renderConversations(db, userId, rows)
+      const names = await namesFor(db, rows)
       const events = rows.map(row => ({ seq: row.seq, body: render(row) }))
       if (firstKept > seq + 1) events.unshift({ seq: firstKept - 1, body: encodeBody(epoch, 'resync_required', {}) })
       return events.slice(0, limit)
@@ -35,7 +34,7 @@ export function readInboxLog (db: Executor, epoch: string): InboxLog {
         if (CARRIES_CONVERSATION.has(row.type)) {
           return encodeBody(epoch, row.type, { conversation: conversations.get(row.conversation_id!) ?? null })
         }
-        return encodeBody(epoch, row.type, referenceFields(row))
+        return encodeBody(epoch, row.type, fieldsWithNames(row, names))
       }
     }
   }

@@ -117,7 +117,7 @@ export async function startMessaging ({ database, authentication, graceMs, stall
     authentication: known,
     sends,
     reads,
-    conversations: manageConversations({ database, wake }),
+    conversations: manageConversations({ database, epoch, wake }),
     acknowledgements,
     inboxLog: readInboxLog(database.reads, epoch),
     sessions,

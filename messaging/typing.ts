@@ -1,7 +1,7 @@
 /** Typing: told to the other participants' sessions as it happens, never stored. */
 import { findMembership, presentMembers } from '../store/conversations.ts'
 import { type Executor } from '../store/database.ts'
-import { requirePresent } from './conversations.ts'
+import { requirePresent } from './membership.ts'
 import { type Wakes } from './wakes.ts'
 
 const TYPING_MS = 10_000

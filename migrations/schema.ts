@@ -61,6 +61,12 @@ export const conversation_participants = pgTable('conversation_participants', {
   joined_seq: seq('joined_seq').notNull(),
   left_at: time('left_at'),
   left_seq: seq('left_seq'),
+  /** What the title was then: a former member's events show no later one. */
+  left_title: text('left_title'),
+  /** Everything after this message is hidden from the participant; null while the last message is not. */
+  shown_seq: seq('shown_seq'),
+  /** What `last_activity_at` was then: hidden messages move nothing. */
+  shown_at: time('shown_at'),
   last_delivered_seq: seq('last_delivered_seq').notNull().default(0),
   last_read_seq: seq('last_read_seq').notNull().default(0),
   muted_until: time('muted_until')

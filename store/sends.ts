@@ -13,7 +13,7 @@ import { type AppendedEvent } from './inbox.ts'
 import { messageColumns, statusColumn, type MessageWithStatus } from './messages.ts'
 import { earlierDue } from './push-due.ts'
 
-export interface LockedConversation { id: string, type: 'direct' | 'group', last_seq: number }
+export interface LockedConversation { id: string, type: 'direct' | 'group', title: string | null, last_seq: number, last_activity_at: Date }
 
 export interface Member {
   conversation_id: string
@@ -23,6 +23,8 @@ export interface Member {
   present: boolean
   /** In a direct conversation: this member has blocked the other one. */
   blocks_other: boolean
+  /** Everything after this message is hidden from the member; null while the last message is not. */
+  shown_seq: number | null
 }
 
 export interface NewMessage {
@@ -42,7 +44,7 @@ export interface NewMessage {
 const LOCK_CONVERSATIONS: Statement = {
   name: 'sends_lock_conversations',
   text: `
-    select id, type, last_seq
+    select id, type, title, last_seq, last_activity_at
       from conversations
      where id = any($1::uuid[])
      order by id
@@ -74,7 +76,7 @@ export async function findRepeats (tx: Executor, senders: string[], clientMessag
 const MEMBERS: Statement = {
   name: 'sends_members',
   text: `
-    select p.conversation_id, p.user_id, p.can_send_messages, p.joined_seq, p.left_at is null as present,
+    select p.conversation_id, p.user_id, p.can_send_messages, p.joined_seq, p.left_at is null as present, p.shown_seq,
            c.type = 'direct' and exists (
              select 1 from conversation_participants o
                join blocks b on b.blocker_user_id = p.user_id and b.blocked_user_id = o.user_id
@@ -87,6 +89,24 @@ const MEMBERS: Statement = {
 
 export async function readMembers (tx: Executor, conversationIds: string[], senders: string[]): Promise<Member[]> {
   return await tx.rows(MEMBERS, [conversationIds, senders])
+}
+
+const SHOW: Statement = {
+  name: 'sends_show',
+  text: `
+    update conversation_participants p
+       set shown_seq = v.shown_seq, shown_at = v.shown_at
+      from unnest($1::uuid[], $2::text[], $3::bigint[], $4::timestamptz[]) as v (conversation_id, user_id, shown_seq, shown_at)
+     where p.conversation_id = v.conversation_id and p.user_id = v.user_id`
+}
+
+/** Where the conversation ends for somebody: null for everybody from whom nothing at its end is hidden. */
+export interface Shown { conversation_id: string, user_id: string, shown_seq: number | null, shown_at: Date | null }
+
+/** Rare: only the first hidden message after shown ones, and the first shown one after hidden ones, move this. */
+export async function writeShown (tx: Executor, shown: Shown[]): Promise<void> {
+  if (shown.length === 0) return
+  await tx.rows(SHOW, [shown.map(s => s.conversation_id), shown.map(s => s.user_id), shown.map(s => s.shown_seq), shown.map(s => s.shown_at)])
 }
 
 const REPLY_TARGETS: Statement = {

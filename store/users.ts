@@ -24,6 +24,16 @@ export async function findUser (db: Executor, id: string): Promise<{ id: string,
   return user
 }
 
+const NAMES: Statement = {
+  name: 'users_names',
+  text: 'select id, name from users where id = any($1::text[])'
+}
+
+export async function userNames (db: Executor, ids: string[]): Promise<Map<string, string | null>> {
+  const rows = await db.rows<{ id: string, name: string | null }>(NAMES, [ids])
+  return new Map(rows.map(row => [row.id, row.name]))
+}
+
 export async function renameUser (db: Executor, id: string, name: string): Promise<void> {
   await db.orm.update(users).set({ name }).where(eq(users.id, id))
 }

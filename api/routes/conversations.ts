@@ -2,13 +2,13 @@
 import { Type } from 'typebox'
 import { type Messaging } from '../../messaging/start.ts'
 import { tellTyping } from '../../messaging/typing.ts'
-import { listConversations } from '../../store/conversations.ts'
+import { listConversations } from '../../store/conversation-views.ts'
 import { inboxCounters } from '../../store/users.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
 import { decodeCursor, encodeCursor } from '../cursor.ts'
 import { operation } from '../documentation.ts'
-import { Conversation, ConversationPage, limit, NoContent, problems, refer, UserId, Uuid } from '../schemas.ts'
+import { Conversation, ConversationPage, limit, NoContent, orNull, problems, refer, UserId, Uuid } from '../schemas.ts'
 
 const DEFAULT_PAGE = 50
 const MAX_PAGE = 200
@@ -63,6 +63,19 @@ export function conversationRoutes (app: App, { conversations, database, epoch, 
       response: { 200: refer(Conversation, 'As the caller sees it'), ...problems('invalid', 'forbidden', 'not_found') }
     }
   }, request => conversations.get(callerOf(request).userId, request.params.id.toLowerCase()))
+
+  app.patch('/conversations/:id', {
+    schema: {
+      ...operation('conversations', 'Change the title, or mute'),
+      description: 'The title is for admins of a group; null or nothing but spaces clears it. `muted_until` is for oneself: until then only mentions wake the phone. Both change or neither.',
+      params: Type.Object({ id: Uuid }),
+      body: Type.Object({
+        title: Type.Optional(orNull(Type.String({ description: 'At most 200 code points' }))),
+        muted_until: Type.Optional(orNull(Type.String({ format: 'date-time', description: 'ISO 8601; null ends it' })))
+      }, { additionalProperties: false, minProperties: 1, examples: [{ title: 'Weekend' }, { muted_until: '2030-01-01T00:00:00Z' }] }),
+      response: { 200: refer(Conversation, 'As the caller sees it'), ...problems('invalid', 'forbidden', 'not_found', 'conflict') }
+    }
+  }, request => conversations.update(callerOf(request).userId, request.params.id.toLowerCase(), request.body))
 
   app.post('/conversations/:id/typing', {
     schema: {
