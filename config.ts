@@ -21,8 +21,10 @@ export interface Config {
   jwtIssuer: string | undefined
   jwtAudience: string | undefined
   pushGraceMs: number
-  /** Commands per user and second over MQTT; 0: no limit. */
+  /** Messages per user and second over REST, commands over MQTT; 0: no limit. */
   rateLimitSends: number
+  /** Requests per user and second over REST; 0: no limit, also none per address. */
+  rateLimitRequests: number
   /** X-Forwarded-For of the proxy in front is believed. */
   trustProxy: boolean
   /** MQTT over TCP comes through a balancer that sends PROXY headers. */
@@ -45,12 +47,12 @@ type Environment = Record<string, string | undefined>
 
 const KNOWN = new Set([
   'HOST', 'HTTP_PORT', 'MQTT_PORT', 'WS_PORT', 'DATA_DIR', 'DATABASE_URL', 'REDIS_URL', 'JWT_SECRET', 'JWT_JWKS_URL', 'JWT_PUBLIC_KEY',
-  'JWT_ISSUER', 'JWT_AUDIENCE', 'PUSH_GRACE_MS', 'RATE_LIMIT_SENDS', 'TRUST_PROXY', 'PROXY_PROTOCOL', 'LOG_LEVEL'
+  'JWT_ISSUER', 'JWT_AUDIENCE', 'PUSH_GRACE_MS', 'RATE_LIMIT_SENDS', 'RATE_LIMIT_REQUESTS', 'TRUST_PROXY', 'PROXY_PROTOCOL', 'LOG_LEVEL'
 ])
 /** Named in the contract for parts that this version does not have. */
 const NOT_YET = new Set([
   'GRPC_PORT', 'MQTTS_PORT', 'TLS_CERT', 'TLS_KEY',
-  'GOOGLE_APPLICATION_CREDENTIALS', 'FCM_ENDPOINT', 'RATE_LIMIT_REQUESTS'
+  'GOOGLE_APPLICATION_CREDENTIALS', 'FCM_ENDPOINT'
 ])
 const OURS = /^(MQTTS?|WS|JWT|PUSH|RATE_LIMIT|FCM)_/
 const SWITCH: Record<string, boolean> = { on: true, true: true, 1: true, off: false, false: false, 0: false }
@@ -77,6 +79,7 @@ export function loadConfig (environment: Environment, args: string[] = []): Conf
     jwtAudience: read('JWT_AUDIENCE'),
     pushGraceMs: integer('PUSH_GRACE_MS', 10_000, 0, 3_600_000),
     rateLimitSends: integer('RATE_LIMIT_SENDS', 30, 0, 1_000_000),
+    rateLimitRequests: integer('RATE_LIMIT_REQUESTS', 100, 0, 1_000_000),
     trustProxy: onOrOff('TRUST_PROXY'),
     proxyProtocol: onOrOff('PROXY_PROTOCOL'),
     logLevel: logLevel(),

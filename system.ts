@@ -1,6 +1,7 @@
 /** The wiring: which parts a process has, what each is given, and in which order they open. Closing goes the other way round. */
 import { type Logger } from 'pino'
 import { startHealth } from './api/health-server.ts'
+import { type RateLimits } from './api/rate-limits.ts'
 import { startApi } from './api/server.ts'
 import { startBroker } from './broker/start.ts'
 import { type Config, type Role } from './config.ts'
@@ -71,7 +72,7 @@ export async function startSystem (config: Config, { log, signal }: SystemDeps):
     await waiting[Symbol.asyncDispose]()
     const http = { host: config.host, port: waiting.port }
     const ready = () => readiness(state, database, cluster)
-    const api = await opened.add(has('api') ? startApi(http, { messaging, log, ready, trustProxy: config.trustProxy }) : startHealth(http, { log, ready }))
+    const api = await opened.add(has('api') ? startApi(http, { messaging, log, ready, trustProxy: config.trustProxy, rateLimits: rateLimitsOf(config) }) : startHealth(http, { log, ready }))
     state.ready = true
     return {
       httpPort: api.port,
@@ -95,6 +96,9 @@ async function startDatabase ({ dataDir }: Config, log: Logger, opened: Opened):
   await migrate(url)
   return url
 }
+
+const rateLimitsOf = ({ rateLimitRequests, rateLimitSends, redisUrl }: Config): RateLimits =>
+  ({ requests: rateLimitRequests, sends: rateLimitSends, redisUrl })
 
 const notReady = (detail: string) => ({ ready: false, dependencies: { echo: { ok: false, detail } } })
 

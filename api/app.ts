@@ -50,8 +50,17 @@ export function createApp (log: Logger, { onUnknownRoute = routeNotFound, trustP
   app.setErrorHandler(answerError)
   app.setNotFoundHandler(onUnknownRoute)
   app.removeAllContentTypeParsers()
+  app.addHook('onRequest', refuseCompressed)
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) => parseJson(body))
   return app
+}
+
+// Limits are for what is sent; what it would unpack to is nobody's promise (RFC 9110, 15.5.16).
+async function refuseCompressed (request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  const coding = request.headers['content-encoding']
+  if (coding === undefined || coding.toLowerCase() === 'identity') return
+  reply.header('accept-encoding', 'identity')
+  throw Object.assign(new Error('a compressed body'), { statusCode: 415 })
 }
 
 /** Undefined for an empty body. Throws `invalid` for what is not JSON in UTF-8: nothing is stored as replacement characters. */

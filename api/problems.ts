@@ -26,7 +26,7 @@ const CODE_OF_STATUS: Record<number, { code: string, detail: string }> = {
   400: { code: 'invalid_request', detail: 'the request could not be read' },
   413: { code: 'body_too_large', detail: 'the body is larger than this route accepts' },
   414: { code: 'uri_too_long', detail: 'the address is too long' },
-  415: { code: 'unsupported_media_type', detail: 'the body must be sent as application/json' }
+  415: { code: 'unsupported_media_type', detail: 'the body must be sent as application/json, uncompressed' }
 }
 
 interface ProblemBody { type: 'about:blank', title: string, status: number, code: string, detail: string }
@@ -38,7 +38,7 @@ export function answerError (error: unknown, request: FastifyRequest, reply: Fas
     request.log.error({ err: loggable(error), method: request.method, route: request.routeOptions.url }, 'a request failed for a reason nobody expected')
   }
   if (problem.status === 401) reply.header('www-authenticate', 'Bearer')
-  if (problem.status === 429 || problem.status === 503) reply.header('retry-after', RETRY_AFTER_S)
+  if (problem.status === 429 || problem.status === 503) reply.header('retry-after', findAppError(error)?.retryAfterS ?? RETRY_AFTER_S)
   reply.code(problem.status).type(PROBLEM_TYPE).send(JSON.stringify(problem))
 }
 

@@ -160,7 +160,7 @@ export const NAMED = [
 
 export const NoContent = Type.Null({ description: 'Done' })
 
-const EVERYWHERE: Fault[] = ['unauthenticated', 'unavailable']
+const EVERYWHERE: Fault[] = ['unauthenticated', 'too_many', 'unavailable']
 const DESCRIPTIONS: Partial<Record<Fault, string>> = {
   invalid: 'The request is wrong; `detail` says where',
   unauthenticated: 'No valid token',
@@ -169,7 +169,8 @@ const DESCRIPTIONS: Partial<Record<Fault, string>> = {
   conflict: 'It contradicts what is there',
   gone: 'No longer kept',
   too_large: 'The body is too large',
-  unavailable: 'The database is away: try again after `Retry-After` seconds'
+  too_many: 'Too many requests (`rate_limited`): try again after `Retry-After` seconds',
+  unavailable: 'The database is away, or the server is `overloaded`: try again after `Retry-After` seconds'
 }
 
 /**

@@ -11,6 +11,8 @@ import { requireToken } from './authentication.ts'
 import { serveDocumentation } from './documentation.ts'
 import { createLongPolls, type LongPolls } from './long-poll.ts'
 import { listen, type Address } from './listen.ts'
+import { refuseOverload, type OverloadLimits } from './overload.ts'
+import { limitRates, type LimitedApp, type RateLimits } from './rate-limits.ts'
 import { adminRoutes } from './routes/admin.ts'
 import { conversationRoutes } from './routes/conversations.ts'
 import { deviceRoutes } from './routes/devices.ts'
@@ -27,16 +29,21 @@ export interface ApiDeps {
   ready: () => Promise<Readiness>
   /** The proxy in front is believed where a request comes from. */
   trustProxy?: boolean
+  /** None by default. */
+  rateLimits?: RateLimits
+  overload?: OverloadLimits
 }
 export interface ApiServer extends AsyncDisposable { port: number }
 
 /** Throws an Error that names the port and its variable when it cannot listen there. Port 0 is any free one. */
-export async function startApi (address: Address, { messaging, log, ready, trustProxy = false }: ApiDeps): Promise<ApiServer> {
+export async function startApi (address: Address, deps: ApiDeps): Promise<ApiServer> {
+  const { messaging, log, trustProxy = false, rateLimits = { requests: 0, sends: 0 } } = deps
   const app = createApp(log, { trustProxy })
   const polls = createLongPolls(messaging.wakes)
   const requests = countRequests(app)
+  const limits = await limitRates(app, rateLimits, log)
   await serveDocumentation(app)
-  registerRoutes(app, messaging, polls, ready)
+  registerRoutes(app, deps, polls, limits)
   const port = await listen(app, address)
 
   return {
@@ -52,10 +59,12 @@ export async function startApi (address: Address, { messaging, log, ready, trust
   }
 }
 
-function registerRoutes (app: App, messaging: Messaging, polls: LongPolls, ready: ApiDeps['ready']): void {
+function registerRoutes (app: App, { messaging, ready, overload }: ApiDeps, polls: LongPolls, limits: LimitedApp): void {
   healthRoutes(app, ready)
   app.register(async api => {
+    await refuseOverload(api, overload)
     requireToken(api, messaging.authentication)
+    limits.limitUsers(api)
     messageRoutes(api, messaging)
     conversationRoutes(api, messaging)
     participantRoutes(api, messaging)

@@ -10,6 +10,8 @@ export type Fault =
 export class AppError extends Error {
   readonly fault: Fault
   readonly code: string
+  /** Of a transient one: in how many seconds it is worth trying again, where that is known. */
+  retryAfterS?: number
 
   constructor (fault: Fault, code: string, detail: string, options?: ErrorOptions) {
     super(detail, options)
@@ -36,6 +38,15 @@ export const invalid = (code: string, detail: string): AppError => new AppError(
 
 export const unavailable = (detail: string, cause?: unknown): AppError =>
   new AppError('unavailable', 'unavailable', detail, { cause })
+
+/** There is more to do than can be done in time; what is refused early costs little. */
+export const overloaded = (detail: string): AppError => new AppError('unavailable', 'overloaded', detail)
+
+export function rateLimited (detail: string, retryAfterS: number): AppError {
+  const error = new AppError('too_many', 'rate_limited', detail)
+  error.retryAfterS = retryAfterS
+  return error
+}
 
 /** Never a member: the conversation looks as if it did not exist. */
 export const unknownConversation = (): AppError =>

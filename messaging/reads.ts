@@ -2,7 +2,7 @@
  * Read receipts, cumulative: reading a message reads all earlier ones of its
  * conversation. Reads that arrive while one set is being committed form the next.
  */
-import { AppError, formerMember, unknownMessage } from '../core/errors.ts'
+import { type AppError, formerMember, overloaded, unknownMessage } from '../core/errors.ts'
 import { type Database } from '../store/database.ts'
 import { insertEvents, numberEvents, type AppendedEvent } from '../store/inbox.ts'
 import { findReadables, raiseRead, sendersBelow, type ReadMark } from '../store/receipts.ts'
@@ -76,7 +76,7 @@ export function startReads ({ database, epoch, wake }: { database: Database, epo
 
   return {
     async read (read) {
-      if (waiting.length >= MAX_WAITING) throw new AppError('unavailable', 'unavailable', 'too many receipts are waiting to be stored')
+      if (waiting.length >= MAX_WAITING) throw overloaded('too many receipts are waiting to be stored')
       await new Promise<void>((resolve, reject) => {
         waiting.push({ read, resolve, reject })
         running ??= new Promise(resolve => setImmediate(resolve)).then(run)

@@ -6,7 +6,7 @@
  * once. A conversation is in at most one batch at a time: two batches commit in
  * either order, and one sender's messages must not overtake each other.
  */
-import { type AppError, unavailable } from '../core/errors.ts'
+import { type AppError, overloaded } from '../core/errors.ts'
 import { checkDraft, type MessageDraft } from '../core/message-rules.ts'
 import { type MessageView } from '../core/views.ts'
 import { commitInHalves } from './halves.ts'
@@ -51,7 +51,7 @@ export function startSends (commit: (batch: Send[]) => Promise<Outcome[]>): Send
 
   function send ({ senderId, draft }: Send): Promise<SendResult> {
     checkDraft(draft)
-    if (waiting >= MAX_WAITING) throw unavailable('too many messages are waiting to be stored')
+    if (waiting >= MAX_WAITING) throw overloaded('too many messages are waiting to be stored')
     const conversationId = draft.conversation_id.toLowerCase()
     return new Promise((resolve, reject) => {
       const entry = { senderId, draft: { ...draft, conversation_id: conversationId }, resolve, reject }

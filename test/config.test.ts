@@ -8,11 +8,11 @@ test('switches are on or off, in the usual words', () => {
     const config = loadConfig({ PROXY_PROTOCOL: word, TRUST_PROXY: word })
     expect([word, config.proxyProtocol, config.trustProxy]).toEqual([word, value, value])
   }
-  expect(loadConfig({})).toMatchObject({ proxyProtocol: false, trustProxy: false, rateLimitSends: 30 })
+  expect(loadConfig({})).toMatchObject({ proxyProtocol: false, trustProxy: false, rateLimitSends: 30, rateLimitRequests: 100 })
 })
 
 test('a switch or a rate that is neither is named, with every other problem', () => {
-  const wrong = { PROXY_PROTOCOL: 'yes', TRUST_PROXY: 'constructor', RATE_LIMIT_SENDS: '-1', MQTT_PORT: 'x' }
+  const wrong = { PROXY_PROTOCOL: 'yes', TRUST_PROXY: 'constructor', RATE_LIMIT_SENDS: '-1', RATE_LIMIT_REQUESTS: '1/s', MQTT_PORT: 'x' }
   try {
     loadConfig(wrong)
     expect.unreachable()
@@ -23,5 +23,5 @@ test('a switch or a rate that is neither is named, with every other problem', ()
 })
 
 test('the limits have an effect: nothing warns that they have none', () => {
-  expect(loadConfig({ PROXY_PROTOCOL: 'on', TRUST_PROXY: 'on', RATE_LIMIT_SENDS: '0' }).warnings.join()).not.toMatch(/PROXY|RATE/)
+  expect(loadConfig({ PROXY_PROTOCOL: 'on', TRUST_PROXY: 'on', RATE_LIMIT_SENDS: '0', RATE_LIMIT_REQUESTS: '0' }).warnings.join()).not.toMatch(/PROXY|RATE/)
 })

@@ -5,6 +5,7 @@ import { Readiness, refer } from '../schemas.ts'
 
 export function healthRoutes (app: App, ready: () => Promise<Readiness>): void {
   app.get('/health', {
+    config: { unlimited: true },
     schema: {
       tags: ['operations'],
       summary: 'The process is alive',
@@ -14,6 +15,7 @@ export function healthRoutes (app: App, ready: () => Promise<Readiness>): void {
   }, async () => ({ status: 'ok' as const }))
 
   app.get('/ready', {
+    config: { unlimited: true },
     schema: { tags: ['operations'], summary: 'The process can do its work', security: [], response: { 200: refer(Readiness, 'Ready'), 503: refer(Readiness, 'A dependency is away') } }
   }, async (_request, reply) => {
     const state = await ready()

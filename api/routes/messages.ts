@@ -16,6 +16,7 @@ const EXAMPLE = { conversation_id: UUID_EXAMPLE, content: 'Hello!', message_type
 
 export function messageRoutes (app: App, { sends, reads, database }: Messaging): void {
   app.post('/messages', {
+    config: { sends: true },
     schema: {
       ...operation('messages', 'Send a message'),
       description: 'Answered when the message is committed. Sending again with the same `client_message_id` (or `Idempotency-Key`, its synonym) answers 200 with the first message.',

@@ -1,7 +1,6 @@
 /** A REST door with a database of its own, and callers who use it. */
 import pino from 'pino'
-import { startApi } from '../../api/server.ts'
-import { type Readiness } from '../../api/schemas.ts'
+import { startApi, type ApiDeps } from '../../api/server.ts'
 import { startMessaging, type Messaging } from '../../messaging/start.ts'
 import { openDatabase } from '../../store/database.ts'
 import { createDatabase } from '../support/database.ts'
@@ -39,14 +38,14 @@ export interface TestApi extends AsyncDisposable {
 
 let users = 0
 
-export async function startTestApi ({ ready }: { ready?: () => Promise<Readiness> } = {}): Promise<TestApi> {
+export async function startTestApi ({ ready, ...deps }: Partial<ApiDeps> = {}): Promise<TestApi> {
   const logged: string[] = []
   const log = pino({ level: 'error' }, { write: (line: string) => { logged.push(line) } })
   const file = await createDatabase()
   // Other connections go down with the server in some tests; nobody needs to hear of it.
   const database = openDatabase(file.url, () => {})
   const messaging = await startMessaging({ database, authentication: { key: { kind: 'secret', secret: SECRET }, issuer: ISSUER }, graceMs: 10_000, log })
-  const api = await startApi({ host: '127.0.0.1', port: 0 }, { messaging, log, ready: ready ?? (async () => ({ ready: true, dependencies: { database: { ok: true } } })) })
+  const api = await startApi({ host: '127.0.0.1', port: 0 }, { messaging, log, ready: ready ?? (async () => ({ ready: true, dependencies: { database: { ok: true } } })), ...deps })
   const url = `http://127.0.0.1:${api.port}`
   let stopped: Promise<void> | undefined
   const stop = (): Promise<void> => (stopped ??= Promise.resolve(api[Symbol.asyncDispose]()))

@@ -33,7 +33,7 @@ test('every operation has a summary, a tag, its security and its problems', () =
     expect(tags, name).toHaveLength(1)
     const open = !path.startsWith('/api/')
     expect(security, name).toEqual(open ? [] : [{ token: [] }])
-    if (!open) expect(Object.keys(responses), name).toEqual(expect.arrayContaining(['401', '503']))
+    if (!open) expect(Object.keys(responses), name).toEqual(expect.arrayContaining(['401', '429', '503']))
   }
 })
 

@@ -48,7 +48,7 @@ export function spawnEcho ({ dataDir, env = {}, roles = [] }: EchoProcessOptions
   const child = spawn(process.execPath, ['--import', 'tsx', 'main.ts', ...roles], {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, DATA_DIR: dataDir, HTTP_PORT: '0', MQTT_PORT: '0', WS_PORT: '0', JWT_SECRET: SECRET, LOG_LEVEL: 'info', ...env }
+    env: { ...process.env, DATA_DIR: dataDir, HTTP_PORT: '0', MQTT_PORT: '0', WS_PORT: '0', JWT_SECRET: SECRET, LOG_LEVEL: 'info', RATE_LIMIT_REQUESTS: '0', RATE_LIMIT_SENDS: '0', ...env }
   })
   let output = ''
   for (const stream of [child.stdout!, child.stderr!]) stream.setEncoding('utf8').on('data', chunk => { output += chunk })

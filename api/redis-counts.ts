@@ -1,0 +1,94 @@
+/**
+ * Counts for the rate limits in Redis, so that all apis together hold one limit.
+ *
+ * Nothing waits for a Redis that is away: from the first failure on every count
+ * fails at once, which means no limit, until Redis has answered a probe. So a
+ * Redis that hangs costs the requests of that moment COMMAND_TIMEOUT_MS, once.
+ */
+import type rateLimit from '@fastify/rate-limit'
+import { Redis } from 'ioredis'
+import { type Logger } from 'pino'
+
+const COMMAND_TIMEOUT_MS = 100
+const PROBE_MS = 500
+const LONGEST_RECONNECT_MS = 1_000
+const PREFIX = 'echo:limit:'
+
+/** A window begins with its first count and ends with its key. */
+const COUNT = `
+  local current = redis.call('incr', KEYS[1])
+  if current == 1 then redis.call('pexpire', KEYS[1], ARGV[1]) end
+  return {current, redis.call('pttl', KEYS[1])}`
+
+type Store = rateLimit.FastifyRateLimitStore
+type Callback = (error: Error | null, count?: { current: number, ttl: number }) => void
+
+export interface RedisCounts extends Disposable { store: Store }
+
+export function countInRedis (url: string, log: Logger): RedisCounts {
+  const redis = new Redis(url, {
+    commandTimeout: COMMAND_TIMEOUT_MS,
+    enableOfflineQueue: false,
+    enableAutoPipelining: true,
+    maxRetriesPerRequest: 0,
+    retryStrategy: attempt => Math.min(attempt * 100, LONGEST_RECONNECT_MS),
+    scripts: { echoCount: { lua: COUNT, numberOfKeys: 1 } }
+  })
+  const { echoCount } = redis as unknown as { echoCount (key: string, windowMs: number): Promise<[number, number]> }
+  const count = echoCount.bind(redis)
+  const away = new Error('Redis is away')
+  let answers = false
+  let reported: 'connected' | 'away' = 'connected'
+  let probing: NodeJS.Timeout | undefined
+  let closed = false
+
+  redis.on('error', () => {}) // its end is what counts
+  redis.on('close', doubt)
+  redis.on('ready', doubt)
+
+  // A timeout may be our own loop's lateness: the probe tells.
+  function doubt (): void {
+    answers = false
+    probe(0)
+  }
+
+  function probe (afterMs: number): void {
+    if (closed) return
+    probing ??= setTimeout(() => {
+      redis.ping().then(answered, unanswered)
+    }, afterMs).unref()
+  }
+
+  function answered (): void {
+    probing = undefined
+    answers = true
+    if (reported === 'away') log.info('Redis is back: requests are limited again')
+    reported = 'connected'
+  }
+
+  function unanswered (): void {
+    probing = undefined
+    probe(PROBE_MS)
+    if (reported === 'connected' && !closed) log.warn('Redis is away: requests are not limited')
+    reported = 'away'
+  }
+
+  const store: Store = {
+    incr (key: string, done: Callback, windowMs: number) {
+      if (!answers) return done(away)
+      count(PREFIX + key, windowMs).then(([current, ttl]) => done(null, { current, ttl }), (error: Error) => {
+        doubt()
+        done(error)
+      })
+    },
+    child: () => store
+  }
+  return {
+    store,
+    [Symbol.dispose] () {
+      closed = true
+      clearTimeout(probing)
+      redis.disconnect()
+    }
+  }
+}
