@@ -96,6 +96,8 @@ export const messages = pgTable('messages', {
 }, table => [
   unique('messages_conversation_seq_unique').on(table.conversation_id, table.seq),
   unique('messages_client_message_id_unique').on(table.sender_user_id, table.client_message_id),
+  // What one sender said in one conversation, without passing over the others or over what is hidden.
+  index('messages_sender_index').on(table.conversation_id, table.sender_user_id, table.hidden, table.seq),
   // The conversation comes first (extension btree_gin): a search costs what its own conversations hold, not what all do.
   index('messages_search_index').using('gin', table.conversation_id, sql`to_tsvector('simple', ${table.content})`)
 ])

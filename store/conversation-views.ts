@@ -53,13 +53,14 @@ const view = (selection: string): string => `
           from messages m
          where m.conversation_id = c.id and m.seq = ${END} and m.seq > me.joined_seq) as lm on true`
 
-// Index: conversation_participants_user_index. The order and the cursor are those of the time that is shown.
+// Indexes: conversation_participants_user_index, then conversations_pkey once per own conversation (the limit keeps
+// the planner from reading all conversations). The order and the cursor are those of the time that is shown.
 const LIST: Statement = {
   name: 'conversations_list',
   text: `${view(`(
         select p.conversation_id, p.user_id, coalesce(p.shown_at, c.last_activity_at) as activity
           from conversation_participants p
-          join conversations c on c.id = p.conversation_id
+          cross join lateral (select c.id, c.last_activity_at from conversations c where c.id = p.conversation_id limit 1) as c
          where p.user_id = $1 and p.left_at is null
            and ($2::timestamptz is null or (coalesce(p.shown_at, c.last_activity_at), c.id) < ($2, $3::uuid))
          order by activity desc, c.id desc

@@ -3,6 +3,7 @@ import { type MessageType } from '../core/message-rules.ts'
 import { type AttachmentView, type DeliveryState, type MessageView, type ReactionView } from '../core/views.ts'
 import { type StoredMention } from '../migrations/schema.ts'
 import { type Executor, type Statement } from './database.ts'
+import { visibleMessages } from './visible-messages.ts'
 
 export interface MessageRow {
   id: string
@@ -81,17 +82,18 @@ export const statusColumn = (message: string, reader: string): string => `
 
 export type MessageWithStatus = MessageRow & { status: DeliveryState }
 
-// Index: messages_conversation_seq_unique, read from one end; the position of
-// the cursor message is looked up once.
 const page = (name: string, comparison: '<' | '>', direction: 'asc' | 'desc'): Statement => ({
   name,
   text: `
     select ${messageColumns('m')}, ${statusColumn('m', '$2')} as status
-      from messages m
-     where m.conversation_id = $1
-       and m.seq > $3
-       and m.seq ${comparison} $4
-       and (not m.hidden or m.sender_user_id = $2)
+      from (${visibleMessages({
+        conversation: '$1',
+        type: '(select type from conversations where id = $1)',
+        reader: '$2',
+        range: `m.seq > $3 and m.seq ${comparison} $4`,
+        direction,
+        limit: '$5'
+      })}) as m
      order by m.seq ${direction}
      limit $5`
 })

@@ -6,6 +6,7 @@
  * sender concerned, so marks and events of one user never race.
  */
 import { type Executor, type Statement } from './database.ts'
+import { lastOfEachSender } from './visible-messages.ts'
 
 /** Receipts are recorded in larger conversations too, but raise no events there. */
 export const MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS = 32
@@ -101,7 +102,7 @@ const READ_SENDERS: Statement = {
     select distinct m.sender_user_id as id
       from unnest($1::uuid[], $2::text[], $3::bigint[]) as r (conversation_id, user_id, up_to_seq)
       join conversation_participants p on p.conversation_id = r.conversation_id and p.user_id = r.user_id
-      join messages m on m.conversation_id = r.conversation_id and m.seq > p.last_read_seq and m.seq <= r.up_to_seq
+      cross join lateral (${lastOfEachSender({ conversation: 'r.conversation_id', reader: 'r.user_id', after: 'p.last_read_seq', upTo: 'r.up_to_seq' })}) as m
      where ${smallConversation('r.conversation_id')}`
 }
 
@@ -133,13 +134,8 @@ const READ: Statement = {
     )
     select n.conversation_id, n.user_id, m.sender_user_id, m.id as message_id, m.seq as up_to_seq, n.up_to_seq as read_up_to
       from news n
-      left join lateral (
-        select distinct on (m.sender_user_id) m.sender_user_id, m.id, m.seq
-          from messages m
-         where m.conversation_id = n.conversation_id and m.seq > n.was and m.seq <= n.up_to_seq
-           and m.sender_user_id <> n.user_id and not m.hidden
-           and ${smallConversation('n.conversation_id')}
-         order by m.sender_user_id, m.seq desc) m on true
+      left join lateral (${lastOfEachSender({ conversation: 'n.conversation_id', reader: 'n.user_id', after: 'n.was', upTo: 'n.up_to_seq' })}
+      ) as m on ${smallConversation('n.conversation_id')}
      order by m.sender_user_id, n.conversation_id, n.user_id`
 }
 

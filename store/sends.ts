@@ -72,7 +72,7 @@ export async function findRepeats (tx: Executor, senders: string[], clientMessag
   return await tx.rows(REPEATS, [senders, clientMessageIds])
 }
 
-// Index: conversation_participants_pkey. Former members are read only when they try to send.
+// Indexes: conversations_pkey once per conversation, conversation_participants_pkey. Former members are read only when they try to send.
 const MEMBERS: Statement = {
   name: 'sends_members',
   text: `
@@ -81,10 +81,10 @@ const MEMBERS: Statement = {
              select 1 from conversation_participants o
                join blocks b on b.blocker_user_id = p.user_id and b.blocked_user_id = o.user_id
               where o.conversation_id = p.conversation_id and o.user_id <> p.user_id) as blocks_other
-      from conversation_participants p
-      join conversations c on c.id = p.conversation_id
-     where p.conversation_id = any($1::uuid[])
-       and (p.left_at is null or p.user_id = any($2::text[]))`
+      from unnest($1::uuid[]) as a (id)
+      cross join lateral (select c.id, c.type from conversations c where c.id = a.id limit 1) as c
+      join conversation_participants p on p.conversation_id = c.id
+     where p.left_at is null or p.user_id = any($2::text[])`
 }
 
 export async function readMembers (tx: Executor, conversationIds: string[], senders: string[]): Promise<Member[]> {

@@ -1,0 +1,1 @@
+CREATE INDEX "messages_sender_index" ON "messages" USING btree ("conversation_id","sender_user_id","hidden","seq");

@@ -1,0 +1,184 @@
+/**
+ * With a million messages every hot statement finds what it needs through its
+ * index and looks at a bounded number of pages, with the plan for its values and
+ * with the generic plan of a prepared statement. No times: they are the machine's.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import {
+  BLOCKED, directId, fillHistory, GROUP, HIDDEN, HUB, HUB_DIRECTS, HUGE, LATE, messageId, OWN, PEER
+} from '../../bench/fill.ts'
+import { conversationViews, listConversations } from '../../store/conversation-views.ts'
+import { type Executor } from '../../store/database.ts'
+import { startingPoint } from '../../store/devices.ts'
+import { eventsAfter, type AppendedEvent } from '../../store/inbox.ts'
+import { findMessage, messagesAfter, messagesBefore } from '../../store/messages.ts'
+import { claimPushes, nextPushDue, pendingPushes, schedulePushes } from '../../store/push-due.ts'
+import { findReadables, lockForDelivery, raiseDelivered, raiseRead, recipientStatuses, sendersBelow } from '../../store/receipts.ts'
+import { findRepeats, lockConversations, readMembers, readReplyTargets, writeSends } from '../../store/sends.ts'
+import { lastSeqs, lockUsers } from '../../store/users.ts'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { plansOf, type Plan } from '../support/plans.ts'
+
+const MESSAGES = 1_000_000
+const HUGE_END = MESSAGES / 20 * 6
+const END = Number.MAX_SAFE_INTEGER
+const SMALL = directId(HUB_DIRECTS + 5)
+const SMALL_MEMBER = 'user-2015'
+
+let database: TestDatabase
+let explain: (work: (db: Executor) => Promise<unknown>) => Promise<Plan[]>
+
+beforeAll(async () => {
+  database = await createDatabase()
+  await fillHistory(database.url, MESSAGES)
+  explain = work => plansOf(database.url, work)
+}, 180_000)
+afterAll(async () => { await database[Symbol.asyncDispose]() })
+
+/** Every plan uses these indexes, scans no table, and stays within the pages given. */
+function expectBounded (plans: Plan[], pages: number, ...indexes: string[]): void {
+  expect(plans.map(plan => plan.kind)).toEqual(expect.arrayContaining(['custom', 'generic']))
+  for (const plan of plans) {
+    const where = `${plan.statement.trim().split('\n')[0]} (${plan.kind})`
+    expect(plan.scanned, where).toEqual([])
+    expect(plan.indexes, where).toEqual(expect.arrayContaining(indexes))
+    expect(plan.buffers, where).toBeLessThan(pages)
+  }
+}
+
+describe('a page of history', () => {
+  // A message costs some ten pages: itself, its attachments, reactions and, if one's own, its recipients.
+  const pages = 800
+  const query = (readerId: string, conversationId: string, joinedSeq = 0) => ({ readerId, conversationId, joinedSeq, limit: 51 })
+
+  test.each([['start', 52], ['middle', HUGE_END / 2], ['end', HUGE_END - 51]])('at the %s of a huge conversation', async (_, seq) => {
+    expectBounded(await explain(db => messagesBefore(db, query(HUB, HUGE), seq)), pages, 'messages_conversation_seq_unique')
+    expectBounded(await explain(db => messagesAfter(db, query(HUB, HUGE), seq)), pages, 'messages_conversation_seq_unique')
+  })
+
+  test('for somebody who joined late, at the beginning of what they see', async () => {
+    const joined = HUGE_END * 3 / 4
+    expectBounded(await explain(db => messagesBefore(db, query(LATE, HUGE, joined), joined + 20)), pages, 'messages_conversation_seq_unique')
+    expectBounded(await explain(db => messagesAfter(db, query(LATE, HUGE, joined), joined)), pages, 'messages_conversation_seq_unique')
+  })
+
+  test('of a large group', async () => {
+    expectBounded(await explain(db => messagesBefore(db, query('user-7', GROUP), END)), 2 * pages, 'messages_conversation_seq_unique')
+  })
+
+  test('of a conversation full of messages hidden from the reader', async () => {
+    expectBounded(await explain(db => messagesBefore(db, query(HUB, HIDDEN), END)), pages, 'messages_sender_index')
+    expectBounded(await explain(db => messagesAfter(db, query(HUB, HIDDEN), 0)), pages, 'messages_sender_index')
+    expectBounded(await explain(db => messagesBefore(db, query(BLOCKED, HIDDEN), END)), pages, 'messages_sender_index')
+  })
+
+  test('its cursor message', async () => {
+    expectBounded(await explain(db => findMessage(db, messageId(5), HUB)), 50, 'messages_pkey')
+  })
+})
+
+describe('the list of conversations', () => {
+  test('costs what its page and the number of own conversations cost, not what was written in them', async () => {
+    // The hub has 2,004 conversations, three pages each to be put in order.
+    expectBounded(await explain(db => listConversations(db, HUB, 51, undefined)), 14_000, 'conversation_participants_user_index', 'conversations_pkey')
+    expectBounded(await explain(db => listConversations(db, SMALL_MEMBER, 51, undefined)), 2_500, 'conversation_participants_user_index', 'conversations_pkey')
+  })
+
+  test.each([['huge and unread', HUGE], ['all own messages', OWN], ['all hidden', HIDDEN]])('shows a conversation that is %s', async (_, conversationId) => {
+    expectBounded(await explain(db => conversationViews(db, [{ conversationId, userId: HUB }])), 1_000, 'messages_conversation_seq_unique')
+  })
+
+  test('shows a group of 500', async () => {
+    expectBounded(await explain(db => conversationViews(db, [{ conversationId: GROUP, userId: 'user-7' }])), 2_500, 'users_pkey')
+  })
+})
+
+test.each([['beginning', 0], ['middle', HUGE_END / 2], ['end', HUGE_END - 100]])('a page of the inbox log from the %s', async (_, seq) => {
+  expectBounded(await explain(db => eventsAfter(db, HUB, seq, 100)), 1_500, 'inbox_events_pkey', 'messages_pkey')
+})
+
+describe('a send', () => {
+  test('locks its conversations and users', async () => {
+    expectBounded(await explain(db => lockConversations(db, [HUGE, SMALL])), 20, 'conversations_pkey')
+    expectBounded(await explain(db => lockUsers(db, [HUB, PEER])), 20, 'users_pkey')
+  })
+
+  test('looks for repeats', async () => {
+    const fresh = Array.from({ length: 200 }, (_, i) => `new-${i}`)
+    expectBounded(await explain(db => findRepeats(db, fresh.map(() => PEER), fresh)), 1_000, 'messages_client_message_id_unique')
+    expectBounded(await explain(db => findRepeats(db, [PEER, HUB], ['c-2', 'c-40'])), 100, 'messages_client_message_id_unique')
+  })
+
+  test('reads members and the message it replies to', async () => {
+    expectBounded(await explain(db => readMembers(db, [HUGE, SMALL], [HUB, SMALL_MEMBER])), 60, 'conversation_participants_pkey')
+    expectBounded(await explain(db => readMembers(db, [GROUP], ['user-7'])), 300, 'conversation_participants_pkey')
+    expectBounded(await explain(db => readReplyTargets(db, [messageId(5)])), 10, 'messages_pkey')
+  })
+
+  test('writes', async () => {
+    const message = {
+      id: messageId(MESSAGES),
+      conversation_id: HUGE,
+      seq: HUGE_END + 1,
+      sender_user_id: HUB,
+      content: 'hello',
+      message_type: 'text' as const,
+      mentions: [],
+      reply_to_id: null,
+      client_message_id: 'new',
+      client_fingerprint: 'new',
+      hidden: false
+    }
+    const events: AppendedEvent[] = [HUB, PEER, LATE].map(user_id => ({ user_id, seq: END, type: 'new_message', conversation_id: HUGE, message_id: message.id }))
+    expectBounded(
+      await explain(db => writeSends(db, { at: new Date(), messages: [message], events, pushDue: [HUB], pushDueAt: new Date() })),
+      200, 'conversations_pkey', 'users_pkey')
+  })
+})
+
+describe('receipts', () => {
+  test('the status of a message, old or new', async () => {
+    for (const seq of [10, HUGE_END / 2, HUGE_END]) {
+      expectBounded(await explain(db => recipientStatuses(db, HUGE, seq, HUB)), 60, 'conversation_participants_pkey', 'delivery_status_pkey')
+    }
+  })
+
+  test.each([['one message', 1], ['the whole of a huge conversation', HUGE_END]])('reading %s', async (_, count) => {
+    const mark = count === 1
+      ? { conversation_id: SMALL, user_id: SMALL_MEMBER, up_to_seq: 7, client_at: null }
+      : { conversation_id: HUGE, user_id: HUB, up_to_seq: HUGE_END, client_at: null }
+    expectBounded(await explain(db => findReadables(db, [messageId(5)], [HUB])), 20, 'messages_pkey')
+    expectBounded(await explain(db => sendersBelow(db, [mark])), 100, 'conversation_participants_pkey')
+    expectBounded(await explain(db => raiseRead(db, [mark], new Date())), 100, 'conversation_participants_pkey')
+  })
+
+  test('acknowledging a window of events', async () => {
+    const range = { user_id: HUB, after: HUGE_END - 64, up_to: HUGE_END }
+    expectBounded(await explain(db => lockForDelivery(db, [HUB], [HUGE_END])), 500, 'inbox_events_pkey', 'messages_pkey')
+    expectBounded(await explain(db => raiseDelivered(db, [range], new Date())), 500, 'inbox_events_pkey', 'messages_pkey')
+  })
+})
+
+describe('devices and pushes', () => {
+  test('a device finds where it starts', async () => {
+    expectBounded(await explain(db => startingPoint(db, HUB, 'phone')), 20, 'users_pkey', 'devices_pkey')
+    expectBounded(await explain(db => lastSeqs(db, [HUB, PEER, LATE])), 20, 'users_pkey')
+  })
+
+  test('a bridge claims what is due and reads what to tell', async () => {
+    const now = new Date()
+    const leasedUntil = new Date(now.getTime() + 60_000)
+    expectBounded(await explain(db => schedulePushes(db, [{ userId: HUB, seq: END, dueAt: now }])), 50, 'users_pkey')
+    expectBounded(await explain(db => nextPushDue(db, now)), 20, 'push_due_due_at_index')
+    expectBounded(await explain(async db => {
+      await claimPushes(db, now, leasedUntil, 20)
+    }), 600, 'push_due_due_at_index', 'push_due_pkey')
+    expectBounded(await explain(async db => {
+      await claimPushes(db, now, leasedUntil, 20)
+      await pendingPushes(db, { userIds: CLAIMED, leasedUntil, now, expiresBefore: new Date(0) })
+    }), 4_000, 'push_due_pkey')
+  })
+})
+
+/** The first to be due. */
+const CLAIMED = Array.from({ length: 20 }, (_, i) => `user-${i + 1}`)

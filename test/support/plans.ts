@@ -1,0 +1,101 @@
+/**
+ * An executor that runs every statement as EXPLAIN ANALYZE and keeps the plan.
+ *
+ * The functions of store/ hand it their real texts and parameters; what they
+ * return is nothing, for no rows come back. A statement is prepared and executed
+ * twice: planned for these values, and with the generic plan that a prepared
+ * statement has from its sixth execution on.
+ */
+import { drizzle } from 'drizzle-orm/node-postgres'
+import pg from 'pg'
+import { type Executor } from '../../store/database.ts'
+
+interface Node {
+  'Node Type': string
+  'Index Name'?: string
+  'Relation Name'?: string
+  'Actual Rows': number
+  'Actual Loops': number
+  'Rows Removed by Filter'?: number
+  'Rows Removed by Index Recheck'?: number
+  'Shared Hit Blocks': number
+  'Shared Read Blocks': number
+  Plans?: Node[]
+}
+
+export interface Plan {
+  statement: string
+  kind: 'custom' | 'generic'
+  indexes: string[]
+  /** Tables that were read from their beginning to their end. */
+  scanned: string[]
+  /** Pages of 8 KB, each counted as often as it was looked at. */
+  buffers: number
+  /** The most rows that one node brought or threw away. */
+  rows: number
+}
+
+/** Explains what `work` does; writes are rolled back. */
+export async function plansOf (url: string, work: (db: Executor) => Promise<unknown>): Promise<Plan[]> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  const plans: Plan[] = []
+  try {
+    for (const kind of ['custom', 'generic'] as const) {
+      await client.query('begin')
+      await client.query(`set local plan_cache_mode = force_${kind}_plan`)
+      await work(explaining(client, kind, plans))
+      await client.query('rollback')
+    }
+    return plans
+  } finally {
+    await client.end()
+  }
+}
+
+function explaining (client: pg.Client, kind: Plan['kind'], plans: Plan[]): Executor {
+  async function explain (name: string, text: string, values: unknown[]): Promise<void> {
+    await client.query(`prepare explained as ${text}`)
+    const parameters = values.length === 0 ? '' : `(${values.map(literal).join(', ')})`
+    const { rows } = await client.query(`explain (analyze, buffers, timing off, format json) execute explained ${parameters}`)
+    await client.query('deallocate explained')
+    plans.push(summary(name, kind, rows[0]['QUERY PLAN'][0].Plan))
+  }
+  return {
+    async rows ({ name, text }, values) {
+      await explain(name, text, values)
+      return []
+    },
+    orm: drizzle({
+      client: {
+        async query ({ text }: { text: string }, values: unknown[]) {
+          await explain(text, text, values)
+          return { rows: [] }
+        }
+      } as unknown as pg.Client
+    })
+  }
+}
+
+function summary (statement: string, kind: Plan['kind'], root: Node): Plan {
+  const nodes = flatten(root)
+  return {
+    statement,
+    kind,
+    indexes: [...new Set(nodes.flatMap(node => node['Index Name'] ?? []))].sort(),
+    scanned: nodes.filter(node => node['Node Type'] === 'Seq Scan').map(node => node['Relation Name']!),
+    buffers: root['Shared Hit Blocks'] + root['Shared Read Blocks'],
+    rows: Math.max(...nodes.map(node =>
+      (node['Actual Rows'] + (node['Rows Removed by Filter'] ?? 0) + (node['Rows Removed by Index Recheck'] ?? 0)) * node['Actual Loops']))
+  }
+}
+
+const flatten = (node: Node): Node[] => [node, ...(node.Plans ?? []).flatMap(flatten)]
+
+function literal (value: unknown): string {
+  if (value === null || value === undefined) return 'null'
+  if (Array.isArray(value)) return pg.escapeLiteral(`{${value.map(element => element === null ? 'null' : JSON.stringify(plain(element))).join(',')}}`)
+  return pg.escapeLiteral(plain(value))
+}
+
+const plain = (value: unknown): string => value instanceof Date ? value.toISOString() : String(value)
