@@ -130,7 +130,8 @@ export const OwnProfile = Type.Object({
 
 export const Profile = Type.Object({
   id: UserId,
-  name: orNull(Type.String({ examples: ['Alice'] }))
+  name: orNull(Type.String({ examples: ['Alice'] })),
+  avatar: orNull(Uuid)
 }, { $id: 'Profile' })
 
 export const Presence = Type.Object({

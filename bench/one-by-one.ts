@@ -16,6 +16,7 @@ import { startAuthentication } from '../messaging/authentication.ts'
 import { migrate } from '../migrations/migrate.ts'
 import { openDatabase } from '../store/database.ts'
 import { startEmbeddedPostgres } from '../store/embedded-postgres/start.ts'
+import { ensureUsers } from '../store/users.ts'
 
 const postgres = await startEmbeddedPostgres({ dataDir: process.env.DATA_DIR!, log: pino({ level: 'warn' }) })
 await migrate(postgres.url)
@@ -23,7 +24,9 @@ let stopping = false
 const pool = new pg.Pool({ connectionString: postgres.url, max: 16 })
 pool.on('error', () => {}) // the database is stopped before this process
 const database = openDatabase(postgres.url, () => {})
-const authentication = startAuthentication({ key: { kind: 'secret', secret: new TextEncoder().encode(process.env.JWT_SECRET) } }, database)
+const authentication = startAuthentication({ key: { kind: 'secret', secret: new TextEncoder().encode(process.env.JWT_SECRET) } }, {
+  database, meet: ({ userId }) => ensureUsers(database.reads, [userId])
+})
 
 async function transaction<T> (work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect()

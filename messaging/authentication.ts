@@ -11,7 +11,7 @@ import { LRUCache } from 'lru-cache'
 import { AppError, unavailable } from '../core/errors.ts'
 import { identityFromClaims, isRevoked, type Identity } from '../core/identity.ts'
 import { type Database } from '../store/database.ts'
-import { ensureUser, tokensValidAfter } from '../store/users.ts'
+import { tokensValidAfter } from '../store/users.ts'
 
 const MAX_REMEMBERED_TOKENS = 50_000
 const MAX_REMEMBERED_USERS = 100_000
@@ -35,7 +35,13 @@ export interface Authentication {
 
 interface RememberedUser { name: string | undefined, validAfter: Date | undefined, checkedAt: number }
 
-export function startAuthentication ({ key, issuer, audience }: AuthenticationOptions, database: Database): Authentication {
+export interface AuthenticationDeps {
+  database: Database
+  /** Sees to it that the user exists, and has the token's name where it counts. */
+  meet: (identity: Identity) => Promise<void>
+}
+
+export function startAuthentication ({ key, issuer, audience }: AuthenticationOptions, { database, meet }: AuthenticationDeps): Authentication {
   const verify = verifier(key, { issuer, audience, requiredClaims: ['sub', 'exp'] })
   const tokens = new LRUCache<string, Identity>({ max: MAX_REMEMBERED_TOKENS })
   const users = new LRUCache<string, RememberedUser>({ max: MAX_REMEMBERED_USERS })
@@ -54,12 +60,13 @@ export function startAuthentication ({ key, issuer, audience }: AuthenticationOp
     return identity
   }
 
-  // A user exists from the first time seen; a changed name is stored.
-  async function lookUp ({ userId, name }: Identity): Promise<RememberedUser> {
+  // A user exists from the first time seen. What is remembered is the name of the latest token, which may not be the user's.
+  async function lookUp (identity: Identity): Promise<RememberedUser> {
+    const { userId, name } = identity
     const known = users.get(userId)
     const sameName = known !== undefined && (name === undefined || name === known.name)
     if (sameName && Date.now() - known.checkedAt < REVOCATION_CHECK_MS) return known
-    if (!sameName) await ensureUser(database.reads, userId, name)
+    if (!sameName) await meet(identity)
     const validAfter = await tokensValidAfter(database.reads, userId)
     const user = { name: name ?? known?.name, validAfter, checkedAt: Date.now() }
     users.set(userId, user)

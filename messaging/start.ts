@@ -14,6 +14,7 @@ import { readInboxLog, type InboxLog } from './inbox-log.ts'
 import { collectOverdue, type Overdue } from './overdue.ts'
 import { createPresenceNotices } from './presence-notices.ts'
 import { startPresence, type Presence } from './presence.ts'
+import { manageProfiles, type Profiles } from './profiles.ts'
 import { startReads, type Reads } from './reads.ts'
 import { startRevocations, type Revocations } from './revocations.ts'
 import { startSends, type Sends } from './sends.ts'
@@ -46,6 +47,7 @@ export interface Messaging extends AsyncDisposable {
   sessions: Sessions
   connections: Connections
   presence: Pick<Presence, 'isOnline'>
+  profiles: Pick<Profiles, 'rename'>
   revocations: Pick<Revocations, 'revoke'>
   wakes: Wakes
   overdue: Overdue
@@ -88,7 +90,8 @@ export async function startMessaging ({ database, authentication, graceMs, stall
   const acknowledgements = collectAcknowledgements({ database, epoch, fenced: cluster.state() !== 'alone', wake, log })
   const sweep = startSweep({ sessions, database, overdue, graceMs, stalledMs, log, now: Date.now })
   const expiry = startExpiry({ database, log, now: Date.now }, sessions)
-  const known = startAuthentication(authentication, database)
+  const profiles = manageProfiles({ database, epoch, wake })
+  const known = startAuthentication(authentication, { database, meet: profiles.meet })
   const connections = createConnections((userId, present) => presence.changed(userId, present))
   const notices = createPresenceNotices({ database, wakes, log })
   const presence = startPresence({ connections, cluster, notices, offlineAfterMs })
@@ -123,6 +126,7 @@ export async function startMessaging ({ database, authentication, graceMs, stall
     sessions,
     connections,
     presence,
+    profiles,
     revocations,
     wakes,
     overdue,

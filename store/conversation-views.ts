@@ -51,7 +51,8 @@ const view = (selection: string): string => `
       left join lateral (
         select ${messageColumns('m')}, ${statusColumn('m', 'me.user_id')} as status
           from messages m
-         where m.conversation_id = c.id and m.seq = ${END} and m.seq > me.joined_seq) as lm on true`
+         where m.conversation_id = c.id and m.seq = ${END} and m.seq > me.joined_seq
+           and (not m.hidden or m.sender_user_id = me.user_id)) as lm on true`
 
 // Indexes: conversation_participants_user_index, then conversations_pkey once per own conversation (the limit keeps
 // the planner from reading all conversations). The order and the cursor are those of the time that is shown.

@@ -1,5 +1,5 @@
 /** Conversations and who takes part in them; how they look is in conversation-views.ts. */
-import { and, eq, inArray, isNull, sql } from 'drizzle-orm'
+import { and, eq, isNull, sql } from 'drizzle-orm'
 import { conversation_participants, conversations } from '../migrations/schema.ts'
 import { type Executor } from './database.ts'
 
@@ -109,16 +109,3 @@ export async function setMutedUntil (tx: Executor, conversationId: string, userI
 
 const participant = (conversationId: string, userId: string) =>
   and(eq(conversation_participants.conversation_id, conversationId), eq(conversation_participants.user_id, userId))
-
-/** Are both present in the same conversation? */
-export async function shareConversation (db: Executor, userId: string, otherId: string): Promise<boolean> {
-  const mine = db.orm.select({ id: conversation_participants.conversation_id }).from(conversation_participants)
-    .where(and(eq(conversation_participants.user_id, userId), isNull(conversation_participants.left_at)))
-  const shared = await db.orm.select({ id: conversation_participants.conversation_id }).from(conversation_participants)
-    .where(and(
-      eq(conversation_participants.user_id, otherId), isNull(conversation_participants.left_at),
-      inArray(conversation_participants.conversation_id, mine)
-    ))
-    .limit(1)
-  return shared.length > 0
-}

@@ -22,7 +22,8 @@ export interface Receipt {
 
 export interface InboxRange { user_id: string, after: number, up_to: number }
 
-const smallConversation = (conversation: string): string => `
+/** Whether changes of its participants' marks and names are told in this conversation. */
+export const smallConversation = (conversation: string): string => `
   (select count(*) from (
      select 1 from conversation_participants s
       where s.conversation_id = ${conversation} and s.left_at is null

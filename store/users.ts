@@ -1,18 +1,9 @@
 /** Users, and the two counters that drive delivery: inbox_seq (end of the log) and acked_seq (what any device acknowledged). */
-import { eq, inArray, sql } from 'drizzle-orm'
+import { eq, inArray } from 'drizzle-orm'
 import { users } from '../migrations/schema.ts'
 import { type Executor, type Statement } from './database.ts'
 
 export interface InboxCounters { id: string, inbox_seq: number, acked_seq: number }
-
-/** Creates the user when new; a name, where given, becomes the display name. */
-export async function ensureUser (db: Executor, id: string, name: string | undefined): Promise<void> {
-  await db.orm.insert(users).values({ id, name: name ?? null }).onConflictDoUpdate({
-    target: users.id,
-    set: { name: sql`excluded.name` },
-    setWhere: sql`excluded.name is not null and ${users.name} is distinct from excluded.name`
-  })
-}
 
 /** Creates those that are new, in id order, so that two callers with common users cannot deadlock. */
 export async function ensureUsers (db: Executor, ids: string[]): Promise<void> {
@@ -32,10 +23,6 @@ const NAMES: Statement = {
 export async function userNames (db: Executor, ids: string[]): Promise<Map<string, string | null>> {
   const rows = await db.rows<{ id: string, name: string | null }>(NAMES, [ids])
   return new Map(rows.map(row => [row.id, row.name]))
-}
-
-export async function renameUser (db: Executor, id: string, name: string): Promise<void> {
-  await db.orm.update(users).set({ name }).where(eq(users.id, id))
 }
 
 export async function tokensValidAfter (db: Executor, id: string): Promise<Date | undefined> {

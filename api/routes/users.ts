@@ -3,9 +3,9 @@ import { Type } from 'typebox'
 import { AppError, invalid } from '../../core/errors.ts'
 import { checkText } from '../../core/message-rules.ts'
 import { type Messaging } from '../../messaging/start.ts'
-import { shareConversation } from '../../store/conversations.ts'
+import { findProfile } from '../../store/profiles.ts'
 import { findLastSeen } from '../../store/presence.ts'
-import { findUser, renameUser } from '../../store/users.ts'
+import { findUser } from '../../store/users.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
 import { operation } from '../documentation.ts'
@@ -13,7 +13,7 @@ import { OwnProfile, Presence, problems, Profile, refer, UserId } from '../schem
 
 const MAX_NAME_LENGTH = 200
 
-export function userRoutes (app: App, { database, presence }: Messaging): void {
+export function userRoutes (app: App, { database, presence, profiles }: Messaging): void {
   const profile = async (userId: string) => {
     const user = await findUser(database.reads, userId)
     if (user === undefined) throw unknownUser()
@@ -35,22 +35,21 @@ export function userRoutes (app: App, { database, presence }: Messaging): void {
     const name = request.body.name.trim()
     const length = checkText(name, 'name')
     if (length === 0 || length > MAX_NAME_LENGTH) throw invalid('invalid_name', `a name has 1 to ${MAX_NAME_LENGTH} code points`)
-    await renameUser(database.reads, userId, name)
+    await profiles.rename(userId, name)
     return await profile(userId)
   })
 
   app.get('/users/:id', {
     schema: {
-      ...operation('users', 'The name of somebody one shares a conversation with'),
+      ...operation('users', 'The profile of somebody one shares a conversation with'),
+      description: 'The name in any shared conversation; the avatar, else null, with a direct one.',
       params: Type.Object({ id: UserId }),
       response: { 200: refer(Profile, 'What others see'), ...problems('invalid', 'not_found') }
     }
   }, async request => {
-    const { userId } = callerOf(request)
-    const { id } = request.params
-    if (id !== userId && !await shareConversation(database.reads, userId, id)) throw unknownUser()
-    const { name } = await profile(id)
-    return { id, name }
+    const found = await findProfile(database.reads, callerOf(request).userId, request.params.id)
+    if (found === undefined) throw unknownUser()
+    return found
   })
 
   app.get('/users/:id/presence', {

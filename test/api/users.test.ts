@@ -35,7 +35,7 @@ test('the name of somebody one shares a conversation with is visible', async () 
   const bob = await api.user('bob', { claims: { name: 'Bob' } })
   await bob.get('/users/me')
   await direct(alice, bob)
-  expect((await alice.get(`/users/${bob.id}`)).body).toEqual({ id: bob.id, name: 'Bob' })
+  expect((await alice.get(`/users/${bob.id}`)).body).toEqual({ id: bob.id, name: 'Bob', avatar: null })
 })
 
 test('a stranger, a former fellow and somebody who does not exist look the same', async () => {
