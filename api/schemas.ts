@@ -15,8 +15,8 @@ export const UserId = Type.String({
   pattern: '^[A-Za-z0-9_.:-]{1,64}$', description: '1 to 64 of A-Z a-z 0-9 _ . : -', examples: ['alice']
 })
 export const DeviceId = Type.String({ minLength: 1, maxLength: 128, description: 'Chosen by the device; the MQTT client id', examples: ['pixel-8'] })
-const Time = Type.String({ format: 'date-time', description: 'ISO 8601, UTC', examples: ['2025-07-15T09:30:00.000Z'] })
-const Seq = Type.Integer({ minimum: 0, examples: [42] })
+export const Time = Type.String({ format: 'date-time', description: 'ISO 8601, UTC', examples: ['2025-07-15T09:30:00.000Z'] })
+export const Seq = Type.Integer({ minimum: 0, examples: [42] })
 const Status = Type.Enum(['sent', 'delivered', 'read'])
 export const orNull = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 

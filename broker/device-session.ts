@@ -9,6 +9,7 @@
 import { type Logger } from 'pino'
 import { type Identity } from '../core/identity.ts'
 import { inboxTopic, liveTopic, repliesTopic } from '../core/topics.ts'
+import { type ConnectionState } from '../messaging/connections.ts'
 import { Pump, type PumpConnection, type PumpEvent } from '../messaging/pump.ts'
 import { type Session } from '../messaging/sessions.ts'
 import { type Messaging } from '../messaging/start.ts'
@@ -47,6 +48,7 @@ export class DeviceSession implements Listener, PumpConnection {
   observed: Set<string> | undefined
   /** What brings a stored session its topics granted by `acl`, when they are in Redis. */
   queue: SessionQueue | undefined
+  readonly #connectedAt = Date.now()
   /** When the device was last heard of (milliseconds). */
   activeAt = Date.now()
   /** The commands of this connection are acknowledged in the order they came [MQTT-4.6.0-2]. */
@@ -284,5 +286,20 @@ export class DeviceSession implements Listener, PumpConnection {
 
   get address (): string | undefined {
     return this.#client.address
+  }
+
+  state (): ConnectionState {
+    const pump = this.#pump
+    return {
+      device_id: this.deviceId,
+      delivery: pump === undefined ? 'none' : pump.tracked ? 'tracked' : 'live',
+      clean_session: this.clean,
+      address: this.address ?? null,
+      connected_at: this.#connectedAt,
+      last_active_at: this.activeAt,
+      unacknowledged: pump?.inFlight ?? 0,
+      lag: pump === undefined ? 0 : pump.knownSeq - pump.ackedSeq,
+      token_expires_at: this.identity.expiresAt * 1000
+    }
   }
 }

@@ -2,9 +2,10 @@
 import { type EventBody, type EventType } from '../core/events.ts'
 import { type Revocation } from '../store/revocations.ts'
 import { type Opening } from './cluster.ts'
+import { type AnswerMessage, type QuestionMessage } from './redis-questions.ts'
 import { type WakeEvent } from './wakes.ts'
 
-export type ClusterMessage = { from: string } & (
+export type ClusterMessage = QuestionMessage | AnswerMessage | { from: string } & (
   | { kind: 'wake', events: WakeEvent[] }
   | { kind: 'live', userIds: string[], payload: Buffer }
   | { kind: 'opened', opening: Opening }
@@ -38,7 +39,7 @@ export const encodeRevoked = ({ userId, validAfter }: Revocation, from: string):
 
 /** Throws on anything that no node of this version sends. */
 export function decodeMessage (text: string): ClusterMessage {
-  const wire = JSON.parse(text) as WireWake | WireLive | WireRevoked | WirePlain
+  const wire = JSON.parse(text) as WireWake | WireLive | WireRevoked | WirePlain | QuestionMessage | AnswerMessage
   switch (wire.kind) {
     case 'wake': {
       const bodies = wire.bodies.map(([type, tail]): EventBody => ({ type, tail: Buffer.from(tail) }))
@@ -46,6 +47,8 @@ export function decodeMessage (text: string): ClusterMessage {
     }
     case 'live': return { kind: 'live', from: wire.from, userIds: wire.users, payload: Buffer.from(wire.payload) }
     case 'revoked': return { kind: 'revoked', from: wire.from, revocation: { userId: wire.user, validAfter: new Date(wire.valid_after) } }
+    case 'question':
+    case 'answer':
     case 'opened':
     case 'push_due':
     case 'nodes_changed': return wire

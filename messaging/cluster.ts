@@ -4,6 +4,7 @@
  * on the way is found by the sweep.
  */
 import { type Revocation } from '../store/revocations.ts'
+import { type Answering, type Answers, type Kind, type Questions } from './questions.ts'
 import { type WakeEvent } from './wakes.ts'
 
 /** One device's connection was opened; an older one of the same device, wherever it is, has to go. */
@@ -22,6 +23,8 @@ export interface ClusterEvents {
   /** Copies for observers of this node. */
   observe (events: WakeEvent[]): void
   observeLive (userIds: string[], payload: Buffer): void
+  /** What this node says when it is asked. */
+  answers: Answering
 }
 
 /** What this node holds, for registering it and for registering it again. */
@@ -55,27 +58,33 @@ export interface Cluster extends AsyncDisposable {
   opened (opening: Opening): void
   revoked (revocation: Revocation): void
   pushDue (): void
+  /** Asks every node, this one included; resolves within ANSWER_WITHIN_MS with what came. */
+  ask<K extends Kind> (about: K, asks: Questions[K]['asks']): Promise<Answers<Questions[K]['answer']>>
   /** Called when another node's lease has run out: nobody watches its sessions any more. */
   onNodeLost (listener: () => void): void
   state (): 'alone' | 'connected' | 'away'
 }
 
 /** A node without others. */
-export const alone = (): Cluster => ({
-  nodeId: 'alone',
-  join: async () => {},
-  trackedElsewhere: async () => new Set(),
-  arrived: async () => new Set(),
-  departed: async () => new Set(),
-  onlineElsewhere: async () => new Set(),
-  changed () {},
-  observing () {},
-  wake () {},
-  live () {},
-  opened () {},
-  revoked () {},
-  pushDue () {},
-  onNodeLost () {},
-  state: () => 'alone',
-  async [Symbol.asyncDispose] () {}
-})
+export function alone (): Cluster {
+  let own: ClusterEvents | undefined
+  return {
+    nodeId: 'alone',
+    join: async events => { own = events },
+    trackedElsewhere: async () => new Set(),
+    arrived: async () => new Set(),
+    departed: async () => new Set(),
+    onlineElsewhere: async () => new Set(),
+    changed () {},
+    observing () {},
+    wake () {},
+    live () {},
+    opened () {},
+    revoked () {},
+    pushDue () {},
+    ask: async (about, asks) => ({ answers: [{ node: 'alone', answer: own!.answers[about](asks) }], silent: [], nodesKnown: true }),
+    onNodeLost () {},
+    state: () => 'alone',
+    async [Symbol.asyncDispose] () {}
+  }
+}

@@ -3,8 +3,8 @@
  *
  *   echo:nodes            sorted set: node → end of its lease
  *   echo:presence:<user>  sorted set: node (listens), node/t (has a tracked session) and node/o (redis-online.ts) → end of the entry
- *   echo:node:<node>      channel: wakes, rendered, for users of that node
- *   echo:all              channel: openings, revocations, due pushes, comings and goings of nodes
+ *   echo:node:<node>      channel: wakes, rendered, for users of that node; answers to its questions
+ *   echo:all              channel: openings, revocations, due pushes, questions, comings and goings of nodes
  *   echo:observe          channel: copies for admins, used only while somebody observes
  *
  * A node that dies is ignored as soon as its lease has run out, whatever its
@@ -19,6 +19,7 @@ import { type Logger } from 'pino'
 import { type Cluster, type ClusterEvents, type Holdings } from './cluster.ts'
 import { decodeMessage, encodeLive, encodeRevoked, encodeWake } from './cluster-messages.ts'
 import { createRedisOnline, results } from './redis-online.ts'
+import { createRedisQuestions, type AnswerMessage, type QuestionMessage } from './redis-questions.ts'
 
 const HEARTBEAT_MS = 2_000
 const NODE_LEASE_MS = 10_000
@@ -54,6 +55,11 @@ export function joinRedis (url: string, log: Logger): Cluster {
   const subscriber = new Redis(url, { ...options, enableReadyCheck: false, enableOfflineQueue: true, commandTimeout: undefined, maxRetriesPerRequest: null })
   const lostListeners: Array<() => void> = []
   const online = createRedisOnline(commands, nodeId, { nodesKey: NODES, presenceKey, entryMs: PRESENCE_MS })
+  const questions = createRedisQuestions(nodeId, {
+    livingNodes: () => attempt(() => commands.zrange(NODES, Date.now(), '+inf', 'BYSCORE')),
+    lastKnownNodes: () => nodes,
+    publish: async question => await attempt(() => commands.publish(ALL, JSON.stringify(question))) !== undefined
+  })
   let nodes = new Set<string>()
   /** Nodes that are gone, whose users one of the others has to look after. */
   const unclaimed = new Set<string>()
@@ -263,6 +269,7 @@ export function joinRedis (url: string, log: Logger): Cluster {
     opened: opening => inBackground(() => commands.publish(ALL, JSON.stringify({ kind: 'opened', from: nodeId, opening }))),
     revoked: revocation => inBackground(() => commands.publish(ALL, encodeRevoked(revocation, nodeId))),
     pushDue: () => inBackground(() => commands.publish(ALL, JSON.stringify({ kind: 'push_due', from: nodeId }))),
+    ask: (about, asks) => questions.ask(about, asks, events!.answers[about](asks)),
     onNodeLost (listener) { lostListeners.push(listener) },
     state: () => commands.status === 'ready' && Date.now() >= awayUntil ? 'connected' : 'away',
     async [Symbol.asyncDispose] () {
@@ -286,8 +293,15 @@ export function joinRedis (url: string, log: Logger): Cluster {
       case 'opened': return events.opened(message.opening)
       case 'revoked': return events.revoked(message.revocation)
       case 'push_due': return events.pushDue()
+      case 'question': return answer(events, message)
+      case 'answer': return questions.answered(message)
       case 'nodes_changed': return beat()
     }
+  }
+
+  function answer ({ answers }: ClusterEvents, { from, id, about, asks }: QuestionMessage): void {
+    const message: AnswerMessage = { kind: 'answer', from: nodeId, id, answer: answers[about](asks as never) }
+    inBackground(() => commands.publish(nodeChannel(from), JSON.stringify(message)))
   }
 }
 

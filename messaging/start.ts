@@ -15,11 +15,14 @@ import { collectOverdue, type Overdue } from './overdue.ts'
 import { createPresenceNotices } from './presence-notices.ts'
 import { startPresence, type Presence } from './presence.ts'
 import { manageProfiles, type Profiles } from './profiles.ts'
+import { answerFrom } from './questions.ts'
 import { startReads, type Reads } from './reads.ts'
 import { startRevocations, type Revocations } from './revocations.ts'
 import { startSends, type Sends } from './sends.ts'
 import { createSessions, type Sessions } from './sessions.ts'
+import { gatherStatistics, type Statistics } from './statistics.ts'
 import { startSweep } from './sweep.ts'
+import { manageUserSessions, type UserSessions } from './user-sessions.ts'
 import { createWakes, type WakeEvent, type Wakes } from './wakes.ts'
 
 export interface MessagingDeps {
@@ -49,6 +52,8 @@ export interface Messaging extends AsyncDisposable {
   presence: Pick<Presence, 'isOnline'>
   profiles: Pick<Profiles, 'rename'>
   revocations: Pick<Revocations, 'revoke'>
+  userSessions: UserSessions
+  statistics: () => Promise<Statistics>
   wakes: Wakes
   overdue: Overdue
   cluster: Cluster
@@ -111,7 +116,8 @@ export async function startMessaging ({ database, authentication, graceMs, stall
     revoked: revocations.apply,
     pushDue: pushDueHere,
     abandoned: presence.abandoned,
-    reappeared: presence.reappeared
+    reappeared: presence.reappeared,
+    answers: answerFrom(connections, sessions)
   }, { listening: local.users, tracked: sessions.users, online: presence.entered, observed: local.observed })
 
   return {
@@ -128,6 +134,8 @@ export async function startMessaging ({ database, authentication, graceMs, stall
     presence,
     profiles,
     revocations,
+    userSessions: manageUserSessions({ database, cluster }),
+    statistics: () => gatherStatistics(database, cluster),
     wakes,
     overdue,
     cluster,

@@ -220,7 +220,8 @@ export const audit_log = pgTable('audit_log', {
   details: jsonb('details').$type<Record<string, unknown>>(),
   created_at: time('created_at').notNull().defaultNow()
 }, table => [
-  index('audit_log_created_at_index').on(table.created_at)
+  index('audit_log_created_at_index').on(table.created_at),
+  index('audit_log_subject_index').on(table.subject_user_id, table.id)
 ])
 
 /** One row. `inbox_floor`: events created before it may have been removed from every log. */

@@ -1,5 +1,5 @@
 /** Devices: their cursor in the inbox log, their MQTT subscriptions and their push token. */
-import { and, eq, sql } from 'drizzle-orm'
+import { and, desc, eq, sql } from 'drizzle-orm'
 import { devices, users, type StoredSubscription } from '../migrations/schema.ts'
 import { type Executor, type Statement } from './database.ts'
 
@@ -128,6 +128,16 @@ export async function registerDevice (tx: Executor, userId: string, deviceId: st
 
 export async function listDevices (db: Executor, userId: string): Promise<Device[]> {
   return await db.orm.select(deviceColumns).from(devices).where(eq(devices.user_id, userId)).orderBy(devices.device_id)
+}
+
+/** A device as others may see it: that it has a push token, never the token. */
+export interface StoredDevice extends Omit<Device, 'push_token'> { has_push_token: boolean }
+
+/** The devices last seen. */
+export async function recentDevices (db: Executor, userId: string, limit: number): Promise<StoredDevice[]> {
+  const { push_token, ...columns } = deviceColumns
+  return await db.orm.select({ ...columns, has_push_token: sql<boolean>`${push_token} is not null` })
+    .from(devices).where(eq(devices.user_id, userId)).orderBy(desc(devices.last_seen_at), devices.device_id).limit(limit)
 }
 
 /** False when there was none. */

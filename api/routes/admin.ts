@@ -6,12 +6,18 @@ import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
 import { operation } from '../documentation.ts'
 import { NoContent, problems, UserId } from '../schemas.ts'
+import { auditRoutes } from './admin-audit.ts'
+import { sessionRoutes } from './admin-sessions.ts'
+import { statisticsRoutes } from './admin-statistics.ts'
 
 /** `app` is a scope of its own: what is required here is required of no other route. */
-export function adminRoutes (app: App, { revocations }: Messaging): void {
+export function adminRoutes (app: App, messaging: Messaging): void {
   app.addHook('onRequest', async request => {
     if (!callerOf(request).admin) throw new AppError('forbidden', 'admin_required', 'a token of scope `admin` is required')
   })
+  sessionRoutes(app, messaging)
+  statisticsRoutes(app, messaging)
+  auditRoutes(app, messaging)
 
   app.post('/users/:id/revoke', {
     schema: {
@@ -21,7 +27,7 @@ export function adminRoutes (app: App, { revocations }: Messaging): void {
       response: { 204: NoContent, ...problems('invalid', 'forbidden', 'not_found') }
     }
   }, async (request, reply) => {
-    await revocations.revoke(callerOf(request).userId, request.params.id)
+    await messaging.revocations.revoke(callerOf(request).userId, request.params.id)
     return await reply.code(204).send(null)
   })
 }

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { blocks } from '../../migrations/schema.ts'
+import { saidToBeThere } from '../support/connection.ts'
 import { until } from '../support/until.ts'
 import { type Caller, direct, group, startTestApi, type TestApi } from './api.ts'
 
@@ -61,7 +62,7 @@ test('presence is visible to people of a direct conversation, and to oneself', a
   const bob = await api.user('bob')
   await direct(alice, bob)
   expect((await alice.get(`/users/${bob.id}/presence`)).body).toEqual({ user_id: bob.id, online: false, last_seen_at: null })
-  const leave = api.messaging.connections.add({ userId: bob.id, identity: { issuedAt: 0 }, disconnect () {} })
+  const leave = api.messaging.connections.add(saidToBeThere(bob.id))
   for (const caller of [alice, bob]) expect((await caller.get(`/users/${bob.id}/presence`)).body).toMatchObject({ user_id: bob.id, online: true })
   const leftAt = Date.now()
   leave()
@@ -84,7 +85,7 @@ test('whoever blocks and whoever is blocked look as if they were never there', a
   await direct(alice, bob)
   await api.messaging.database.reads.orm.insert(blocks).values({ blocker_user_id: bob.id, blocked_user_id: alice.id })
   for (const [caller, other] of [[alice, bob], [bob, alice]] as const) {
-    api.messaging.connections.add({ userId: other.id, identity: { issuedAt: 0 }, disconnect () {} })
+    api.messaging.connections.add(saidToBeThere(other.id))
     const { status, body } = await caller.get(`/users/${other.id}/presence`)
     expect([status, body]).toEqual([200, { user_id: other.id, online: false, last_seen_at: null }])
   }

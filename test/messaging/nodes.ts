@@ -4,6 +4,7 @@ import { alone } from '../../messaging/cluster.ts'
 import { joinRedis } from '../../messaging/redis-cluster.ts'
 import { startMessaging, type Messaging } from '../../messaging/start.ts'
 import { openDatabase, type Database } from '../../store/database.ts'
+import { saidToBeThere } from '../support/connection.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { SECRET } from '../support/tokens.ts'
 
@@ -14,7 +15,7 @@ export interface Connected { ended: string | undefined, leave (): void }
 
 export interface Node extends AsyncDisposable {
   messaging: Messaging
-  connect (userId: string, issuedAt?: number): Connected
+  connect (userId: string, issuedAt?: number, deviceId?: string): Connected
   /** From now on collects what comes to the user on `live`. */
   listen (userId: string): any[]
   lastSeen (userId: string): Promise<Date | null>
@@ -47,10 +48,10 @@ export async function startNode (file: TestDatabase, { redisUrl, intercept = () 
   const connections = new Set<() => void>()
   return {
     messaging,
-    connect (userId, issuedAt) {
+    connect (userId, issuedAt, deviceId) {
       const connected: Connected = { ended: undefined, leave: () => { end(); connections.delete(end) } }
       const end = messaging.connections.add({
-        userId,
+        ...saidToBeThere(userId, { device_id: deviceId ?? 'phone' }),
         identity: { issuedAt },
         disconnect (reason) {
           connected.ended = reason

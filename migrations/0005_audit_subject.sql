@@ -1,0 +1,1 @@
+CREATE INDEX "audit_log_subject_index" ON "audit_log" USING btree ("subject_user_id","id");
