@@ -1,6 +1,8 @@
 /** Environment to Config: every problem is listed at once, and nothing is read from anywhere else. */
 import { resolve } from 'node:path'
 import { type TokenKey } from './messaging/authentication.ts'
+import { type FcmTarget } from './push-bridge/fcm-sender.ts'
+import { type PushPrivacy } from './push-bridge/render.ts'
 
 export const ROLES = ['broker', 'api', 'push-bridge'] as const
 export type Role = (typeof ROLES)[number]
@@ -21,6 +23,11 @@ export interface Config {
   jwtIssuer: string | undefined
   jwtAudience: string | undefined
   pushGraceMs: number
+  /** Nobody is woken for what is older. */
+  pushExpireMs: number
+  pushPrivacy: PushPrivacy
+  /** Undefined: pushes are logged. */
+  fcm: FcmTarget | undefined
   /** Messages per user and second over REST, commands over MQTT; 0: no limit. */
   rateLimitSends: number
   /** Requests per user and second over REST; 0: no limit, also none per address. */
@@ -47,17 +54,19 @@ type Environment = Record<string, string | undefined>
 
 const KNOWN = new Set([
   'HOST', 'HTTP_PORT', 'MQTT_PORT', 'WS_PORT', 'DATA_DIR', 'DATABASE_URL', 'REDIS_URL', 'JWT_SECRET', 'JWT_JWKS_URL', 'JWT_PUBLIC_KEY',
-  'JWT_ISSUER', 'JWT_AUDIENCE', 'PUSH_GRACE_MS', 'RATE_LIMIT_SENDS', 'RATE_LIMIT_REQUESTS', 'TRUST_PROXY', 'PROXY_PROTOCOL', 'LOG_LEVEL'
+  'JWT_ISSUER', 'JWT_AUDIENCE', 'PUSH_GRACE_MS', 'PUSH_EXPIRE_MS', 'PUSH_PRIVACY',
+  'GOOGLE_APPLICATION_CREDENTIALS', 'FCM_ENDPOINT', 'RATE_LIMIT_SENDS', 'RATE_LIMIT_REQUESTS', 'TRUST_PROXY', 'PROXY_PROTOCOL', 'LOG_LEVEL'
 ])
 /** Named in the contract for parts that this version does not have. */
 const NOT_YET = new Set([
-  'GRPC_PORT', 'MQTTS_PORT', 'TLS_CERT', 'TLS_KEY',
-  'GOOGLE_APPLICATION_CREDENTIALS', 'FCM_ENDPOINT'
+  'GRPC_PORT', 'MQTTS_PORT', 'TLS_CERT', 'TLS_KEY'
 ])
 const OURS = /^(MQTTS?|WS|JWT|PUSH|RATE_LIMIT|FCM)_/
 const SWITCH: Record<string, boolean> = { on: true, true: true, 1: true, off: false, false: false, 0: false }
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
 const MIN_SECRET_BYTES = 32
+/** FCM keeps a push for 28 days at most. */
+const MAX_PUSH_EXPIRE_MS = 28 * 86_400_000
 
 /** Throws ConfigError. */
 export function loadConfig (environment: Environment, args: string[] = []): Config {
@@ -78,6 +87,9 @@ export function loadConfig (environment: Environment, args: string[] = []): Conf
     jwtIssuer: read('JWT_ISSUER'),
     jwtAudience: read('JWT_AUDIENCE'),
     pushGraceMs: integer('PUSH_GRACE_MS', 10_000, 0, 3_600_000),
+    pushExpireMs: integer('PUSH_EXPIRE_MS', 86_400_000, 1_000, MAX_PUSH_EXPIRE_MS),
+    pushPrivacy: pushPrivacy(),
+    fcm: fcm(),
     rateLimitSends: integer('RATE_LIMIT_SENDS', 30, 0, 1_000_000),
     rateLimitRequests: integer('RATE_LIMIT_REQUESTS', 100, 0, 1_000_000),
     trustProxy: onOrOff('TRUST_PROXY'),
@@ -139,6 +151,22 @@ export function loadConfig (environment: Environment, args: string[] = []): Conf
       return { kind: 'public', pem: pem.replaceAll('\\n', '\n') }
     }
     return undefined
+  }
+
+  function pushPrivacy (): PushPrivacy {
+    const text = read('PUSH_PRIVACY') ?? 'preview'
+    if (text === 'preview' || text === 'content-free') return text
+    problems.push(`PUSH_PRIVACY must be preview or content-free, not "${text}"`)
+    return 'content-free'
+  }
+
+  function fcm (): FcmTarget | undefined {
+    const endpoint = read('FCM_ENDPOINT')
+    const credentialsFile = read('GOOGLE_APPLICATION_CREDENTIALS')
+    if (endpoint === undefined) return credentialsFile === undefined ? undefined : { credentialsFile: resolve(credentialsFile) }
+    if (!URL.canParse(endpoint) || new URL(endpoint).protocol !== 'http:') problems.push('FCM_ENDPOINT must be the http:// URL of a stand-in for FCM')
+    warnings.push('FCM_ENDPOINT is set: pushes go to a stand-in, without encryption, and reach no phone')
+    return { endpoint }
   }
 
   function logLevel (): string {

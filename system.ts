@@ -14,6 +14,8 @@ import { alone, type Cluster } from './messaging/cluster.ts'
 import { joinRedis } from './messaging/redis-cluster.ts'
 import { startMessaging } from './messaging/start.ts'
 import { migrate } from './migrations/migrate.ts'
+import { openFcmSender } from './push-bridge/fcm-sender.ts'
+import { type PushHealth } from './push-bridge/gate.ts'
 import { createLogSender } from './push-bridge/log-sender.ts'
 import { startPushBridge } from './push-bridge/start.ts'
 import { openDatabase, type Database } from './store/database.ts'
@@ -47,6 +49,8 @@ export async function startSystem (config: Config, { log, signal }: SystemDeps):
       elsewhere: () => unavailable('Echo is starting')
     }).then(server => opened.add(server))
 
+    // A credentials file that cannot be used is found before anything waits for a database.
+    const sender = has('push-bridge') && config.fcm !== undefined ? await opened.add(openFcmSender(config.fcm)) : createLogSender(log)
     const databaseUrl = config.databaseUrl ?? await startDatabase(config, log, opened)
     const database = await opened.add(openDatabase(databaseUrl, error => log.warn({ err: error }, 'a database connection was lost')))
     await waitFor('the database', probeDatabase(database), { log, signal })
@@ -62,16 +66,22 @@ export async function startSystem (config: Config, { log, signal }: SystemDeps):
       graceMs: config.pushGraceMs,
       log
     }))
-    if (has('push-bridge')) {
-      await opened.add(startPushBridge({
-        database, sender: createLogSender(log), log, onPushDue: messaging.onPushDue, graceMs: config.pushGraceMs
+    const bridge = has('push-bridge')
+      ? await opened.add(startPushBridge({
+        database,
+        sender,
+        log,
+        onPushDue: messaging.onPushDue,
+        graceMs: config.pushGraceMs,
+        privacy: config.pushPrivacy,
+        options: { expireAfterMs: config.pushExpireMs }
       }))
-    }
+      : undefined
     const broker = has('broker') ? await opened.add(startBroker(config, { messaging, log })) : undefined
 
     await waiting[Symbol.asyncDispose]()
     const http = { host: config.host, port: waiting.port }
-    const ready = () => readiness(state, database, cluster)
+    const ready = () => readiness(state, database, cluster, bridge?.health())
     const api = await opened.add(has('api') ? startApi(http, { messaging, log, ready, trustProxy: config.trustProxy, rateLimits: rateLimitsOf(config) }) : startHealth(http, { log, ready }))
     state.ready = true
     return {
@@ -102,8 +112,8 @@ const rateLimitsOf = ({ rateLimitRequests, rateLimitSends, redisUrl }: Config): 
 
 const notReady = (detail: string) => ({ ready: false, dependencies: { echo: { ok: false, detail } } })
 
-/** Without Redis everything goes on, only slower: the process stays ready. */
-async function readiness (state: { ready: boolean }, database: Database, cluster: Cluster) {
+/** Without Redis everything goes on, only slower, and without FCM pushes are kept: the process stays ready. */
+async function readiness (state: { ready: boolean }, database: Database, cluster: Cluster, push: PushHealth | undefined) {
   if (!state.ready) return notReady('it is stopping')
   const databaseAnswers = await probeDatabase(database)().then(() => true, () => false)
   const dependencies: Record<string, { ok: boolean, detail?: string }> = {
@@ -111,5 +121,6 @@ async function readiness (state: { ready: boolean }, database: Database, cluster
   }
   const redis = cluster.state()
   if (redis !== 'alone') dependencies.redis = redis === 'connected' ? { ok: true } : { ok: false, detail: 'Redis does not answer; nodes find each other\'s events by the sweep' }
+  if (push !== undefined) dependencies.push = push
   return { ready: databaseAnswers, dependencies }
 }

@@ -138,6 +138,10 @@ export const devices = pgTable('devices', {
   acked_seq: seq('acked_seq'),
   pushed_seq: seq('pushed_seq').notNull().default(0),
   pushed_at: time('pushed_at'),
+  /** Later than now: so much of what a push service takes for one device is used up. */
+  push_paced_until: time('push_paced_until'),
+  /** When the device was last told, silently, what was read elsewhere. */
+  push_cleared_at: time('push_cleared_at'),
   subscriptions: jsonb('subscriptions').$type<StoredSubscription[]>(),
   lease: seq('lease'),
   registered_at: time('registered_at'),
@@ -158,6 +162,17 @@ export const push_due = pgTable('push_due', {
   created_at: time('created_at').notNull().defaultNow()
 }, table => [
   index('push_due_due_at_index').on(table.due_at)
+])
+
+/** Users who read something that other devices of theirs still show. */
+export const push_reads = pgTable('push_reads', {
+  user_id: userId('user_id').primaryKey(),
+  due_at: time('due_at').notNull(),
+  leased_until: time('leased_until'),
+  attempts: integer('attempts').notNull().default(0),
+  created_at: time('created_at').notNull().defaultNow()
+}, table => [
+  index('push_reads_due_at_index').on(table.due_at)
 ])
 
 /** An uploaded file. `released_at`: nothing refers to it any more; the file goes first, then the row. */

@@ -10,23 +10,25 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { type Logger } from 'pino'
 import { AppError } from '../core/errors.ts'
 import { type Database } from '../store/database.ts'
-import {
-  forgetPushTokens, pendingPushes, postponePushes, recordPushed, settlePushes,
-  type ClaimedPush, type PendingPush, type PushDevice
-} from '../store/push-due.ts'
+import { postponePushes, settlePushes, type ClaimedPush } from '../store/push-due.ts'
+import { pendingPushes, unreadBadges, type PendingPush, type PushDevice } from '../store/push-pending.ts'
+import { forgetPushTokens, recordPushed } from '../store/push-told.ts'
 import { retryDelayMs } from './backoff.ts'
 import { conclude, type Conclusion } from './conclusion.ts'
+import { type Dispatch } from './dispatch.ts'
+import { type Gate } from './gate.ts'
+import { cancelledPushes, removedTokens } from './metrics.ts'
 import { planDevices } from './plan.ts'
-import { renderPush } from './render.ts'
-import { type Push, type PushResult, type PushSender } from './sender.ts'
+import { renderPush, type PushPrivacy } from './render.ts'
 
-const MAX_PUSHES_PER_SEND = 500
 const MAX_TOLD_AHEAD = 10_000
 const RETRY_WRITE_MS = 500
 
 export interface BatchDeps {
   database: Database
-  sender: PushSender
+  dispatch: Dispatch
+  gate: Gate
+  privacy: PushPrivacy
   epoch: string
   log: Logger
   now: () => number
@@ -34,7 +36,6 @@ export interface BatchDeps {
   mergeMs: number
   expireAfterMs: number
   retryBaseMs: number
-  sendTimeoutMs: number
   /** Aborted: what cannot be written down now is left to the lease. */
   signal: AbortSignal
 }
@@ -43,7 +44,7 @@ export interface Batch { claims: ClaimedPush[], leasedUntil: Date }
 
 /** Returns what delivers a batch. Never rejects. */
 export function deliverBatches (deps: BatchDeps): (batch: Batch) => Promise<void> {
-  const { database, epoch, log, now, mergeMs, expireAfterMs } = deps
+  const { database, dispatch, gate, privacy, epoch, log, now, mergeMs, expireAfterMs } = deps
   const backoff = (attempts: number): number => retryDelayMs(attempts, deps.retryBaseMs, deps.random)
 
   // When one conversation of a device fails, the others' pushes lie beyond what its
@@ -57,13 +58,21 @@ export function deliverBatches (deps: BatchDeps): (batch: Batch) => Promise<void
       userIds: claims.map(claim => claim.user_id), leasedUntil, now: at, expiresBefore: new Date(at.getTime() - expireAfterMs)
     })
     const plans = planDevices(devices, { now: at, mergeMs, told })
-    const sends = plans.flatMap(({ device, send }) => send.map(pending => ({ pending, push: renderPush(device, pending, { epoch, now: at, expireAfterMs }) })))
-    const results = await sendAll(sends.map(({ push }) => push), deps)
+    const sending = plans.filter(plan => plan.send.length > 0)
+    const badges = await unreadBadges(database.reads, [...new Set(sending.map(({ device }) => device.user_id))], at)
+    const sends = sending.flatMap(({ device, send }) => send.map(pending => ({
+      pending,
+      push: renderPush(device, pending, { epoch, now: at, expireAfterMs, privacy, badge: badges.get(device.user_id) ?? 0 })
+    })))
+    const { results, believed } = await dispatch(sends.map(({ push }) => push))
     const byPending = new Map(sends.map(({ pending }, i) => [pending, results[i]!]))
-    const conclusion = conclude(claims, plans, pending => byPending.get(pending)!, { now: new Date(now()), retryDelayMs: backoff })
+    const conclusion = conclude(claims, plans, pending => byPending.get(pending)!, {
+      now: new Date(now()), retryDelayMs: backoff, believed, closedUntil: gate.closedUntil()
+    })
     for (const { device, pending } of conclusion.toldAhead) toldAhead.set(toldKey(device, pending), pending.last_seq)
-    if (conclusion.suspicious) log.error({ devices: devices.length }, 'every push token of a batch is said to be gone: is the push service the right one?')
     await write(conclusion, leasedUntil)
+    removedTokens.inc(conclusion.gone.length)
+    cancelledPushes.inc(claims.length - new Set(plans.filter(plan => plan.send.length > 0 || plan.heldUntil !== undefined).map(({ device }) => device.user_id)).size)
     log.debug({ users: claims.length, pushes: sends.length, postponed: conclusion.postponed.length }, 'a batch of pushes is done')
   }
 
@@ -112,35 +121,3 @@ const isUnavailable = (error: unknown): boolean => error instanceof AppError && 
 
 // Neither a user id nor a conversation id has a space.
 const toldKey = ({ user_id, device_id }: PushDevice, { conversation_id }: PendingPush): string => `${user_id} ${conversation_id} ${device_id}`
-
-async function sendAll (pushes: Push[], { sender, sendTimeoutMs, log }: BatchDeps): Promise<PushResult[]> {
-  const parts: Push[][] = []
-  for (let i = 0; i < pushes.length; i += MAX_PUSHES_PER_SEND) parts.push(pushes.slice(i, i + MAX_PUSHES_PER_SEND))
-  const results = await Promise.all(parts.map(async part => {
-    try {
-      const results = await within(sendTimeoutMs, sender.send(part))
-      return part.map((push, i): PushResult => results[i] ?? { outcome: 'retry' })
-    } catch (error) {
-      log.warn({ err: error, pushes: part.length }, 'pushes could not be sent and will be tried again')
-      return part.map((): PushResult => ({ outcome: 'retry' }))
-    }
-  }))
-  results.flat().forEach((result, i) => {
-    if (result.outcome !== 'rejected') return
-    const { userId, deviceId, data } = pushes[i]!
-    log.warn({ user_id: userId, device_id: deviceId, message_id: data.message_id, reason: result.reason }, 'a push was rejected')
-  })
-  return results.flat()
-}
-
-async function within<T> (ms: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const deadline = new Promise<never>((resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`the push service has not answered within ${ms} ms`)), ms)
-  })
-  try {
-    return await Promise.race([work, deadline])
-  } finally {
-    clearTimeout(timer)
-  }
-}

@@ -10,13 +10,19 @@
 import { type Logger } from 'pino'
 import { type Database } from '../store/database.ts'
 import { readEpoch } from '../store/meta.ts'
-import { claimPushes, nextPushDue, recoverPushes } from '../store/push-due.ts'
+import { claimPushes, measureDue, nextPushDue, recoverPushes } from '../store/push-due.ts'
 import { createAlarm } from './alarm.ts'
 import { retryDelayMs } from './backoff.ts'
 import { deliverBatches } from './batch.ts'
+import { createDispatch } from './dispatch.ts'
+import { createGate, type PushHealth } from './gate.ts'
+import { dueRows, oldestDueSeconds } from './metrics.ts'
+import { type PushPrivacy } from './render.ts'
 import { type PushSender } from './sender.ts'
+import { createTrust } from './trust.ts'
 
 const MAX_DATABASE_BACKOFF_MS = 10_000
+const MEASURE_EVERY_MS = 5_000
 
 export interface PushBridgeOptions {
   /** After it a claimed row is free again; longer than sending and writing down takes. */
@@ -28,6 +34,7 @@ export interface PushBridgeOptions {
   expireAfterMs: number
   /** The first retry; each further one doubles it, up to an hour. FCM asks for at least 10 s. */
   retryBaseMs: number
+  /** Longer than the sender itself takes to give up. */
   sendTimeoutMs: number
   usersPerBatch: number
   batchesInFlight: number
@@ -36,12 +43,12 @@ export interface PushBridgeOptions {
 }
 
 const DEFAULTS: PushBridgeOptions = {
-  leaseMs: 30_000,
+  leaseMs: 60_000,
   pollMs: 1_000,
   mergeMs: 3_000,
   expireAfterMs: 24 * 3_600_000,
   retryBaseMs: 10_000,
-  sendTimeoutMs: 20_000,
+  sendTimeoutMs: 30_000,
   usersPerBatch: 200,
   batchesInFlight: 4,
   closeWithinMs: 5_000
@@ -53,6 +60,8 @@ export interface PushBridgeDeps {
   log: Logger
   /** After a start, sessions that were open have this long to come back and acknowledge. */
   graceMs: number
+  /** What the push services may know; by default what the phone shows. */
+  privacy?: PushPrivacy
   /** Registers a callback for the hint that rows were written. */
   onPushDue?: (listener: () => void) => void
   now?: () => number
@@ -60,8 +69,13 @@ export interface PushBridgeDeps {
   options?: Partial<PushBridgeOptions>
 }
 
+export interface PushBridge extends AsyncDisposable {
+  /** Whether the push service takes what is due. */
+  health (): PushHealth
+}
+
 /** Resolves when the loop runs. Closing stops claiming and waits, within bounds, for what is in flight. */
-export async function startPushBridge ({ database, sender, log, graceMs, onPushDue, now = Date.now, random = Math.random, options }: PushBridgeDeps): Promise<AsyncDisposable> {
+export async function startPushBridge ({ database, sender, log, graceMs, privacy = 'preview', onPushDue, now = Date.now, random = Math.random, options }: PushBridgeDeps): Promise<PushBridge> {
   const settings = { ...DEFAULTS, ...options }
   const closing = new AbortController()
   const giveUp = new AbortController()
@@ -71,7 +85,10 @@ export async function startPushBridge ({ database, sender, log, graceMs, onPushD
 
   const epoch = await readEpoch(database.reads)
   await recoverPushes(database.reads, new Date(now() + graceMs))
-  const deliver = deliverBatches({ ...settings, database, sender, epoch, log, now, random, signal: giveUp.signal })
+  const gate = createGate({ now, random, log })
+  const trust = createTrust(log)
+  const dispatch = createDispatch({ sender, gate, trust, sendTimeoutMs: settings.sendTimeoutMs, log })
+  const deliver = deliverBatches({ ...settings, database, dispatch, gate, privacy, epoch, log, now, random, signal: giveUp.signal })
 
   async function run (): Promise<void> {
     while (!closing.signal.aborted) await alarm.wait(await claimBatch())
@@ -79,8 +96,9 @@ export async function startPushBridge ({ database, sender, log, graceMs, onPushD
 
   /** Starts a batch if somebody is due; returns for how long there is nothing more to claim. */
   async function claimBatch (): Promise<number> {
-    // The end of a batch rings.
-    if (inFlight.size >= settings.batchesInFlight) return settings.pollMs
+    // The end of a batch rings. Behind a closed gate one batch at a time looks whether it is open.
+    if (inFlight.size >= (gate.closedUntil() === undefined ? settings.batchesInFlight : 1)) return settings.pollMs
+    if (gate.waitMs() > 0) return Math.min(gate.waitMs(), settings.pollMs)
     try {
       const at = now()
       const leasedUntil = new Date(at + settings.leaseMs)
@@ -99,17 +117,32 @@ export async function startPushBridge ({ database, sender, log, graceMs, onPushD
     }
   }
 
+  async function measure (): Promise<void> {
+    const { rows, oldestAt } = await measureDue(database.reads, new Date(now()))
+    dueRows.set(rows)
+    oldestDueSeconds.set(oldestAt === undefined ? 0 : (now() - oldestAt.getTime()) / 1_000)
+  }
+
   const running = run()
+  const measuring = setInterval(() => { measure().catch((error: unknown) => { log.debug({ err: error }, 'due pushes could not be counted') }) }, MEASURE_EVERY_MS)
   onPushDue?.(() => alarm.ring())
 
   return {
+    health () {
+      if (trust.suspicious()) return { ok: false, detail: 'every push token is said to be gone: are the credentials those of the app\'s project?' }
+      return gate.health()
+    },
     async [Symbol.asyncDispose] () {
+      clearInterval(measuring)
       closing.abort()
       alarm.ring()
       await running
       const finished = Promise.all(inFlight)
       const deadline = setTimeout(() => giveUp.abort(), settings.closeWithinMs)
-      const gaveUp = new Promise<void>(resolve => giveUp.signal.addEventListener('abort', () => resolve()))
+      const gaveUp = new Promise<void>(resolve => {
+        if (giveUp.signal.aborted) resolve()
+        giveUp.signal.addEventListener('abort', () => resolve())
+      })
       await Promise.race([finished, gaveUp])
       clearTimeout(deadline)
     }

@@ -110,135 +110,18 @@ export async function nextPushDue (db: Executor, now: Date): Promise<Date | unde
   return row?.due_at ?? undefined
 }
 
-// What nobody acknowledged and this device was not yet told of. A mute holds
-// back everything but mentions of oneself. A claim that was lost meanwhile finds
-// nothing. Of many conversations the latest 50 are told: Android shows no more
-// notifications of one app. Index: inbox_events_pkey.
-const PENDING: Statement = {
-  name: 'push_due_pending',
+// Index: push_due_due_at_index. Counting stops at a number that says enough.
+const MEASURE: Statement = {
+  name: 'push_due_measure',
   text: `
-    select d.user_id, d.device_id, d.platform, d.push_token, d.pushed_at,
-           pending.conversation_id, pending.first_seq, pending.last_seq, pending.count,
-           m.id as message_id, m.sender_user_id, left(m.content, 200) as content, m.message_type, m.created_at,
-           s.name as sender_name, c.type as conversation_type, c.title
-      from push_due due
-      join users u on u.id = due.user_id
-      join devices d on d.user_id = due.user_id and d.push_token is not null
-      left join lateral (
-        select e.conversation_id, min(e.seq) as first_seq, max(e.seq) as last_seq, count(*) as count,
-               (array_agg(e.message_id order by e.seq desc))[1] as message_id
-          from inbox_events e
-          join messages em on em.id = e.message_id and em.deleted_at is null
-          join conversation_participants p on p.conversation_id = e.conversation_id and p.user_id = e.user_id
-         where e.user_id = d.user_id and e.type = 'new_message'
-           and e.seq > greatest(d.pushed_seq, u.acked_seq)
-           and p.left_at is null and em.seq > p.last_read_seq
-           and (p.muted_until is null or p.muted_until <= $2
-                or em.mentions @> jsonb_build_array(jsonb_build_object('user_id', e.user_id)))
-           and not exists (
-             select 1 from blocks b where b.blocker_user_id = e.user_id and b.blocked_user_id = em.sender_user_id)
-           and e.created_at > $3
-         group by e.conversation_id
-         order by last_seq desc
-         limit 50) as pending on true
-      left join messages m on m.id = pending.message_id
-      left join users s on s.id = m.sender_user_id
-      left join conversations c on c.id = pending.conversation_id
-     where due.user_id = any($1::text[]) and due.leased_until = $4
-     order by d.user_id, d.device_id, pending.last_seq`
+    select count(*)::int as rows, min(due_at) as oldest_at
+      from (select due_at from push_due where due_at <= $1 order by due_at limit 100000) as due`
 }
 
-/** A conversation with something to tell. */
-export interface PendingPush {
-  conversation_id: string
-  /** Inbox seqs of the oldest and the newest event the push speaks of. */
-  first_seq: number
-  last_seq: number
-  count: number
-  /** The newest message; of its content only the beginning. */
-  message_id: string
-  sender_user_id: string
-  content: string
-  message_type: 'text' | 'image' | 'video' | 'audio'
-  created_at: Date
-  sender_name: string | null
-  conversation_type: 'direct' | 'group'
-  title: string | null
-}
-
-export interface PushDevice {
-  user_id: string
-  device_id: string
-  platform: 'android' | 'ios' | 'web'
-  push_token: string
-  pushed_at: Date | null
-  /** Oldest first; empty when there is nothing (any more) to tell. */
-  pending: PendingPush[]
-}
-
-type PendingRow = Omit<PushDevice, 'pending'> & (PendingPush | { conversation_id: null })
-
-/** The devices with a push token of the claimed users, with what to tell each; nothing created before `expiresBefore`. */
-export async function pendingPushes (db: Executor, { userIds, leasedUntil, now, expiresBefore }: {
-  userIds: string[], leasedUntil: Date, now: Date, expiresBefore: Date
-}): Promise<PushDevice[]> {
-  const devices: PushDevice[] = []
-  for (const { user_id, device_id, platform, push_token, pushed_at, ...pending } of await db.rows<PendingRow>(PENDING, [userIds, now, expiresBefore, leasedUntil])) {
-    let device = devices.at(-1)
-    if (device?.user_id !== user_id || device.device_id !== device_id) {
-      device = { user_id, device_id, platform, push_token, pushed_at, pending: [] }
-      devices.push(device)
-    }
-    if (pending.conversation_id !== null) device.pending.push(pending)
-  }
-  return devices
-}
-
-const RECORD: Statement = {
-  name: 'push_due_record',
-  text: `
-    with told as materialized (
-      select d.user_id, d.device_id, r.pushed_seq, r.pushed_at
-        from devices d
-        join unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[]) as r (user_id, device_id, pushed_seq, pushed_at)
-          on d.user_id = r.user_id and d.device_id = r.device_id
-       order by d.user_id, d.device_id collate "C"
-         for no key update of d
-    )
-    update devices d
-       set pushed_seq = greatest(d.pushed_seq, told.pushed_seq), pushed_at = coalesce(told.pushed_at, d.pushed_at)
-      from told
-     where d.user_id = told.user_id and d.device_id = told.device_id`
-}
-
-/** `pushed_at` undefined: there was nothing to tell up to `pushed_seq`. */
-export interface PushRecord { user_id: string, device_id: string, pushed_seq: number, pushed_at: Date | undefined }
-
-export async function recordPushed (db: Executor, records: PushRecord[]): Promise<void> {
-  if (records.length === 0) return
-  await db.rows(RECORD, [
-    records.map(r => r.user_id), records.map(r => r.device_id), records.map(r => r.pushed_seq), records.map(r => r.pushed_at ?? null)
-  ])
-}
-
-const FORGET_TOKENS: Statement = {
-  name: 'push_due_forget_tokens',
-  text: `
-    with gone as materialized (
-      select d.user_id, d.device_id
-        from devices d
-        join unnest($1::text[], $2::text[], $3::text[]) as g (user_id, device_id, push_token)
-          on d.user_id = g.user_id and d.device_id = g.device_id and d.push_token = g.push_token
-       order by d.user_id, d.device_id collate "C"
-         for update of d
-    )
-    update devices d set push_token = null from gone where d.user_id = gone.user_id and d.device_id = gone.device_id`
-}
-
-/** Forgets tokens that lead nowhere; a device that has another one by now keeps it. */
-export async function forgetPushTokens (db: Executor, gone: Array<Pick<PushDevice, 'user_id' | 'device_id' | 'push_token'>>): Promise<void> {
-  if (gone.length === 0) return
-  await db.rows(FORGET_TOKENS, [gone.map(g => g.user_id), gone.map(g => g.device_id), gone.map(g => g.push_token)])
+/** How many users are due, and since when the first of them; claimed ones count until they are done. */
+export async function measureDue (db: Executor, now: Date): Promise<{ rows: number, oldestAt: Date | undefined }> {
+  const [row] = await db.rows<{ rows: number, oldest_at: Date | null }>(MEASURE, [now])
+  return { rows: row?.rows ?? 0, oldestAt: row?.oldest_at ?? undefined }
 }
 
 const SETTLE: Statement = {

@@ -25,3 +25,15 @@ test('a switch or a rate that is neither is named, with every other problem', ()
 test('the limits have an effect: nothing warns that they have none', () => {
   expect(loadConfig({ PROXY_PROTOCOL: 'on', TRUST_PROXY: 'on', RATE_LIMIT_SENDS: '0', RATE_LIMIT_REQUESTS: '0' }).warnings.join()).not.toMatch(/PROXY|RATE/)
 })
+
+test('pushes go to FCM, to a stand-in, or into the log', () => {
+  expect(loadConfig({}).fcm).toBeUndefined()
+  expect(loadConfig({ GOOGLE_APPLICATION_CREDENTIALS: '/etc/account.json' })).toMatchObject({ fcm: { credentialsFile: '/etc/account.json' } })
+  const both = loadConfig({ FCM_ENDPOINT: 'http://127.0.0.1:9099', GOOGLE_APPLICATION_CREDENTIALS: '/etc/account.json' })
+  expect(both.fcm).toEqual({ endpoint: 'http://127.0.0.1:9099' })
+  expect(both.warnings.join()).toMatch(/FCM_ENDPOINT.*reach no phone/)
+  expect(loadConfig({ PUSH_PRIVACY: 'content-free', PUSH_EXPIRE_MS: '3600000' })).toMatchObject({ pushPrivacy: 'content-free', pushExpireMs: 3_600_000 })
+  for (const wrong of [{ FCM_ENDPOINT: 'https://fcm.googleapis.com' }, { FCM_ENDPOINT: 'x' }, { PUSH_PRIVACY: 'none' }, { PUSH_EXPIRE_MS: '0' }]) {
+    expect(() => loadConfig(wrong)).toThrow(Object.keys(wrong)[0])
+  }
+})

@@ -2,15 +2,15 @@ import { expect, test } from 'vitest'
 import { retryDelayMs } from '../../push-bridge/backoff.ts'
 import { conclude } from '../../push-bridge/conclusion.ts'
 import { type DevicePlan } from '../../push-bridge/plan.ts'
-import { type PendingPush, type PushDevice } from '../../store/push-due.ts'
+import { type PendingPush, type PushDevice } from '../../store/push-pending.ts'
 
 const NOW = new Date('2026-03-01T12:00:00.000Z')
 const later = (ms: number): Date => new Date(NOW.getTime() + ms)
 const claim = { user_id: 'ben', seq: 5, attempts: 4 }
-const context = { now: NOW, retryDelayMs: () => 600_000 }
+const context = { now: NOW, retryDelayMs: () => 600_000, believed: true, closedUntil: undefined }
 
 const pending = { conversation_id: 'c-1', first_seq: 3, last_seq: 5 } as PendingPush
-const device = (device_id: string): PushDevice => ({ user_id: 'ben', device_id, platform: 'web', push_token: device_id, pushed_at: null, pending: [pending] })
+const device = (device_id: string): PushDevice => ({ user_id: 'ben', device_id, platform: 'web', push_token: device_id, pushed_at: null, push_paced_until: null, pending: [pending] })
 const held = (ms: number): DevicePlan => ({ device: device('held'), heldUntil: later(ms), send: [] })
 const sent: DevicePlan = { device: device('sent'), heldUntil: undefined, send: [pending] }
 

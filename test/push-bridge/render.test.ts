@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import { cut, renderPush } from '../../push-bridge/render.ts'
-import { type PendingPush, type PushDevice } from '../../store/push-due.ts'
+import { type PendingPush, type PushDevice } from '../../store/push-pending.ts'
 
 const NOW = new Date('2026-03-01T12:00:00.000Z')
-const CONTEXT = { epoch: 'e-1', now: NOW, expireAfterMs: 3_600_000 }
+const CONTEXT = { epoch: 'e-1', now: NOW, expireAfterMs: 3_600_000, privacy: 'preview', badge: 3 } as const
 
 const pending: PendingPush = {
   conversation_id: 'c-1',
@@ -19,7 +19,7 @@ const pending: PendingPush = {
   conversation_type: 'direct',
   title: null
 }
-const device: PushDevice = { user_id: 'ben', device_id: 'phone', platform: 'ios', push_token: 't-1', pushed_at: null, pending: [] }
+const device: PushDevice = { user_id: 'ben', device_id: 'phone', platform: 'ios', push_token: 't-1', pushed_at: null, push_paced_until: null, pending: [] }
 
 test('a push carries what the phone shows and where the app continues', () => {
   expect(renderPush(device, pending, CONTEXT)).toEqual({
@@ -40,7 +40,8 @@ test('a push carries what the phone shows and where the app continues', () => {
     },
     conversationTag: 'c-1',
     collapseId: 'm-1',
-    ttlSeconds: 3540
+    ttlSeconds: 3540,
+    badge: 3
   })
 })
 
@@ -50,7 +51,7 @@ test('the title names the sender, in a group the group too', () => {
   expect(show({ sender_name: null }).title).toBe('ana')
   expect(show({ conversation_type: 'group', title: 'Team' }).title).toBe('Team: Ana')
   expect(show({ conversation_type: 'group', title: null }).title).toBe('Ana')
-  expect([...show({ conversation_type: 'group', title: 'T'.repeat(200), sender_name: 'A'.repeat(200) }).title].length).toBe(100)
+  expect([...show({ conversation_type: 'group', title: 'T'.repeat(200), sender_name: 'A'.repeat(200) }).title!].length).toBe(100)
 })
 
 test('several messages are counted', () => {
@@ -65,8 +66,8 @@ test('what is no text is named', () => {
 
 test('a long body is cut at code points, on one line', () => {
   const { body } = show({ content: '🦊\n'.repeat(200), count: 2 })
-  expect([...body].length).toBeLessThanOrEqual(140)
-  expect(body.isWellFormed()).toBe(true)
+  expect([...body!].length).toBeLessThanOrEqual(140)
+  expect(body!.isWellFormed()).toBe(true)
   expect(body).toMatch(/^2 new messages: 🦊 🦊 .*…$/u)
   expect(cut('🦊'.repeat(140), 140)).toBe('🦊'.repeat(140))
   expect(cut('🦊'.repeat(141), 140)).toBe('🦊'.repeat(139) + '…')

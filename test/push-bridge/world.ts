@@ -100,7 +100,7 @@ export function recordingSender (answer: (push: Push, nth: number) => PushResult
   const pushes: Push[] = []
   return {
     pushes,
-    bodies: () => pushes.map(push => push.body),
+    bodies: () => pushes.map(push => push.body ?? '(silent)'),
     send: async batch => await Promise.all(batch.map(async push => await answer(push, pushes.push(push))))
   }
 }
