@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { type TokenKey } from './messaging/authentication.ts'
 import { type FcmTarget } from './push-bridge/fcm-sender.ts'
 import { type PushPrivacy } from './push-bridge/render.ts'
+import { type S3Options } from './store/files/s3-files.ts'
 
 export const ROLES = ['broker', 'api', 'push-bridge'] as const
 export type Role = (typeof ROLES)[number]
@@ -14,6 +15,8 @@ export interface Config {
   mqttPort: number
   wsPort: number
   dataDir: string
+  /** Undefined: attachments are files below dataDir. */
+  s3: S3Options | undefined
   /** Undefined: the embedded database. */
   databaseUrl: string | undefined
   /** Undefined: this process is alone, and its state is in memory. */
@@ -55,13 +58,14 @@ type Environment = Record<string, string | undefined>
 const KNOWN = new Set([
   'HOST', 'HTTP_PORT', 'MQTT_PORT', 'WS_PORT', 'DATA_DIR', 'DATABASE_URL', 'REDIS_URL', 'JWT_SECRET', 'JWT_JWKS_URL', 'JWT_PUBLIC_KEY',
   'JWT_ISSUER', 'JWT_AUDIENCE', 'PUSH_GRACE_MS', 'PUSH_EXPIRE_MS', 'PUSH_PRIVACY',
-  'GOOGLE_APPLICATION_CREDENTIALS', 'FCM_ENDPOINT', 'RATE_LIMIT_SENDS', 'RATE_LIMIT_REQUESTS', 'TRUST_PROXY', 'PROXY_PROTOCOL', 'LOG_LEVEL'
+  'GOOGLE_APPLICATION_CREDENTIALS', 'FCM_ENDPOINT', 'RATE_LIMIT_SENDS', 'RATE_LIMIT_REQUESTS', 'TRUST_PROXY', 'PROXY_PROTOCOL', 'LOG_LEVEL',
+  'S3_ENDPOINT', 'S3_BUCKET', 'S3_REGION', 'S3_PATH_STYLE'
 ])
 /** Named in the contract for parts that this version does not have. */
 const NOT_YET = new Set([
   'GRPC_PORT', 'MQTTS_PORT', 'TLS_CERT', 'TLS_KEY'
 ])
-const OURS = /^(MQTTS?|WS|JWT|PUSH|RATE_LIMIT|FCM)_/
+const OURS = /^(MQTTS?|WS|JWT|PUSH|RATE_LIMIT|FCM|S3)_/
 const SWITCH: Record<string, boolean> = { on: true, true: true, 1: true, off: false, false: false, 0: false }
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
 const MIN_SECRET_BYTES = 32
@@ -81,6 +85,7 @@ export function loadConfig (environment: Environment, args: string[] = []): Conf
     mqttPort: port('MQTT_PORT', 1883),
     wsPort: port('WS_PORT', 8083),
     dataDir: resolve(read('DATA_DIR') ?? 'data'),
+    s3: s3(),
     databaseUrl: url('DATABASE_URL', ['postgres:', 'postgresql:']),
     redisUrl: url('REDIS_URL', ['redis:', 'rediss:']),
     tokenKey: tokenKey(),
@@ -115,8 +120,8 @@ export function loadConfig (environment: Environment, args: string[] = []): Conf
     return integer(name, fallback, 0, 65_535)
   }
 
-  function onOrOff (name: string): boolean {
-    const text = read(name)?.toLowerCase() ?? 'off'
+  function onOrOff (name: string, fallback = 'off'): boolean {
+    const text = read(name)?.toLowerCase() ?? fallback
     if (Object.hasOwn(SWITCH, text)) return SWITCH[text]!
     problems.push(`${name} must be on or off, not "${text}"`)
     return false
@@ -128,6 +133,15 @@ export function loadConfig (environment: Environment, args: string[] = []): Conf
       problems.push(`${name} must begin with ${schemes.map(scheme => `${scheme}//`).join(' or ')}`)
     }
     return text
+  }
+
+  function s3 (): S3Options | undefined {
+    const endpoint = url('S3_ENDPOINT', ['http:', 'https:'])
+    const bucket = read('S3_BUCKET')
+    const options = { endpoint, region: read('S3_REGION') ?? 'us-east-1', pathStyle: onOrOff('S3_PATH_STYLE', endpoint === undefined ? 'off' : 'on') }
+    if (bucket !== undefined) return { ...options, bucket }
+    for (const name of ['S3_ENDPOINT', 'S3_REGION', 'S3_PATH_STYLE']) if (read(name) !== undefined) problems.push(`${name} needs S3_BUCKET too`)
+    return undefined
   }
 
   function tokenKey (): TokenKey | undefined {
@@ -189,6 +203,9 @@ export function loadConfig (environment: Environment, args: string[] = []): Conf
     }
     if (config.roles.length < ROLES.length && (config.databaseUrl === undefined || config.redisUrl === undefined)) {
       problems.push('roles in separate processes need DATABASE_URL and REDIS_URL')
+    }
+    if (config.redisUrl !== undefined && config.roles.includes('api') && config.s3 === undefined) {
+      warnings.push('attachments are below DATA_DIR: with several api processes they must share that folder, or use S3_ENDPOINT')
     }
     if (config.databaseUrl === undefined && config.tokenKey === undefined) warnings.push('tokens are signed with a generated development secret')
     if (!['127.0.0.1', '::1', 'localhost'].includes(config.host)) {

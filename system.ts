@@ -1,4 +1,5 @@
 /** The wiring: which parts a process has, what each is given, and in which order they open. Closing goes the other way round. */
+import { join } from 'node:path'
 import { type Logger } from 'pino'
 import { startHealth } from './api/health-server.ts'
 import { type RateLimits } from './api/rate-limits.ts'
@@ -9,6 +10,7 @@ import { unavailable } from './core/errors.ts'
 import { probeDatabase, probeRedis, waitFor } from './dependencies.ts'
 import { developmentSecret } from './development-secret.ts'
 import { Opened } from './lifecycle.ts'
+import { startAttachments } from './messaging/attachments.ts'
 import { type TokenKey } from './messaging/authentication.ts'
 import { alone, type Cluster } from './messaging/cluster.ts'
 import { joinRedis } from './messaging/redis-cluster.ts'
@@ -20,6 +22,9 @@ import { createLogSender } from './push-bridge/log-sender.ts'
 import { startPushBridge } from './push-bridge/start.ts'
 import { openDatabase, type Database } from './store/database.ts'
 import { startEmbeddedPostgres } from './store/embedded-postgres/start.ts'
+import { type FileStore } from './store/files/file-store.ts'
+import { localFiles } from './store/files/local-files.ts'
+import { s3Files } from './store/files/s3-files.ts'
 
 export interface SystemDeps {
   log: Logger
@@ -81,8 +86,18 @@ export async function startSystem (config: Config, { log, signal }: SystemDeps):
 
     await waiting[Symbol.asyncDispose]()
     const http = { host: config.host, port: waiting.port }
-    const ready = () => readiness(state, database, cluster, bridge?.health())
-    const api = await opened.add(has('api') ? startApi(http, { messaging, log, ready, trustProxy: config.trustProxy, rateLimits: rateLimitsOf(config) }) : startHealth(http, { log, ready }))
+    const files = has('api') ? await opened.add(openFiles(config)) : undefined
+    const ready = () => readiness(state, database, cluster, bridge?.health(), files)
+    const api = await opened.add(files === undefined
+      ? startHealth(http, { log, ready })
+      : startApi(http, {
+        messaging,
+        attachments: await opened.add(startAttachments({ database, files, log })),
+        log,
+        ready,
+        trustProxy: config.trustProxy,
+        rateLimits: rateLimitsOf(config)
+      }))
     state.ready = true
     return {
       httpPort: api.port,
@@ -110,10 +125,12 @@ async function startDatabase ({ dataDir }: Config, log: Logger, opened: Opened):
 const rateLimitsOf = ({ rateLimitRequests, rateLimitSends, redisUrl }: Config): RateLimits =>
   ({ requests: rateLimitRequests, sends: rateLimitSends, redisUrl })
 
+const openFiles = ({ s3, dataDir }: Config): FileStore => s3 === undefined ? localFiles(join(dataDir, 'attachments')) : s3Files(s3)
+
 const notReady = (detail: string) => ({ ready: false, dependencies: { echo: { ok: false, detail } } })
 
-/** Without Redis everything goes on, only slower, and without FCM pushes are kept: the process stays ready. */
-async function readiness (state: { ready: boolean }, database: Database, cluster: Cluster, push: PushHealth | undefined) {
+/** Without Redis everything goes on, only slower, without FCM pushes are kept, and without files only attachments fail: the process stays ready. */
+async function readiness (state: { ready: boolean }, database: Database, cluster: Cluster, push: PushHealth | undefined, files: FileStore | undefined) {
   if (!state.ready) return notReady('it is stopping')
   const databaseAnswers = await probeDatabase(database)().then(() => true, () => false)
   const dependencies: Record<string, { ok: boolean, detail?: string }> = {
@@ -122,5 +139,7 @@ async function readiness (state: { ready: boolean }, database: Database, cluster
   const redis = cluster.state()
   if (redis !== 'alone') dependencies.redis = redis === 'connected' ? { ok: true } : { ok: false, detail: 'Redis does not answer; nodes find each other\'s events by the sweep' }
   if (push !== undefined) dependencies.push = push
+  const filesAnswer = await files?.probe().then(() => true, () => false)
+  if (filesAnswer !== undefined) dependencies.files = filesAnswer ? { ok: true } : { ok: false, detail: 'the file store does not take files; attachments fail, the rest goes on' }
   return { ready: databaseAnswers, dependencies }
 }

@@ -11,14 +11,23 @@ import { invalid } from '../core/errors.ts'
 import { answerBadConnection, answerError, routeNotFound } from './problems.ts'
 
 const BODY_LIMIT_BYTES = 256 * 1024
-/** A request that is not whole by then ends: slow senders hold no connection for ever. */
-const REQUEST_TIMEOUT_MS = 60_000
+/** A body that is not whole by then ends its request: slow senders hold no connection for ever. Uploads have longer. */
+const BODY_WITHIN_MS = 60_000
+/** Above what any route allows; the HTTP parser knows only one for all. */
+const REQUEST_TIMEOUT_MS = 900_000
 /** Longer than any poll: a client that reads nothing of its answer for so long loses its connection. */
 const CONNECTION_TIMEOUT_MS = 120_000
 /** A device id of 128 characters, percent-encoded, fits; what is too long for its meaning is a problem, not a lost route. */
 const MAX_PARAM_LENGTH = 2_048
 
 export type App = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** How long the body of a request may take. */
+    bodyWithinMs?: number
+  }
+}
 
 export interface AppOptions {
   /** Answers what no route takes. */
@@ -49,6 +58,7 @@ export function createApp (log: Logger, { onUnknownRoute = routeNotFound, trustP
   app.setSerializerCompiler(() => data => JSON.stringify(data))
   app.setErrorHandler(answerError)
   app.setNotFoundHandler(onUnknownRoute)
+  app.addHook('onRequest', async request => endSlowBody(request))
   app.removeAllContentTypeParsers()
   app.addHook('onRequest', refuseCompressed)
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) => parseJson(body))
@@ -61,6 +71,14 @@ async function refuseCompressed (request: FastifyRequest, reply: FastifyReply): 
   if (coding === undefined || coding.toLowerCase() === 'identity') return
   reply.header('accept-encoding', 'identity')
   throw Object.assign(new Error('a compressed body'), { statusCode: 415 })
+}
+
+function endSlowBody ({ raw, headers, routeOptions }: FastifyRequest): void {
+  if (headers['transfer-encoding'] === undefined && (headers['content-length'] ?? '0') === '0') return
+  const timer = setTimeout(
+    () => answerBadConnection(Object.assign(new Error('the body took too long'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), raw.socket),
+    routeOptions.config.bodyWithinMs ?? BODY_WITHIN_MS)
+  raw.once('end', () => clearTimeout(timer)).once('close', () => clearTimeout(timer))
 }
 
 /** Undefined for an empty body. Throws `invalid` for what is not JSON in UTF-8: nothing is stored as replacement characters. */

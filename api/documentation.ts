@@ -19,6 +19,7 @@ export async function serveDocumentation (app: App): Promise<void> {
       tags: [
         { name: 'messages', description: 'Send, read back, receipts' },
         { name: 'conversations', description: 'Conversations and their participants' },
+        { name: 'attachments', description: 'Files to send' },
         { name: 'inbox', description: 'The events of the caller, in order' },
         { name: 'devices', description: 'Where pushes go' },
         { name: 'users', description: 'Profiles and presence' },

@@ -17,6 +17,7 @@ export const STATUS_OF_FAULT: Record<Fault, number> = {
   conflict: 409,
   gone: 410,
   too_large: 413,
+  unsatisfiable: 416,
   too_many: 429,
   unavailable: 503
 }
@@ -26,7 +27,7 @@ const CODE_OF_STATUS: Record<number, { code: string, detail: string }> = {
   400: { code: 'invalid_request', detail: 'the request could not be read' },
   413: { code: 'body_too_large', detail: 'the body is larger than this route accepts' },
   414: { code: 'uri_too_long', detail: 'the address is too long' },
-  415: { code: 'unsupported_media_type', detail: 'the body must be sent as application/json, uncompressed' }
+  415: { code: 'unsupported_media_type', detail: 'the body must be sent as application/json, a file as multipart/form-data, uncompressed' }
 }
 
 interface ProblemBody { type: 'about:blank', title: string, status: number, code: string, detail: string }
@@ -46,7 +47,7 @@ export function routeNotFound (request: FastifyRequest): never {
   throw new AppError('not_found', 'route_not_found', `there is no ${request.method} on this path`)
 }
 
-/** Answers what the HTTP parser itself refuses, where there is no request yet. */
+/** Answers what the HTTP parser itself refuses, and a body that does not come: the application has no say there. */
 export function answerBadConnection (error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()

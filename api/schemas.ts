@@ -170,7 +170,8 @@ const DESCRIPTIONS: Partial<Record<Fault, string>> = {
   conflict: 'It contradicts what is there',
   gone: 'No longer kept',
   too_large: 'The body is too large',
-  too_many: 'Too many requests (`rate_limited`): try again after `Retry-After` seconds',
+  unsatisfiable: 'The range lies outside the file',
+  too_many: 'Too many requests (`rate_limited`), or too many at once: try again after `Retry-After` seconds',
   unavailable: 'The database is away, or the server is `overloaded`: try again after `Retry-After` seconds'
 }
 

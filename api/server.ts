@@ -2,9 +2,11 @@
  * The REST door. The list in `registerRoutes` is its table of contents.
  *
  * Stopping: no new connections, long polls answer at once with what they have,
- * running requests are finished, then the connections end.
+ * running requests are finished, uploads and downloads cut off after a while,
+ * then the connections end.
  */
 import { type Logger } from 'pino'
+import { type Attachments } from '../messaging/attachments.ts'
 import { type Messaging } from '../messaging/start.ts'
 import { createApp, type App } from './app.ts'
 import { requireToken } from './authentication.ts'
@@ -14,6 +16,7 @@ import { listen, type Address } from './listen.ts'
 import { refuseOverload, type OverloadLimits } from './overload.ts'
 import { limitRates, type LimitedApp, type RateLimits } from './rate-limits.ts'
 import { adminRoutes } from './routes/admin.ts'
+import { attachmentRoutes, type TransferLimits } from './routes/attachments.ts'
 import { conversationRoutes } from './routes/conversations.ts'
 import { deviceRoutes } from './routes/devices.ts'
 import { healthRoutes } from './routes/health.ts'
@@ -22,9 +25,16 @@ import { messageRoutes } from './routes/messages.ts'
 import { participantRoutes } from './routes/participants.ts'
 import { userRoutes } from './routes/users.ts'
 import { type Readiness } from './schemas.ts'
+import { limitTransfers } from './transfers.ts'
+
+const UPLOADS = { perUser: 4, inAll: 32 }
+const DOWNLOADS = { perUser: 16, inAll: 512 }
+/** What is left of uploads and downloads when the server stops has so long to end. */
+const TRANSFERS_END_WITHIN_MS = 5_000
 
 export interface ApiDeps {
   messaging: Messaging
+  attachments: Attachments
   log: Logger
   ready: () => Promise<Readiness>
   /** The proxy in front is believed where a request comes from. */
@@ -40,10 +50,12 @@ export async function startApi (address: Address, deps: ApiDeps): Promise<ApiSer
   const { messaging, log, trustProxy = false, rateLimits = { requests: 0, sends: 0 } } = deps
   const app = createApp(log, { trustProxy })
   const polls = createLongPolls(messaging.wakes)
+  const uploads = limitTransfers('uploads', UPLOADS)
+  const downloads = limitTransfers('downloads', DOWNLOADS)
   const requests = countRequests(app)
   const limits = await limitRates(app, rateLimits, log)
   await serveDocumentation(app)
-  registerRoutes(app, deps, polls, limits)
+  registerRoutes(app, deps, { uploads, downloads }, polls, limits)
   const port = await listen(app, address)
 
   return {
@@ -51,7 +63,9 @@ export async function startApi (address: Address, deps: ApiDeps): Promise<ApiSer
     async [Symbol.asyncDispose] () {
       polls.end()
       const closed = app.close()
+      const timer = setTimeout(() => [uploads, downloads].forEach(transfers => transfers.end()), TRANSFERS_END_WITHIN_MS)
       await requests.finished()
+      clearTimeout(timer)
       // What is left are connections without a request: kept alive, or opened and never used.
       app.server.closeAllConnections()
       await closed
@@ -59,7 +73,7 @@ export async function startApi (address: Address, deps: ApiDeps): Promise<ApiSer
   }
 }
 
-function registerRoutes (app: App, { messaging, ready, overload }: ApiDeps, polls: LongPolls, limits: LimitedApp): void {
+function registerRoutes (app: App, { messaging, attachments, ready, overload }: ApiDeps, transfers: TransferLimits, polls: LongPolls, limits: LimitedApp): void {
   healthRoutes(app, ready)
   app.register(async api => {
     await refuseOverload(api, overload)
@@ -68,6 +82,7 @@ function registerRoutes (app: App, { messaging, ready, overload }: ApiDeps, poll
     messageRoutes(api, messaging)
     conversationRoutes(api, messaging)
     participantRoutes(api, messaging)
+    attachmentRoutes(api, attachments, transfers)
     inboxRoutes(api, messaging, polls)
     deviceRoutes(api, messaging)
     userRoutes(api, messaging)

@@ -5,7 +5,7 @@
  */
 export type Fault =
   | 'invalid' | 'unauthenticated' | 'forbidden' | 'not_found' | 'conflict'
-  | 'gone' | 'too_large' | 'too_many' | 'unavailable'
+  | 'gone' | 'too_large' | 'unsatisfiable' | 'too_many' | 'unavailable'
 
 export class AppError extends Error {
   readonly fault: Fault
@@ -57,3 +57,7 @@ export const formerMember = (): AppError =>
 
 export const unknownMessage = (): AppError =>
   new AppError('not_found', 'message_not_found', 'there is no such message')
+
+/** Unknown, not the sender's own, or released: a sender learns nothing of what others uploaded. */
+export const unknownUpload = (): AppError =>
+  new AppError('invalid', 'unknown_attachment', 'this names no attachment that you have uploaded and that is still there')

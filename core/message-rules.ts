@@ -29,7 +29,7 @@ export const MessageDraft = Type.Object({
   })),
   mentions: Type.Optional(Type.Array(Mention, { maxItems: 100 })),
   reply_to_id: Type.Optional(Type.Union([Type.String({ format: 'uuid' }), Type.Null()])),
-  attachment_ids: Type.Optional(Type.Array(Type.String({ format: 'uuid' }), { maxItems: 10 }))
+  attachment_ids: Type.Optional(Type.Array(Type.String({ format: 'uuid' }), { maxItems: 10, description: 'Own uploads, shown in this order; none twice' }))
 }, { additionalProperties: false })
 
 export type Mention = Static<typeof Mention>
@@ -44,6 +44,8 @@ export function checkDraft (draft: MessageDraft): void {
     throw invalid('content_too_long', `content has ${length} code points, at most ${MAX_CONTENT_LENGTH} are allowed`)
   }
   if (draft.client_message_id !== undefined) checkText(draft.client_message_id, 'client_message_id')
+  const attachmentIds = (draft.attachment_ids ?? []).map(id => id.toLowerCase())
+  if (new Set(attachmentIds).size < attachmentIds.length) throw invalid('duplicate_attachment', 'attachment_ids names an attachment twice')
   for (const mention of draft.mentions ?? []) {
     requireUserId(mention.user_id)
     if (mention.offset + mention.length > length) {
@@ -74,6 +76,6 @@ export function draftFingerprint (draft: MessageDraft): string {
   return createHash('sha256').update(JSON.stringify([
     draft.conversation_id, draft.content, draft.message_type, draft.reply_to_id?.toLowerCase() ?? null,
     (draft.mentions ?? []).map(({ user_id, offset, length }) => [user_id, offset, length]),
-    draft.attachment_ids ?? []
+    (draft.attachment_ids ?? []).map(id => id.toLowerCase())
   ])).digest('base64url')
 }

@@ -4,10 +4,11 @@
  * handed to `wake`.
  */
 import { uuidv7 } from 'uuidv7'
-import { AppError, formerMember, invalid, unknownConversation } from '../core/errors.ts'
+import { AppError, formerMember, invalid, unknownConversation, unknownUpload } from '../core/errors.ts'
 import { encodeMessageBodies, type EventBody } from '../core/events.ts'
-import { draftFingerprint } from '../core/message-rules.ts'
-import { type MessageView } from '../core/views.ts'
+import { draftFingerprint, type MessageDraft } from '../core/message-rules.ts'
+import { type AttachmentView, type MessageView } from '../core/views.ts'
+import { attachToMessages, readAttachments, type OwnAttachment } from '../store/attachments.ts'
 import { type Database, type Executor, violates } from '../store/database.ts'
 import { type AppendedEvent, type NewEvent, numberEvents } from '../store/inbox.ts'
 import { messageView } from '../store/messages.ts'
@@ -45,6 +46,8 @@ interface Context {
   /** conversation id → user id → membership */
   members: Map<string, Map<string, Member>>
   replyTargets: Map<string, ReplyTarget>
+  /** Those named in the batch that may be sent, by id. */
+  attachments: Map<string, OwnAttachment>
   /** Stored or about to be stored, by sender and client_message_id. */
   known: Map<string, { fingerprint: string | null, result: SendResult }>
 }
@@ -66,11 +69,15 @@ export function commitSends (deps: CommitSendsDeps): (batch: Send[]) => Promise<
       } catch (error) {
         // Another process stored one of the client_message_ids between our look
         // and our insert: everything was rolled back, the next look finds it.
-        if (race === MAX_REPEAT_RACES || !violates(error, 'messages_client_message_id_unique')) throw error
+        // Likewise an attachment that was released meanwhile.
+        const raced = error instanceof AttachmentReleased || violates(error, 'messages_client_message_id_unique')
+        if (race === MAX_REPEAT_RACES || !raced) throw error
       }
     }
   }
 }
+
+class AttachmentReleased extends Error {}
 
 async function commitOnce (deps: CommitSendsDeps, batch: Send[]): Promise<Outcome[]> {
   const { outcomes, wakes, pushed, watched } = await deps.database.transact(async tx => {
@@ -86,6 +93,7 @@ async function commitOnce (deps: CommitSendsDeps, batch: Send[]): Promise<Outcom
     const watched = new Map(received.filter(event => present.has(event.user_id)).map(event => [event.user_id, event.seq]))
     // Who may have a session is given the time to acknowledge, which cancels the push.
     const pushDueAt = certain ? at : new Date(at.getTime() + deps.graceMs)
+    await writeAttachments(tx, plan.views)
     await writeSends(tx, { at, messages: plan.messages, events, pushDue: [...pushDue], pushDueAt })
     await writeShown(tx, [...plan.shown.values()])
     return { outcomes: plan.outcomes, wakes: renderWakes(deps.epoch, plan.views, events), pushed: pushDue.size > 0, watched }
@@ -94,6 +102,12 @@ async function commitOnce (deps: CommitSendsDeps, batch: Send[]): Promise<Outcom
   if (pushed) deps.pushDue()
   pushUnwatched(deps, watched).catch(() => {}) // neither step of it rejects
   return outcomes
+}
+
+/** After the users: attachments come last in the order of locks. */
+async function writeAttachments (tx: Executor, views: MessageView[]): Promise<void> {
+  const sent = views.flatMap(view => view.attachments.map(({ id }, position) => ({ messageId: view.id, position, attachmentId: id })))
+  if (sent.length > 0 && !await attachToMessages(tx, sent)) throw new AttachmentReleased()
 }
 
 // A session that ended while its event was being committed did not know of it
@@ -122,6 +136,7 @@ async function readContext (tx: Executor, batch: Send[]): Promise<Context> {
     conversations,
     members,
     replyTargets: await readReplyTargets(tx, [...replyIds]),
+    attachments: await readAttachments(tx, [...new Set(batch.flatMap(send => attachmentIds(send.draft)))]),
     known: new Map(repeats.map(row => [
       repeatKey(row.sender_user_id, row.client_message_id!),
       { fingerprint: row.client_fingerprint, result: { message: messageView(row, row.status), repeated: true } }
@@ -164,9 +179,7 @@ function planSend ({ senderId, draft }: Send, context: Context, plan: Plan, at: 
     throw new AppError('forbidden', 'sending_not_allowed', 'you may not send messages in this conversation')
   }
   if (draft.reply_to_id != null) checkReply(draft.reply_to_id.toLowerCase(), sender, context)
-  if (draft.attachment_ids !== undefined && draft.attachment_ids.length > 0) {
-    throw invalid('unknown_attachment', 'attachment_ids names an attachment that does not exist')
-  }
+  const attachments = attachmentIds(draft).map(id => ownAttachment(id, senderId, context))
   if (plan.events.length > 0 && plan.events.length + members.size > MAX_EVENTS_PER_BATCH) return undefined
 
   const recipients = [...members.values()].filter(member => member.present && member.user_id !== senderId)
@@ -184,7 +197,7 @@ function planSend ({ senderId, draft }: Send, context: Context, plan: Plan, at: 
     client_fingerprint: fingerprint,
     hidden
   }
-  const view = messageView({ ...message, message_seq: message.seq, created_at: at, edited_at: null, deleted_at: null, attachments: [], reactions: [] }, 'sent')
+  const view = messageView({ ...message, message_seq: message.seq, created_at: at, edited_at: null, deleted_at: null, attachments, reactions: [] }, 'sent')
   const event = { conversation_id: conversation.id, message_id: message.id }
   for (const member of conversation.type === 'direct' ? members.values() : []) {
     planShown(member, conversation, { hidden: member.blocks_other && member.user_id !== senderId }, plan)
@@ -214,6 +227,15 @@ function checkReply (replyToId: string, sender: Member, { replyTargets }: Contex
   const visible = target !== undefined && target.conversation_id === sender.conversation_id &&
     target.seq > sender.joined_seq && (!target.hidden || target.sender_user_id === sender.user_id)
   if (!visible) throw invalid('invalid_reply', 'reply_to_id does not name a message of this conversation')
+}
+
+const attachmentIds = (draft: MessageDraft): string[] => (draft.attachment_ids ?? []).map(id => id.toLowerCase())
+
+function ownAttachment (id: string, senderId: string, { attachments }: Context): AttachmentView {
+  const found = attachments.get(id)
+  if (found?.owner_user_id !== senderId) throw unknownUpload()
+  const { owner_user_id, ...view } = found
+  return view
 }
 
 function renderWakes (epoch: string, views: MessageView[], events: AppendedEvent[]): WakeEvent[] {

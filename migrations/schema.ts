@@ -175,7 +175,7 @@ export const push_reads = pgTable('push_reads', {
   index('push_reads_due_at_index').on(table.due_at)
 ])
 
-/** An uploaded file. `released_at`: nothing refers to it any more; the file goes first, then the row. */
+/** An uploaded file. `released_at`: from when on it may go, the file first, then the row; null while something refers to it. */
 export const attachments = pgTable('attachments', {
   id: uuid('id').primaryKey(),
   owner_user_id: userId('owner_user_id').notNull(),

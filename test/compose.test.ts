@@ -11,11 +11,17 @@ const ours = Object.entries<any>(compose.services).filter(([name, { image }]) =>
 test('every process starts with the roles and variables it is given', () => {
   const roles = ours.map(([, { command, environment }]) => {
     const config = loadConfig(environment, command)
-    expect(config.warnings).toEqual(['HOST=0.0.0.0: MQTT and HTTP are reachable from outside without TLS'])
+    expect(config.warnings.filter(warning => !warning.startsWith('attachments'))).toEqual(['HOST=0.0.0.0: MQTT and HTTP are reachable from outside without TLS'])
     expect([config.trustProxy, config.proxyProtocol]).toEqual([true, true])
     return [...config.roles].join()
   })
   expect(roles.sort()).toEqual(['api', 'api', 'broker', 'broker', 'push-bridge'])
+})
+
+test('the apis share the folder of their attachments', () => {
+  const apis = ours.filter(([, { command }]) => command.includes('api'))
+  for (const [name, { volumes }] of apis) expect(volumes, name).toEqual(['files:/data'])
+  expect(Object.keys(compose.volumes)).toContain('files')
 })
 
 test('the load balancer knows the processes that clients reach, and no others', () => {

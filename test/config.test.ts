@@ -37,3 +37,19 @@ test('pushes go to FCM, to a stand-in, or into the log', () => {
     expect(() => loadConfig(wrong)).toThrow(Object.keys(wrong)[0])
   }
 })
+
+test('attachments go to a bucket when one is named, in the style of its server', () => {
+  expect(loadConfig({}).s3).toBeUndefined()
+  expect(loadConfig({ S3_BUCKET: 'echo' }).s3).toEqual({ endpoint: undefined, bucket: 'echo', region: 'us-east-1', pathStyle: false })
+  expect(loadConfig({ S3_BUCKET: 'echo', S3_ENDPOINT: 'http://localhost:9000', S3_REGION: 'garage' }).s3)
+    .toEqual({ endpoint: 'http://localhost:9000', bucket: 'echo', region: 'garage', pathStyle: true })
+  expect(loadConfig({ S3_BUCKET: 'echo', S3_ENDPOINT: 'https://s3.example', S3_PATH_STYLE: 'off' }).s3?.pathStyle).toBe(false)
+  expect(() => loadConfig({ S3_ENDPOINT: 'localhost:9000' })).toThrow(/S3_ENDPOINT must begin with http:[^]*S3_ENDPOINT needs S3_BUCKET/)
+})
+
+test('an api that may be one of several is told that attachments must be shared', () => {
+  const several = { DATABASE_URL: 'postgres://x', REDIS_URL: 'redis://x', JWT_SECRET: 's'.repeat(32) }
+  expect(loadConfig(several, ['api']).warnings.join()).toMatch(/attachments/)
+  expect(loadConfig({ ...several, S3_BUCKET: 'echo' }, ['api']).warnings.join()).not.toMatch(/attachments/)
+  expect(loadConfig(several, ['broker']).warnings.join()).not.toMatch(/attachments/)
+})

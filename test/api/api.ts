@@ -1,8 +1,14 @@
 /** A REST door with a database of its own, and callers who use it. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import pino from 'pino'
 import { startApi, type ApiDeps } from '../../api/server.ts'
+import { startAttachments, type Attachments } from '../../messaging/attachments.ts'
 import { startMessaging, type Messaging } from '../../messaging/start.ts'
 import { openDatabase } from '../../store/database.ts'
+import { type FileStore } from '../../store/files/file-store.ts'
+import { localFiles } from '../../store/files/local-files.ts'
 import { createDatabase } from '../support/database.ts'
 import { SECRET, signToken, type TokenOptions } from '../support/tokens.ts'
 
@@ -28,6 +34,9 @@ export interface TestApi extends AsyncDisposable {
   url: string
   databaseUrl: string
   messaging: Messaging
+  attachments: Attachments
+  /** Where files are, unless the test brought a store of its own. */
+  filesFolder: string
   /** Errors that the server wrote to its log. */
   logged: string[]
   /** A user nobody has seen yet. */
@@ -36,16 +45,23 @@ export interface TestApi extends AsyncDisposable {
   stop (): Promise<void>
 }
 
+export interface TestApiOptions extends Partial<ApiDeps> {
+  /** Stands between the server and its files. */
+  wrapFiles?: (files: FileStore) => FileStore
+}
+
 let users = 0
 
-export async function startTestApi ({ ready, ...deps }: Partial<ApiDeps> = {}): Promise<TestApi> {
+export async function startTestApi ({ ready, wrapFiles = files => files, ...deps }: TestApiOptions = {}): Promise<TestApi> {
   const logged: string[] = []
   const log = pino({ level: 'error' }, { write: (line: string) => { logged.push(line) } })
   const file = await createDatabase()
   // Other connections go down with the server in some tests; nobody needs to hear of it.
   const database = openDatabase(file.url, () => {})
   const messaging = await startMessaging({ database, authentication: { key: { kind: 'secret', secret: SECRET }, issuer: ISSUER }, graceMs: 10_000, log })
-  const api = await startApi({ host: '127.0.0.1', port: 0 }, { messaging, log, ready: ready ?? (async () => ({ ready: true, dependencies: { database: { ok: true } } })), ...deps })
+  const filesFolder = await mkdtemp(join(tmpdir(), 'echo-files-'))
+  const attachments = startAttachments({ database, files: wrapFiles(localFiles(filesFolder)), log })
+  const api = await startApi({ host: '127.0.0.1', port: 0 }, { messaging, attachments, log, ready: ready ?? (async () => ({ ready: true, dependencies: { database: { ok: true } } })), ...deps })
   const url = `http://127.0.0.1:${api.port}`
   let stopped: Promise<void> | undefined
   const stop = (): Promise<void> => (stopped ??= Promise.resolve(api[Symbol.asyncDispose]()))
@@ -54,6 +70,8 @@ export async function startTestApi ({ ready, ...deps }: Partial<ApiDeps> = {}): 
     url,
     databaseUrl: file.url,
     messaging,
+    attachments,
+    filesFolder,
     logged,
     anonymous: (token = '') => caller(url, '', token),
     async user (name, options = {}) {
@@ -63,6 +81,8 @@ export async function startTestApi ({ ready, ...deps }: Partial<ApiDeps> = {}): 
     stop,
     async [Symbol.asyncDispose] () {
       await stop()
+      await attachments[Symbol.asyncDispose]()
+      await rm(filesFolder, { recursive: true, force: true })
       await messaging[Symbol.asyncDispose]()
       await database[Symbol.asyncDispose]()
       await file[Symbol.asyncDispose]()

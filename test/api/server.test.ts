@@ -68,7 +68,7 @@ test('an error that nobody expected is logged and shows nothing of itself', asyn
 
 test('a port in use is named together with its variable', async () => {
   const port = Number(new URL(api.url).port)
-  const start = startApi({ host: '127.0.0.1', port }, { messaging: api.messaging, log: pino({ level: 'silent' }), ready: async () => ({ ready: true, dependencies: {} }) })
+  const start = startApi({ host: '127.0.0.1', port }, { messaging: api.messaging, attachments: api.attachments, log: pino({ level: 'silent' }), ready: async () => ({ ready: true, dependencies: {} }) })
   await expect(start).rejects.toThrow(new RegExp(`${port}.*HTTP_PORT.*in use`))
 })
 
