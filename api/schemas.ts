@@ -62,6 +62,15 @@ export const MessagePage = Type.Object({
   has_more: Type.Boolean()
 }, { $id: 'MessagePage' })
 
+export const MessageVersions = Type.Object({
+  versions: Type.Array(Type.Object({
+    version: Type.Integer({ minimum: 1, examples: [1] }),
+    content: Type.String({ examples: ['Helo!'] }),
+    mentions: Type.Array(Mention),
+    replaced_at: Time
+  }), { description: 'What the message said before its edits, the oldest first' })
+}, { $id: 'MessageVersions' })
+
 export const MessageStatus = Type.Object({
   message_id: Uuid,
   status: Type.Enum(['sent', 'delivered', 'read'], { description: 'The lowest among the recipients; `sent` without any' }),
@@ -156,7 +165,7 @@ export const Problem = Type.Object({
 }, { $id: 'Problem', description: 'RFC 9457 problem details' })
 
 export const NAMED = [
-  Attachment, Reaction, Message, MessagePage, MessageStatus, Participant, Conversation, ConversationPage, Event, InboxPage, Device, OwnProfile, Profile, Presence, Readiness, Problem
+  Attachment, Reaction, Message, MessagePage, MessageVersions, MessageStatus, Participant, Conversation, ConversationPage, Event, InboxPage, Device, OwnProfile, Profile, Presence, Readiness, Problem
 ]
 
 export const NoContent = Type.Null({ description: 'Done' })

@@ -21,8 +21,11 @@ import { conversationRoutes } from './routes/conversations.ts'
 import { deviceRoutes } from './routes/devices.ts'
 import { healthRoutes } from './routes/health.ts'
 import { inboxRoutes } from './routes/inbox.ts'
+import { messageChangeRoutes } from './routes/message-changes.ts'
+import { messageVersionRoutes } from './routes/message-versions.ts'
 import { messageRoutes } from './routes/messages.ts'
 import { participantRoutes } from './routes/participants.ts'
+import { reactionRoutes } from './routes/reactions.ts'
 import { userRoutes } from './routes/users.ts'
 import { type Readiness } from './schemas.ts'
 import { limitTransfers } from './transfers.ts'
@@ -80,13 +83,18 @@ function registerRoutes (app: App, { messaging, attachments, ready, overload }: 
     requireToken(api, messaging.authentication)
     limits.limitUsers(api)
     messageRoutes(api, messaging)
+    messageChangeRoutes(api, messaging)
+    reactionRoutes(api, messaging)
     conversationRoutes(api, messaging)
     participantRoutes(api, messaging)
     attachmentRoutes(api, attachments, transfers)
     inboxRoutes(api, messaging, polls)
     deviceRoutes(api, messaging)
     userRoutes(api, messaging)
-    api.register(async admin => adminRoutes(admin, messaging), { prefix: '/admin' })
+    api.register(async admin => {
+      adminRoutes(admin, messaging)
+      messageVersionRoutes(admin, messaging)
+    }, { prefix: '/admin' })
   }, { prefix: '/api/v1' })
 }
 

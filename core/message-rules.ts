@@ -32,21 +32,32 @@ export const MessageDraft = Type.Object({
   attachment_ids: Type.Optional(Type.Array(Type.String({ format: 'uuid' }), { maxItems: 10, description: 'Own uploads, shown in this order; none twice' }))
 }, { additionalProperties: false })
 
+export const MessageEdit = Type.Object({
+  content: MessageDraft.properties.content,
+  mentions: MessageDraft.properties.mentions
+}, { additionalProperties: false })
+
 export type Mention = Static<typeof Mention>
 export type MessageDraft = Static<typeof MessageDraft>
+export type MessageEdit = Static<typeof MessageEdit>
 export type MessageType = (typeof MESSAGE_TYPES)[number]
 
 /** Throws `invalid` when the draft, already of the right shape, breaks a rule. */
 export function checkDraft (draft: MessageDraft): void {
-  const length = checkText(draft.content, 'content')
+  checkEdit(draft)
+  if (draft.client_message_id !== undefined) checkText(draft.client_message_id, 'client_message_id')
+  const attachmentIds = (draft.attachment_ids ?? []).map(id => id.toLowerCase())
+  if (new Set(attachmentIds).size < attachmentIds.length) throw invalid('duplicate_attachment', 'attachment_ids names an attachment twice')
+}
+
+/** The rules for what an edit may replace. */
+export function checkEdit ({ content, mentions = [] }: MessageEdit): void {
+  const length = checkText(content, 'content')
   if (length === 0) throw invalid('content_empty', 'content must not be empty')
   if (length > MAX_CONTENT_LENGTH) {
     throw invalid('content_too_long', `content has ${length} code points, at most ${MAX_CONTENT_LENGTH} are allowed`)
   }
-  if (draft.client_message_id !== undefined) checkText(draft.client_message_id, 'client_message_id')
-  const attachmentIds = (draft.attachment_ids ?? []).map(id => id.toLowerCase())
-  if (new Set(attachmentIds).size < attachmentIds.length) throw invalid('duplicate_attachment', 'attachment_ids names an attachment twice')
-  for (const mention of draft.mentions ?? []) {
+  for (const mention of mentions) {
     requireUserId(mention.user_id)
     if (mention.offset + mention.length > length) {
       throw invalid('mention_outside_content',

@@ -197,7 +197,7 @@ function planSend ({ senderId, draft }: Send, context: Context, plan: Plan, at: 
     client_fingerprint: fingerprint,
     hidden
   }
-  const view = messageView({ ...message, message_seq: message.seq, created_at: at, edited_at: null, deleted_at: null, attachments, reactions: [] }, 'sent')
+  const view = messageView({ ...message, message_seq: message.seq, created_at: at, edited_at: null, withdrawn_at: null, deleted_at: null, attachments, reactions: [] }, 'sent')
   const event = { conversation_id: conversation.id, message_id: message.id }
   for (const member of conversation.type === 'direct' ? members.values() : []) {
     planShown(member, conversation, { hidden: member.blocks_other && member.user_id !== senderId }, plan)

@@ -46,8 +46,10 @@ export async function readStatus (db: Executor, readerId: string, messageId: str
   return { message_id: message.id, status: lowest ?? 'sent', recipients }
 }
 
+type Visibility = Pick<MessageForReader, 'message_seq' | 'sender_user_id' | 'hidden' | 'joined_seq' | 'left_at'>
+
 /** The message when the reader may see it; `not_found` as if it did not exist, `forbidden` for a former member. */
-export function requireVisible (message: MessageForReader | undefined, readerId: string): MessageForReader {
+export function requireVisible<M extends Visibility> (message: M | undefined, readerId: string): M {
   if (message === undefined || message.joined_seq === null) throw unknownMessage()
   if (message.left_at !== null) throw formerMember()
   const own = message.sender_user_id === readerId

@@ -1,5 +1,5 @@
 /** Reads a user's inbox log and renders it: the same events for pumps, long polls and history. */
-import { encodeBody, encodeMessageBodies, type EventBody } from '../core/events.ts'
+import { encodeBody, type EventBody, type EventType } from '../core/events.ts'
 import { conversationViews } from '../store/conversation-views.ts'
 import { type Executor } from '../store/database.ts'
 import { eventsAfter, type InboxRow } from '../store/inbox.ts'
@@ -7,6 +7,10 @@ import { messageView } from '../store/messages.ts'
 import { inboxCounters } from '../store/users.ts'
 import { type PumpEvent } from './pump.ts'
 import { CARRIES_CONVERSATION, fieldsWithNames, namesFor } from './participant-events.ts'
+import { referenceFields } from './receipts.ts'
+
+const CARRIES_MESSAGE: ReadonlySet<EventType> = new Set(['new_message', 'message_sent', 'message_edited'])
+const TELLS_REACTION: ReadonlySet<EventType> = new Set(['reaction_added', 'reaction_removed'])
 
 export interface InboxLog {
   /**
@@ -27,9 +31,11 @@ export function readInboxLog (db: Executor, epoch: string): InboxLog {
       return events.slice(0, limit)
 
       function render (row: InboxRow): EventBody {
-        if (row.message !== null && (row.type === 'new_message' || row.type === 'message_sent')) {
-          const bodies = encodeMessageBodies(epoch, messageView(row.message, 'sent'))
-          return row.type === 'new_message' ? bodies.received : bodies.sent
+        const message = row.message === null ? undefined : messageView(row.message, 'sent')
+        if (message !== undefined && CARRIES_MESSAGE.has(row.type)) return encodeBody(epoch, row.type, { message })
+        // Of a deleted message nothing is told any more but that it is.
+        if (message?.deleted_at != null && TELLS_REACTION.has(row.type)) {
+          return encodeBody(epoch, 'message_deleted', referenceFields({ ...row, data: { deleted_at: message.deleted_at } }))
         }
         if (CARRIES_CONVERSATION.has(row.type)) {
           return encodeBody(epoch, row.type, { conversation: conversations.get(row.conversation_id!) ?? null })

@@ -11,6 +11,7 @@ import { createConnections, type Connections } from './connections.ts'
 import { manageConversations, type Conversations } from './conversations.ts'
 import { startExpiry } from './expiry.ts'
 import { readInboxLog, type InboxLog } from './inbox-log.ts'
+import { changeMessages, type MessageChanges } from './message-changes.ts'
 import { collectOverdue, type Overdue } from './overdue.ts'
 import { createPresenceNotices } from './presence-notices.ts'
 import { startPresence, type Presence } from './presence.ts'
@@ -44,6 +45,7 @@ export interface Messaging extends AsyncDisposable {
   authentication: Pick<Authentication, 'authenticate'>
   sends: Sends
   reads: Reads
+  messageChanges: MessageChanges
   conversations: Conversations
   acknowledgements: Acknowledgements
   inboxLog: InboxLog
@@ -92,6 +94,7 @@ export async function startMessaging ({ database, authentication, graceMs, stall
     findSessions: userIds => findSessions(userIds, sessions, cluster)
   }))
   const reads = startReads({ database, epoch, wake })
+  const messageChanges = changeMessages({ database, epoch, wake })
   const acknowledgements = collectAcknowledgements({ database, epoch, fenced: cluster.state() !== 'alone', wake, log })
   const sweep = startSweep({ sessions, database, overdue, graceMs, stalledMs, log, now: Date.now })
   const expiry = startExpiry({ database, log, now: Date.now }, sessions)
@@ -126,6 +129,7 @@ export async function startMessaging ({ database, authentication, graceMs, stall
     authentication: known,
     sends,
     reads,
+    messageChanges,
     conversations: manageConversations({ database, epoch, wake }),
     acknowledgements,
     inboxLog: readInboxLog(database.reads, epoch),
@@ -147,7 +151,7 @@ export async function startMessaging ({ database, authentication, graceMs, stall
       await sweep[Symbol.asyncDispose]()
       await revocations[Symbol.asyncDispose]()
       await presence[Symbol.asyncDispose]()
-      await Promise.all([sends.drained(), reads.drained()])
+      await Promise.all([sends.drained(), reads.drained(), messageChanges.drained()])
       await acknowledgements.close()
       await overdue.flush()
       await notices.flush()

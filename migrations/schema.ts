@@ -92,6 +92,8 @@ export const messages = pgTable('messages', {
   hidden: boolean('hidden').notNull().default(false),
   created_at: time('created_at').notNull(),
   edited_at: time('edited_at'),
+  /** Edited by somebody the other one had blocked by then: since this time only the sender sees more than a tombstone. */
+  withdrawn_at: time('withdrawn_at'),
   deleted_at: time('deleted_at')
 }, table => [
   unique('messages_conversation_seq_unique').on(table.conversation_id, table.seq),
@@ -204,6 +206,8 @@ export const reactions = pgTable('reactions', {
   message_id: uuid('message_id').notNull(),
   user_id: userId('user_id').notNull(),
   emoji: text('emoji').notNull(),
+  /** By somebody the other one had blocked: for nobody else to see. */
+  hidden: boolean('hidden').notNull().default(false),
   created_at: time('created_at').notNull().defaultNow()
 }, table => [
   primaryKey({ name: 'reactions_pkey', columns: [table.message_id, table.user_id, table.emoji] })

@@ -180,7 +180,8 @@ const FOR_READER: Statement = {
           join messages m on m.id = ma.message_id
           join conversation_participants p on p.conversation_id = m.conversation_id and p.user_id = $2
          where ma.attachment_id = a.id
-           and m.deleted_at is null and m.seq > p.joined_seq and (not m.hidden or m.sender_user_id = $2)) as seen on true
+           and m.deleted_at is null and m.seq > p.joined_seq
+           and ((not m.hidden and m.withdrawn_at is null) or m.sender_user_id = $2)) as seen on true
      where a.id = $1`
 }
 

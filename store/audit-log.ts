@@ -6,7 +6,7 @@ import { type Executor } from './database.ts'
 
 export interface AuditEntry {
   actorId: string
-  action: 'revoke_tokens' | 'read_sessions' | 'disconnect'
+  action: 'revoke_tokens' | 'read_sessions' | 'disconnect' | 'read_versions'
   subjectId: string
   details?: Record<string, unknown>
 }

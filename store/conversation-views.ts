@@ -29,7 +29,7 @@ const view = (selection: string): string => `
            p.participants, lm.*,
            (select count(*) from (
               select 1
-                from (select m.sender_user_id, m.hidden, m.deleted_at
+                from (select m.sender_user_id, m.hidden, coalesce(m.withdrawn_at, m.deleted_at) as deleted_at
                         from messages m
                        where m.conversation_id = c.id and m.seq > greatest(me.last_read_seq, me.joined_seq) and m.seq <= ${END}
                        order by m.seq desc
@@ -49,7 +49,7 @@ const view = (selection: string): string => `
            and o.joined_at <= coalesce(me.left_at, 'infinity')
            and coalesce(o.left_at, 'infinity') >= coalesce(me.left_at, 'infinity')) as p
       left join lateral (
-        select ${messageColumns('m')}, ${statusColumn('m', 'me.user_id')} as status
+        select ${messageColumns('m', 'me.user_id')}, ${statusColumn('m', 'me.user_id')} as status
           from messages m
          where m.conversation_id = c.id and m.seq = ${END} and m.seq > me.joined_seq
            and (not m.hidden or m.sender_user_id = me.user_id)) as lm on true`

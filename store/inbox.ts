@@ -78,7 +78,7 @@ export async function insertEvents (tx: Executor, events: AppendedEvent[], at: D
 const AFTER: Statement = {
   name: 'inbox_after',
   text: `
-    select e.seq, e.type, e.conversation_id as event_conversation_id, e.message_id, e.data, ${messageColumns('m')}
+    select e.seq, e.type, e.conversation_id as event_conversation_id, e.message_id, e.data, ${messageColumns('m', 'e.user_id')}
       from inbox_events e
       left join messages m on m.id = e.message_id
      where e.user_id = $1 and e.seq > $2

@@ -17,16 +17,22 @@ export interface MessageRow {
   client_message_id: string | null
   created_at: Date
   edited_at: Date | null
+  /** Null for the sender. */
+  withdrawn_at: Date | null
   deleted_at: Date | null
   attachments: AttachmentView[]
   reactions: ReactionView[]
 }
 
-// Indexes: message_attachments_pkey, attachments_pkey, reactions_pkey, once per message.
-export const messageColumns = (alias: string): string => `
+/**
+ * The columns of the message `alias` for a reader (an SQL expression), who sees no hidden reactions but their own.
+ * Indexes: message_attachments_pkey, attachments_pkey, reactions_pkey, once per message.
+ */
+export const messageColumns = (alias: string, reader: string): string => `
   ${alias}.id, ${alias}.conversation_id, ${alias}.seq as message_seq, ${alias}.sender_user_id, ${alias}.content,
   ${alias}.message_type, ${alias}.mentions, ${alias}.reply_to_id, ${alias}.client_message_id,
   ${alias}.created_at, ${alias}.edited_at, ${alias}.deleted_at,
+  case when ${alias}.sender_user_id <> ${reader} then ${alias}.withdrawn_at end as withdrawn_at,
   (select coalesce(jsonb_agg(jsonb_build_object(
                      'id', a.id, 'content_type', a.content_type, 'file_name', a.file_name, 'size', a.size) order by ma.position), '[]')
      from message_attachments ma
@@ -34,25 +40,29 @@ export const messageColumns = (alias: string): string => `
     where ma.message_id = ${alias}.id) as attachments,
   (select coalesce(jsonb_agg(jsonb_build_object('user_id', r.user_id, 'emoji', r.emoji) order by r.created_at, r.user_id, r.emoji), '[]')
      from reactions r
-    where r.message_id = ${alias}.id) as reactions`
+    where r.message_id = ${alias}.id and (not r.hidden or r.user_id = ${reader})) as reactions`
 
-export const messageView = (row: MessageRow, status: DeliveryState): MessageView => ({
-  id: row.id,
-  conversation_id: row.conversation_id,
-  seq: row.message_seq,
-  sender_user_id: row.sender_user_id,
-  content: row.deleted_at === null ? row.content : null,
-  message_type: row.message_type,
-  status,
-  mentions: row.mentions,
-  reply_to_id: row.reply_to_id,
-  attachments: row.attachments,
-  reactions: row.reactions,
-  client_message_id: row.client_message_id,
-  created_at: row.created_at.toISOString(),
-  edited_at: row.edited_at?.toISOString() ?? null,
-  deleted_at: row.deleted_at?.toISOString() ?? null
-})
+export function messageView (row: MessageRow, status: DeliveryState): MessageView {
+  const deletedAt = row.withdrawn_at ?? row.deleted_at
+  const gone = deletedAt !== null
+  return {
+    id: row.id,
+    conversation_id: row.conversation_id,
+    seq: row.message_seq,
+    sender_user_id: row.sender_user_id,
+    content: gone ? null : row.content,
+    message_type: row.message_type,
+    status,
+    mentions: gone ? [] : row.mentions,
+    reply_to_id: row.reply_to_id,
+    attachments: gone ? [] : row.attachments,
+    reactions: gone ? [] : row.reactions,
+    client_message_id: row.client_message_id,
+    created_at: row.created_at.toISOString(),
+    edited_at: gone ? null : row.edited_at?.toISOString() ?? null,
+    deleted_at: deletedAt?.toISOString() ?? null
+  }
+}
 
 /**
  * What `status` a reader sees. Of one's own message: the lowest state among its
@@ -85,7 +95,7 @@ export type MessageWithStatus = MessageRow & { status: DeliveryState }
 const page = (name: string, comparison: '<' | '>', direction: 'asc' | 'desc'): Statement => ({
   name,
   text: `
-    select ${messageColumns('m')}, ${statusColumn('m', '$2')} as status
+    select ${messageColumns('m', '$2')}, ${statusColumn('m', '$2')} as status
       from (${visibleMessages({
         conversation: '$1',
         type: '(select type from conversations where id = $1)',
@@ -121,7 +131,7 @@ export async function messagesAfter (db: Executor, query: PageQuery, afterSeq: n
 const FIND: Statement = {
   name: 'messages_find',
   text: `
-    select ${messageColumns('m')}, ${statusColumn('m', '$2')} as status,
+    select ${messageColumns('m', '$2')}, ${statusColumn('m', '$2')} as status,
            p.joined_seq, p.left_at, p.left_seq, m.hidden
       from messages m
       left join conversation_participants p on p.conversation_id = m.conversation_id and p.user_id = $2

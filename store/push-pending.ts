@@ -19,7 +19,7 @@ const PENDING: Statement = {
         select e.conversation_id, min(e.seq) as first_seq, max(e.seq) as last_seq, count(*) as count,
                (array_agg(e.message_id order by e.seq desc))[1] as message_id
           from inbox_events e
-          join messages em on em.id = e.message_id and em.deleted_at is null
+          join messages em on em.id = e.message_id and em.deleted_at is null and em.withdrawn_at is null
           join conversation_participants p on p.conversation_id = e.conversation_id and p.user_id = e.user_id
          where e.user_id = d.user_id and e.type = 'new_message'
            and e.seq > greatest(d.pushed_seq, u.acked_seq)
@@ -101,7 +101,7 @@ const BADGES: Statement = {
                 join conversations c on c.id = p.conversation_id and c.last_seq > p.last_read_seq
                 join messages m on m.conversation_id = p.conversation_id and m.seq > greatest(p.last_read_seq, p.joined_seq)
                where p.user_id = v.user_id and p.left_at is null and (p.muted_until is null or p.muted_until <= $2)
-                 and m.sender_user_id <> p.user_id and not m.hidden and m.deleted_at is null
+                 and m.sender_user_id <> p.user_id and not m.hidden and m.deleted_at is null and m.withdrawn_at is null
                limit ${MAX_BADGE}) as unread) as badge
       from unnest($1::text[]) as v (user_id)`
 }

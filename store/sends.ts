@@ -60,7 +60,7 @@ export async function lockConversations (tx: Executor, ids: string[]): Promise<M
 const REPEATS: Statement = {
   name: 'sends_repeats',
   text: `
-    select ${messageColumns('m')}, m.client_fingerprint, ${statusColumn('m', 'm.sender_user_id')} as status
+    select ${messageColumns('m', 'm.sender_user_id')}, m.client_fingerprint, ${statusColumn('m', 'm.sender_user_id')} as status
       from unnest($1::text[], $2::text[]) as r (sender_user_id, client_message_id)
       join messages m on m.sender_user_id = r.sender_user_id and m.client_message_id = r.client_message_id`
 }

@@ -8,7 +8,7 @@
  */
 const columns = (alias: string): string => [
   'id', 'conversation_id', 'seq', 'sender_user_id', 'content', 'message_type', 'mentions', 'reply_to_id', 'client_message_id',
-  'created_at', 'edited_at', 'deleted_at'
+  'created_at', 'edited_at', 'withdrawn_at', 'deleted_at'
 ].map(column => `${alias}.${column}`).join(', ')
 
 export interface Visible {

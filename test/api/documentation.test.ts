@@ -5,12 +5,14 @@ import { type Caller, direct, inboxEnd, send, startTestApi, type TestApi } from 
 let api: TestApi
 let alice: Caller
 let bob: Caller
+let root: Caller
 let document: any
 
 beforeAll(async () => {
   api = await startTestApi()
   alice = await api.user('alice')
   bob = await api.user('bob')
+  root = await api.user('root', { claims: { scope: 'admin' } })
   document = (await api.anonymous().get('//docs/json')).body
 })
 afterAll(() => api[Symbol.asyncDispose]())
@@ -55,6 +57,10 @@ test('answers are what the document says, without a field it does not name', asy
     ['get', '/conversations/{id}/messages', await bob.get(`/conversations/${conversation}/messages`)],
     ['get', '/messages/{id}', await bob.get(`/messages/${conversation}`)],
     ['get', '/messages/{id}/status', await alice.get(`/messages/${message.body.id}/status`)],
+    ['put', '/messages/{id}/reactions/{emoji}', await bob.put(`/messages/${message.body.id}/reactions/👍`)],
+    ['patch', '/messages/{id}', await alice.patch(`/messages/${message.body.id}`, { content: 'documented well' })],
+    ['get', '/admin/messages/{id}/versions', await root.get(`/admin/messages/${message.body.id}/versions`)],
+    ['delete', '/messages/{id}', await alice.delete(`/messages/${message.body.id}`)],
     ['post', '/conversations', await alice.post('/conversations', { type: 'group', participant_ids: [bob.id] })],
     ['get', '/conversations', await alice.get('/conversations')],
     ['get', '/conversations/{id}', await alice.get(`/conversations/${conversation}`)],

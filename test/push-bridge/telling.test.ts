@@ -194,7 +194,7 @@ test('nobody is told of a conversation they left, of a deleted message or of one
   for (const user of ['ben', 'cleo', 'dan']) await world.phone(user)
   const group = await world.group('Team', 'ana', 'ben', 'cleo', 'dan')
   const secret = await world.say('ana', group, 'deleted')
-  await world.sql('update messages set deleted_at = now(), content = null where id = $1', secret.id)
+  await world.messaging.messageChanges.delete('ana', secret.id)
   const read = await world.say('ana', group, 'hello')
   await world.messaging.conversations.removeParticipant('ben', group, 'ben')
   await world.messaging.reads.read({ readerId: 'cleo', messageId: read.id })

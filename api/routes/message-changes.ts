@@ -1,0 +1,33 @@
+/** What becomes of a message: edits, and deletion for everyone. */
+import { Type } from 'typebox'
+import { MessageEdit } from '../../core/message-rules.ts'
+import { type Messaging } from '../../messaging/start.ts'
+import { type App } from '../app.ts'
+import { callerOf } from '../authentication.ts'
+import { operation } from '../documentation.ts'
+import { Message, NoContent, problems, refer, Uuid } from '../schemas.ts'
+
+export function messageChangeRoutes (app: App, { messageChanges }: Messaging): void {
+  app.patch('/messages/:id', {
+    schema: {
+      ...operation('messages', 'Edit a message'),
+      description: 'For its sender, while they may send in the conversation, and at most 100 times. `mentions` replaces the earlier ones; without it there are none. ' +
+        'The same text again changes nothing. 409 `message_deleted`: there is nothing left to edit.',
+      params: Type.Object({ id: Uuid }),
+      body: Type.Object({ ...MessageEdit.properties }, { additionalProperties: false, examples: [{ content: 'Hello, all!' }] }),
+      response: { 200: refer(Message, 'As it is now'), ...problems('invalid', 'forbidden', 'not_found', 'conflict', 'too_large') }
+    }
+  }, request => messageChanges.edit(callerOf(request).userId, request.params.id.toLowerCase(), request.body))
+
+  app.delete('/messages/:id', {
+    schema: {
+      ...operation('messages', 'Delete a message for everyone'),
+      description: 'For its sender and for admins of the group. A tombstone stays: `deleted_at` is set; text, mentions, attachments and reactions are gone. Deleting again changes nothing.',
+      params: Type.Object({ id: Uuid }),
+      response: { 204: NoContent, ...problems('invalid', 'forbidden', 'not_found') }
+    }
+  }, async (request, reply) => {
+    await messageChanges.delete(callerOf(request).userId, request.params.id.toLowerCase())
+    return await reply.code(204).send(null)
+  })
+}

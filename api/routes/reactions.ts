@@ -1,0 +1,34 @@
+/** Reactions: one per user and emoji. */
+import { Type } from 'typebox'
+import { type Messaging } from '../../messaging/start.ts'
+import { type App } from '../app.ts'
+import { callerOf } from '../authentication.ts'
+import { operation } from '../documentation.ts'
+import { NoContent, problems, Uuid } from '../schemas.ts'
+
+const DESCRIPTION = '`emoji` is exactly one emoji, percent-encoded; with or without its variation selector it is the same. ' +
+  'A repetition changes nothing. 409 `message_deleted`: the message is gone, and its reactions with it.'
+
+export function reactionRoutes (app: App, { messageChanges }: Messaging): void {
+  const params = Type.Object({ id: Uuid, emoji: Type.String({ examples: ['👍'] }) })
+  const response = { 204: NoContent, ...problems('invalid', 'forbidden', 'not_found', 'conflict') }
+
+  app.put('/messages/:id/reactions/:emoji', {
+    schema: {
+      ...operation('messages', 'React to a message'),
+      description: `${DESCRIPTION} 409 \`too_many_reactions\`: a message has at most 20 of one user and 1,000 in all.`,
+      params,
+      response
+    }
+  }, async (request, reply) => {
+    await messageChanges.react(callerOf(request).userId, request.params.id.toLowerCase(), request.params.emoji)
+    return await reply.code(204).send(null)
+  })
+
+  app.delete('/messages/:id/reactions/:emoji', {
+    schema: { ...operation('messages', 'Take a reaction back'), description: DESCRIPTION, params, response }
+  }, async (request, reply) => {
+    await messageChanges.unreact(callerOf(request).userId, request.params.id.toLowerCase(), request.params.emoji)
+    return await reply.code(204).send(null)
+  })
+}

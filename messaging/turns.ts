@@ -1,0 +1,62 @@
+/**
+ * Work in turns: one piece at a time for each key, in order of arrival, and few
+ * at once in all, so that a crowd on one conversation holds one connection to
+ * the database instead of all of them.
+ */
+import { unavailable } from '../core/errors.ts'
+
+const MAX_RUNNING = 2
+const MAX_WAITING = 20_000
+
+export interface Turns {
+  /** Runs `work` when it is its turn. Throws `unavailable` when too much waits. */
+  take<T> (key: string, work: () => Promise<T>): Promise<T>
+  /** Resolves when nothing waits and nothing runs. */
+  drained (): Promise<void>
+}
+
+export function takeTurns (): Turns {
+  const queues = new Map<string, Array<() => Promise<void>>>() // also of keys that run
+  const ready: string[] = []
+  const idle: Array<() => void> = []
+  let waiting = 0
+  let running = 0
+
+  function start (): void {
+    while (running < MAX_RUNNING && ready.length > 0) run(ready.shift()!)
+    if (running === 0) idle.splice(0).forEach(resolve => resolve())
+  }
+
+  function run (key: string): void {
+    const queue = queues.get(key)!
+    const work = queue.shift()!
+    waiting--
+    running++
+    const next = (): void => {
+      running--
+      if (queue.length > 0) ready.push(key)
+      else queues.delete(key)
+      start()
+    }
+    work().then(next, next)
+  }
+
+  return {
+    async take (key, work) {
+      if (waiting >= MAX_WAITING) throw unavailable('too many changes are waiting to be stored')
+      return await new Promise((resolve, reject) => {
+        const settle = (): Promise<void> => work().then(resolve, reject)
+        const queue = queues.get(key)
+        waiting++
+        if (queue !== undefined) {
+          queue.push(settle)
+        } else {
+          queues.set(key, [settle])
+          ready.push(key)
+          start()
+        }
+      })
+    },
+    drained: () => running === 0 ? Promise.resolve() : new Promise(resolve => { idle.push(resolve) })
+  }
+}
