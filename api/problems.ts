@@ -68,7 +68,7 @@ function problemOf (error: unknown): ProblemBody {
   return problem(500, 'internal', 'something went wrong on our side')
 }
 
-const problem = (status: number, code: string, detail: string): ProblemBody =>
+export const problem = (status: number, code: string, detail: string): ProblemBody =>
   ({ type: 'about:blank', title: STATUS_CODES[status] ?? 'Error', status, code, detail })
 
 // The query builder's own message repeats the parameters: names, tokens, texts.

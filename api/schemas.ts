@@ -5,8 +5,8 @@
  */
 import { Type, type Static, type TSchema, type TUnsafe } from 'typebox'
 import { MESSAGE_TYPES, Mention } from '../core/message-rules.ts'
-import { PROBLEM_TYPE, STATUS_OF_FAULT } from './problems.ts'
-import { type Fault } from '../core/errors.ts'
+import { meaningOf, STATUS_DESCRIPTIONS, statusOf, type ProblemCode } from './problem-codes.ts'
+import { problem, PROBLEM_TYPE } from './problems.ts'
 
 export const UUID_EXAMPLE = '01980f5c-6f1e-7cc3-98a4-1d2b3c4d5e6f'
 
@@ -170,27 +170,37 @@ export const NAMED = [
 
 export const NoContent = Type.Null({ description: 'Done' })
 
-const EVERYWHERE: Fault[] = ['unauthenticated', 'too_many', 'unavailable']
-const DESCRIPTIONS: Partial<Record<Fault, string>> = {
-  invalid: 'The request is wrong; `detail` says where',
-  unauthenticated: 'No valid token',
-  forbidden: 'A former member, or a right one lacks',
-  not_found: 'Unknown, or not yours to know',
-  conflict: 'It contradicts what is there',
-  gone: 'No longer kept',
-  too_large: 'The body is too large',
-  unsatisfiable: 'The range lies outside the file',
-  too_many: 'Too many requests (`rate_limited`), or too many at once: try again after `Retry-After` seconds',
-  unavailable: 'The database is away, or the server is `overloaded`: try again after `Retry-After` seconds'
+/**
+ * The problems of an operation, to be spread into its `response`: name the codes that are its own, as in
+ * `...problems('message_not_found', 'not_the_sender')`. The compiler knows the codes of problem-codes.ts; those that all operations
+ * share (tokens, malformed bodies, the database away, …) come by themselves. The type is left open: handlers throw problems and never send them.
+ */
+export function problems (...codes: ProblemCode[]): object {
+  const responses: Record<number, object> = {}
+  for (const [status, own] of byStatus(codes)) {
+    responses[status] = {
+      description: STATUS_DESCRIPTIONS[status],
+      ...(HEADERS[status] === undefined ? {} : { headers: HEADERS[status] }),
+      content: {
+        [PROBLEM_TYPE]: {
+          schema: { allOf: [refer(Problem), { properties: { code: { enum: own } } }] },
+          examples: Object.fromEntries(own.map(code => [code, { value: problem(status, code, meaningOf(code)) }]))
+        }
+      }
+    }
+  }
+  return responses
 }
 
-/**
- * The problem responses of an operation, by status. Their type is left open:
- * handlers throw problems and never send them.
- */
-export function problems (...faults: Fault[]): object {
-  return Object.fromEntries([...faults, ...EVERYWHERE].map(fault => [STATUS_OF_FAULT[fault], {
-    description: DESCRIPTIONS[fault] ?? fault,
-    content: { [PROBLEM_TYPE]: { schema: refer(Problem) } }
-  }]))
+const RETRY_AFTER = { 'retry-after': { type: 'integer', description: 'Seconds', examples: [1] } }
+const HEADERS: Record<number, object> = {
+  401: { 'www-authenticate': { type: 'string', examples: ['Bearer'] } },
+  429: RETRY_AFTER,
+  503: RETRY_AFTER
+}
+
+function byStatus (codes: ProblemCode[]): Map<ReturnType<typeof statusOf>, ProblemCode[]> {
+  const grouped = new Map<ReturnType<typeof statusOf>, ProblemCode[]>()
+  for (const code of [...new Set(codes)].sort()) grouped.set(statusOf(code), [...grouped.get(statusOf(code)) ?? [], code])
+  return grouped
 }

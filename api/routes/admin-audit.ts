@@ -30,7 +30,7 @@ export function auditRoutes (app: App, { database }: Messaging): void {
       }),
       response: {
         200: Type.Object({ entries: Type.Array(Entry), has_more: Type.Boolean() }, { description: 'A page' }),
-        ...problems('invalid', 'forbidden')
+        ...problems('admin_required')
       }
     }
   }, async request => {

@@ -54,7 +54,7 @@ export function sessionRoutes (app: App, { userSessions }: Messaging): void {
           devices: Type.Array(KnownDevice, { description: `The ${MAX_DEVICES_SHOWN} last seen` }),
           nodes: AskedNodes
         }, { description: 'What is known of the user\'s devices' }),
-        ...problems('invalid', 'forbidden', 'not_found')
+        ...problems('admin_required', 'user_not_found')
       }
     }
   }, async request => {
@@ -75,7 +75,7 @@ export function sessionRoutes (app: App, { userSessions }: Messaging): void {
       body: Type.Union([Type.Object({ device_id: Type.Optional(DeviceId) }, { additionalProperties: false }), Type.Null()]),
       response: {
         200: Type.Object({ ended: Type.Integer({ minimum: 0 }), nodes: AskedNodes }, { description: 'How many connections ended' }),
-        ...problems('invalid', 'forbidden', 'not_found')
+        ...problems('invalid_text', 'admin_required', 'user_not_found')
       }
     }
   }, async request => {

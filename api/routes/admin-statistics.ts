@@ -41,7 +41,7 @@ export function statisticsRoutes (app: App, { statistics }: Messaging): void {
           }),
           nodes: AskedNodes
         }, { description: 'Of all nodes that answered' }),
-        ...problems('forbidden')
+        ...problems('admin_required')
       }
     }
   }, async () => {

@@ -24,7 +24,7 @@ export function adminRoutes (app: App, messaging: Messaging): void {
       ...operation('admin', 'Revoke the tokens of a user'),
       description: 'Tokens without `iat`, or issued up to this second, count no more; sessions that hold one end on every node within 2 seconds. Needs a token of scope `admin`.',
       params: Type.Object({ id: UserId }),
-      response: { 204: NoContent, ...problems('invalid', 'forbidden', 'not_found') }
+      response: { 204: NoContent, ...problems('admin_required', 'user_not_found') }
     }
   }, async (request, reply) => {
     await messaging.revocations.revoke(callerOf(request).userId, request.params.id)

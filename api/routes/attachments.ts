@@ -33,7 +33,7 @@ export function attachmentRoutes (app: App, attachments: Attachments, { uploads,
         description: `A form with exactly one file of at most ${MAX_ATTACHMENT_BYTES} bytes. Its type is found by its content. Send its id in \`attachment_ids\` within 24 hours; what is not sent by then goes.`,
         consumes: ['multipart/form-data'],
         body: Type.Object({ file: Type.String({ format: 'binary', description: 'Any field name will do' }) }),
-        response: { 201: refer(Attachment, 'Stored'), ...problems('invalid', 'too_large', 'too_many') }
+        response: { 201: refer(Attachment, 'Stored'), ...problems('file_required', 'one_file_required', 'malformed_form', 'attachment_empty', 'upload_too_slow', 'attachment_too_large', 'too_many_uploads') }
       }
     }, async (request, reply) => {
       const { userId } = callerOf(request)
@@ -62,7 +62,7 @@ export function attachmentRoutes (app: App, attachments: Attachments, { uploads,
       200: bytes('The file'),
       206: bytes('The range'),
       304: Type.Null({ description: 'The client has it already' }),
-      ...problems('invalid', 'forbidden', 'not_found', 'unsatisfiable', 'too_many')
+      ...problems('not_a_participant', 'attachment_not_found', 'range_not_satisfiable', 'too_many_downloads')
     }
   }
   const description = 'For its uploader until it is sent, then for the members who can see a message it was sent with; an avatar for whoever may see the profile. ' +

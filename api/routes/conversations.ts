@@ -23,7 +23,7 @@ export function conversationRoutes (app: App, { conversations, database, epoch, 
         participant_ids: Type.Array(UserId, { description: 'The others; oneself is added' }),
         title: Type.Optional(Type.Union([Type.String({ description: 'Groups only, at most 200 code points' }), Type.Null()]))
       }, { additionalProperties: false, examples: [{ type: 'group', participant_ids: ['bob', 'carol'], title: 'Weekend' }] }),
-      response: { 201: refer(Conversation, 'Created'), 200: refer(Conversation, 'The direct conversation that was there already'), ...problems('invalid', 'conflict', 'too_large') }
+      response: { 201: refer(Conversation, 'Created'), 200: refer(Conversation, 'The direct conversation that was there already'), ...problems('invalid_participants', 'invalid_title', 'invalid_text', 'too_many_participants') }
     }
   }, async (request, reply) => {
     const { conversation, created } = await conversations.create(callerOf(request).userId, request.body)
@@ -37,7 +37,7 @@ export function conversationRoutes (app: App, { conversations, database, epoch, 
         limit: limit(DEFAULT_PAGE, MAX_PAGE),
         cursor: Type.Optional(Type.String({ description: '`next_cursor` of the page before' }))
       }),
-      response: { 200: refer(ConversationPage, 'A page, with the snapshot of the inbox'), ...problems('invalid') }
+      response: { 200: refer(ConversationPage, 'A page, with the snapshot of the inbox'), ...problems('invalid_cursor') }
     }
   }, async request => {
     const { userId } = callerOf(request)
@@ -60,7 +60,7 @@ export function conversationRoutes (app: App, { conversations, database, epoch, 
     schema: {
       ...operation('conversations', 'Look at one conversation'),
       params: Type.Object({ id: Uuid }),
-      response: { 200: refer(Conversation, 'As the caller sees it'), ...problems('invalid', 'forbidden', 'not_found') }
+      response: { 200: refer(Conversation, 'As the caller sees it'), ...problems('not_a_participant', 'conversation_not_found') }
     }
   }, request => conversations.get(callerOf(request).userId, request.params.id.toLowerCase()))
 
@@ -73,7 +73,7 @@ export function conversationRoutes (app: App, { conversations, database, epoch, 
         title: Type.Optional(orNull(Type.String({ description: 'At most 200 code points' }))),
         muted_until: Type.Optional(orNull(Type.String({ format: 'date-time', description: 'ISO 8601; null ends it' })))
       }, { additionalProperties: false, minProperties: 1, examples: [{ title: 'Weekend' }, { muted_until: '2030-01-01T00:00:00Z' }] }),
-      response: { 200: refer(Conversation, 'As the caller sees it'), ...problems('invalid', 'forbidden', 'not_found', 'conflict') }
+      response: { 200: refer(Conversation, 'As the caller sees it'), ...problems('invalid_title', 'invalid_text', 'invalid_muted_until', 'admin_required', 'not_a_participant', 'conversation_not_found', 'direct_conversation') }
     }
   }, request => conversations.update(callerOf(request).userId, request.params.id.toLowerCase(), request.body))
 
@@ -82,7 +82,7 @@ export function conversationRoutes (app: App, { conversations, database, epoch, 
       ...operation('conversations', 'Tell the others that one is typing'),
       params: Type.Object({ id: Uuid }),
       body: Type.Object({ is_typing: Type.Boolean() }, { additionalProperties: false }),
-      response: { 204: NoContent, ...problems('invalid', 'forbidden', 'not_found') }
+      response: { 204: NoContent, ...problems('not_a_participant', 'conversation_not_found') }
     }
   }, async (request, reply) => {
     await tellTyping({ db: database.reads, wakes }, callerOf(request).userId, request.params.id.toLowerCase(), request.body.is_typing)

@@ -21,7 +21,7 @@ export function deviceRoutes (app: App, { database }: Messaging): void {
       description: 'A token belongs to one device of one user: the latest registration wins.',
       params: OneDevice,
       body: Type.Object({ platform: Platform, push_token: PushToken }, { additionalProperties: false }),
-      response: { 200: refer(Device, 'Registered'), ...problems('invalid') }
+      response: { 200: refer(Device, 'Registered'), ...problems('invalid_text') }
     }
   }, async request => {
     const { platform, push_token } = request.body
@@ -32,7 +32,7 @@ export function deviceRoutes (app: App, { database }: Messaging): void {
   app.get('/devices', {
     schema: {
       ...operation('devices', 'List own devices'),
-      response: { 200: Type.Object({ devices: Type.Array(refer(Device)) }, { description: 'By device id' }), ...problems() }
+      response: { 200: Type.Object({ devices: Type.Array(refer(Device)) }, { description: 'By device id' }) }
     }
   }, async request => ({ devices: (await listDevices(database.reads, callerOf(request).userId)).map(view) }))
 
@@ -40,7 +40,7 @@ export function deviceRoutes (app: App, { database }: Messaging): void {
     schema: {
       ...operation('devices', 'Look at one device'),
       params: OneDevice,
-      response: { 200: refer(Device, 'The device'), ...problems('invalid', 'not_found') }
+      response: { 200: refer(Device, 'The device'), ...problems('invalid_text', 'device_not_found') }
     }
   }, async request => {
     const deviceId = checked(request.params.device_id)
@@ -53,7 +53,7 @@ export function deviceRoutes (app: App, { database }: Messaging): void {
     schema: {
       ...operation('devices', 'Forget a device, its push token and its cursor'),
       params: OneDevice,
-      response: { 204: NoContent, ...problems('invalid', 'not_found') }
+      response: { 204: NoContent, ...problems('invalid_text', 'device_not_found') }
     }
   }, async (request, reply) => {
     if (!await removeDevice(database.reads, callerOf(request).userId, checked(request.params.device_id))) throw unknownDevice()

@@ -31,7 +31,7 @@ export function inboxRoutes (app: App, { inboxLog, acknowledgements, database, e
         limit: limit(DEFAULT_PAGE, MAX_PAGE),
         wait: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_WAIT_S, default: 0, description: 'Seconds' }))
       }),
-      response: { 200: refer(InboxPage, 'The events, oldest first'), ...problems('invalid', 'gone') }
+      response: { 200: refer(InboxPage, 'The events, oldest first'), ...problems('resync_required') }
     }
   }, async (request, reply) => {
     const { userId } = callerOf(request)
@@ -69,9 +69,9 @@ export function inboxRoutes (app: App, { inboxLog, acknowledgements, database, e
     schema: {
       ...operation('inbox', 'Acknowledge everything up to a seq'),
       description: 'For a client woken by a push, and for a new device that has taken a snapshot. It counts for the device named in `X-Device-ID`.',
-      headers: Type.Object({ 'x-device-id': Type.Optional(Type.String({ description: 'Required: 1 to 128 characters' })) }),
-      body: Type.Object({ seq: Type.Integer({ minimum: 0, maximum: MAX_SEQ }) }, { additionalProperties: false }),
-      response: { 204: NoContent, ...problems('invalid') }
+      headers: Type.Object({ 'x-device-id': Type.Optional(Type.String({ description: 'Required: 1 to 128 characters', examples: ['pixel-8'] })) }),
+      body: Type.Object({ seq: Type.Integer({ minimum: 0, maximum: MAX_SEQ, examples: [0] }) }, { additionalProperties: false }),
+      response: { 204: NoContent, ...problems('device_id_required', 'invalid_header', 'invalid_text', 'seq_beyond_end') }
     }
   }, async (request, reply) => {
     const { userId } = callerOf(request)

@@ -15,7 +15,12 @@ export function messageChangeRoutes (app: App, { messageChanges }: Messaging): v
         'The same text again changes nothing. 409 `message_deleted`: there is nothing left to edit.',
       params: Type.Object({ id: Uuid }),
       body: Type.Object({ ...MessageEdit.properties }, { additionalProperties: false, examples: [{ content: 'Hello, all!' }] }),
-      response: { 200: refer(Message, 'As it is now'), ...problems('invalid', 'forbidden', 'not_found', 'conflict', 'too_large') }
+      response: {
+        200: refer(Message, 'As it is now'),
+        ...problems(
+          'content_empty', 'content_too_long', 'invalid_text', 'invalid_user_id', 'mention_outside_content',
+          'not_the_sender', 'sending_not_allowed', 'not_a_participant', 'message_not_found', 'message_deleted', 'too_many_edits')
+      }
     }
   }, request => messageChanges.edit(callerOf(request).userId, request.params.id.toLowerCase(), request.body))
 
@@ -24,7 +29,7 @@ export function messageChangeRoutes (app: App, { messageChanges }: Messaging): v
       ...operation('messages', 'Delete a message for everyone'),
       description: 'For its sender and for admins of the group. A tombstone stays: `deleted_at` is set; text, mentions, attachments and reactions are gone. Deleting again changes nothing.',
       params: Type.Object({ id: Uuid }),
-      response: { 204: NoContent, ...problems('invalid', 'forbidden', 'not_found') }
+      response: { 204: NoContent, ...problems('not_the_sender', 'not_a_participant', 'message_not_found') }
     }
   }, async (request, reply) => {
     await messageChanges.delete(callerOf(request).userId, request.params.id.toLowerCase())

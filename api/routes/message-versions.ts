@@ -14,7 +14,7 @@ export function messageVersionRoutes (app: App, { database }: Messaging): void {
       ...operation('admin', 'What a message said before it was edited'),
       description: 'A deleted message has no versions any more. Needs a token of scope `admin`; that it was asked for is written to the audit log.',
       params: Type.Object({ id: Uuid }),
-      response: { 200: refer(MessageVersions, 'The earlier versions'), ...problems('invalid', 'forbidden', 'not_found') }
+      response: { 200: refer(MessageVersions, 'The earlier versions'), ...problems('admin_required', 'message_not_found') }
     }
   }, async request => {
     const versions = await readMessageVersions(database, callerOf(request).userId, request.params.id.toLowerCase())

@@ -20,9 +20,16 @@ export function messageRoutes (app: App, { sends, reads, database }: Messaging):
     schema: {
       ...operation('messages', 'Send a message'),
       description: 'Answered when the message is committed. Sending again with the same `client_message_id` (or `Idempotency-Key`, its synonym) answers 200 with the first message.',
-      headers: Type.Object({ 'idempotency-key': Type.Optional(Type.String({ description: 'Synonym of `client_message_id`' })) }),
+      headers: Type.Object({ 'idempotency-key': Type.Optional(Type.String({ description: 'Synonym of `client_message_id`', examples: [EXAMPLE.client_message_id] })) }),
       body: Type.Object({ ...MessageDraft.properties }, { additionalProperties: false, examples: [EXAMPLE] }),
-      response: { 201: refer(Message, 'Sent: committed'), 200: refer(Message, 'Sent before; nothing changes'), ...problems('invalid', 'forbidden', 'not_found', 'conflict', 'too_large') }
+      response: {
+        201: refer(Message, 'Sent: committed'),
+        200: refer(Message, 'Sent before; nothing changes'),
+        ...problems(
+          'content_empty', 'content_too_long', 'invalid_text', 'invalid_user_id', 'mention_outside_content', 'invalid_reply', 'unknown_attachment', 'duplicate_attachment',
+          'invalid_header', 'idempotency_key_mismatch', 'client_message_id_reused', 'conversation_not_found', 'not_a_participant', 'sending_not_allowed'
+        )
+      }
     }
   }, async (request, reply) => {
     const draft = withKey(request.body, readIdHeader(request.raw.headers, 'idempotency-key'))
@@ -37,7 +44,7 @@ export function messageRoutes (app: App, { sends, reads, database }: Messaging):
       before_id: Type.Optional(Uuid),
       after_id: Type.Optional(Uuid)
     }),
-    response: { 200: refer(MessagePage, 'A page'), ...problems('invalid', 'forbidden', 'not_found') }
+    response: { 200: refer(MessagePage, 'A page'), ...problems('invalid_cursor', 'not_a_participant', 'conversation_not_found') }
   }
   const readPage = (readerId: string, id: string, query: { limit?: number, before_id?: string, after_id?: string }) =>
     readHistory(database.reads, readerId, id.toLowerCase(), { ...query, limit: query.limit ?? DEFAULT_PAGE })
@@ -63,7 +70,7 @@ export function messageRoutes (app: App, { sends, reads, database }: Messaging):
     schema: {
       ...operation('messages', 'Who has a message one has sent'),
       params: Type.Object({ id: Uuid }),
-      response: { 200: refer(MessageStatus, 'The status for each recipient'), ...problems('invalid', 'forbidden', 'not_found') }
+      response: { 200: refer(MessageStatus, 'The status for each recipient'), ...problems('not_the_sender', 'not_a_participant', 'message_not_found') }
     }
   }, async request => {
     const { recipients, ...status } = await readStatus(database.reads, callerOf(request).userId, request.params.id.toLowerCase())
@@ -79,7 +86,7 @@ export function messageRoutes (app: App, { sends, reads, database }: Messaging):
     schema: {
       ...operation('messages', 'Mark a message and all earlier ones as read'),
       params: Type.Object({ id: Uuid }),
-      response: { 204: NoContent, ...problems('invalid', 'forbidden', 'not_found') }
+      response: { 204: NoContent, ...problems('not_a_participant', 'message_not_found') }
     }
   }, async (request, reply) => {
     await reads.read({ readerId: callerOf(request).userId, messageId: request.params.id.toLowerCase() })

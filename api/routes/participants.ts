@@ -18,8 +18,8 @@ export function participantRoutes (app: App, { conversations }: Messaging): void
       body: Type.Object({
         user_ids: Type.Optional(Type.Array(UserId, { minItems: 1 })),
         user_id: Type.Optional(UserId)
-      }, { additionalProperties: false }),
-      response: { 200: refer(Conversation, 'With its participants'), ...problems('invalid', 'forbidden', 'not_found', 'conflict', 'too_large') }
+      }, { additionalProperties: false, examples: [{ user_ids: ['bob', 'carol'] }] }),
+      response: { 200: refer(Conversation, 'With its participants'), ...problems('admin_required', 'not_a_participant', 'conversation_not_found', 'direct_conversation', 'too_many_participants') }
     }
   }, request => conversations.addParticipants(callerOf(request).userId, request.params.id.toLowerCase(), whom(request.body)))
 
@@ -32,7 +32,7 @@ export function participantRoutes (app: App, { conversations }: Messaging): void
         role: Type.Optional(Role),
         can_send_messages: Type.Optional(Type.Boolean())
       }, { additionalProperties: false, minProperties: 1 }),
-      response: { 204: NoContent, ...problems('invalid', 'forbidden', 'not_found', 'conflict') }
+      response: { 204: NoContent, ...problems('admin_required', 'not_a_participant', 'conversation_not_found', 'participant_not_found', 'direct_conversation', 'last_admin') }
     }
   }, async (request, reply) => {
     const { id, user_id } = request.params
@@ -45,7 +45,7 @@ export function participantRoutes (app: App, { conversations }: Messaging): void
       ...operation('conversations', 'Remove a participant, or leave'),
       description: 'Admins of the group may remove anybody, everybody may remove themselves.',
       params: OneParticipant,
-      response: { 204: NoContent, ...problems('invalid', 'forbidden', 'not_found', 'conflict') }
+      response: { 204: NoContent, ...problems('admin_required', 'not_a_participant', 'conversation_not_found', 'participant_not_found', 'direct_conversation') }
     }
   }, async (request, reply) => {
     const { id, user_id } = request.params

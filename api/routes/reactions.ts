@@ -11,14 +11,14 @@ const DESCRIPTION = '`emoji` is exactly one emoji, percent-encoded; with or with
 
 export function reactionRoutes (app: App, { messageChanges }: Messaging): void {
   const params = Type.Object({ id: Uuid, emoji: Type.String({ examples: ['👍'] }) })
-  const response = { 204: NoContent, ...problems('invalid', 'forbidden', 'not_found', 'conflict') }
+  const codes = ['invalid_emoji', 'not_a_participant', 'message_not_found', 'message_deleted'] as const
 
   app.put('/messages/:id/reactions/:emoji', {
     schema: {
       ...operation('messages', 'React to a message'),
       description: `${DESCRIPTION} 409 \`too_many_reactions\`: a message has at most 20 of one user and 1,000 in all.`,
       params,
-      response
+      response: { 204: NoContent, ...problems(...codes, 'too_many_reactions') }
     }
   }, async (request, reply) => {
     await messageChanges.react(callerOf(request).userId, request.params.id.toLowerCase(), request.params.emoji)
@@ -26,7 +26,7 @@ export function reactionRoutes (app: App, { messageChanges }: Messaging): void {
   })
 
   app.delete('/messages/:id/reactions/:emoji', {
-    schema: { ...operation('messages', 'Take a reaction back'), description: DESCRIPTION, params, response }
+    schema: { ...operation('messages', 'Take a reaction back'), description: DESCRIPTION, params, response: { 204: NoContent, ...problems(...codes) } }
   }, async (request, reply) => {
     await messageChanges.unreact(callerOf(request).userId, request.params.id.toLowerCase(), request.params.emoji)
     return await reply.code(204).send(null)

@@ -21,14 +21,14 @@ export function userRoutes (app: App, { database, presence, profiles }: Messagin
   }
 
   app.get('/users/me', {
-    schema: { ...operation('users', 'Own profile'), response: { 200: refer(OwnProfile, 'The own profile'), ...problems() } }
+    schema: { ...operation('users', 'Own profile'), response: { 200: refer(OwnProfile, 'The own profile') } }
   }, request => profile(callerOf(request).userId))
 
   app.put('/users/me', {
     schema: {
       ...operation('users', 'Change the own name'),
       body: Type.Object({ name: Type.String({ description: `1 to ${MAX_NAME_LENGTH} code points`, examples: ['Alice'] }) }, { additionalProperties: false }),
-      response: { 200: refer(OwnProfile, 'The own profile'), ...problems('invalid') }
+      response: { 200: refer(OwnProfile, 'The own profile'), ...problems('invalid_name', 'invalid_text') }
     }
   }, async request => {
     const { userId } = callerOf(request)
@@ -44,7 +44,7 @@ export function userRoutes (app: App, { database, presence, profiles }: Messagin
       ...operation('users', 'The profile of somebody one shares a conversation with'),
       description: 'The name in any shared conversation; the avatar, else null, with a direct one.',
       params: Type.Object({ id: UserId }),
-      response: { 200: refer(Profile, 'What others see'), ...problems('invalid', 'not_found') }
+      response: { 200: refer(Profile, 'What others see'), ...problems('user_not_found') }
     }
   }, async request => {
     const found = await findProfile(database.reads, callerOf(request).userId, request.params.id)
@@ -57,7 +57,7 @@ export function userRoutes (app: App, { database, presence, profiles }: Messagin
       ...operation('users', 'Whether somebody is online'),
       description: 'For people one shares a direct conversation with. Whoever blocks and whoever is blocked look as if they were never there.',
       params: Type.Object({ id: UserId }),
-      response: { 200: refer(Presence, 'Online, or when last seen'), ...problems('invalid', 'not_found') }
+      response: { 200: refer(Presence, 'Online, or when last seen'), ...problems('user_not_found') }
     }
   }, async request => {
     const { id } = request.params

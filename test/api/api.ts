@@ -10,6 +10,7 @@ import { openDatabase } from '../../store/database.ts'
 import { type FileStore } from '../../store/files/file-store.ts'
 import { localFiles } from '../../store/files/local-files.ts'
 import { createDatabase } from '../support/database.ts'
+import { readContract, type Contract } from './contract.ts'
 import { SECRET, signToken, type TokenOptions } from '../support/tokens.ts'
 
 export const ISSUER = 'https://issuer.example'
@@ -32,6 +33,8 @@ export interface Caller {
 
 export interface TestApi extends AsyncDisposable {
   url: string
+  /** What every answer to a caller is held against. */
+  contract: Contract
   databaseUrl: string
   messaging: Messaging
   attachments: Attachments
@@ -51,6 +54,8 @@ export interface TestApiOptions extends Partial<ApiDeps> {
 }
 
 let users = 0
+// The document is the same for every server of this process, and so are the checks compiled from it.
+let contract: Promise<Contract> | undefined
 
 export async function startTestApi ({ ready, wrapFiles = files => files, ...deps }: TestApiOptions = {}): Promise<TestApi> {
   const logged: string[] = []
@@ -63,20 +68,22 @@ export async function startTestApi ({ ready, wrapFiles = files => files, ...deps
   const attachments = startAttachments({ database, files: wrapFiles(localFiles(filesFolder)), log })
   const api = await startApi({ host: '127.0.0.1', port: 0 }, { messaging, attachments, log, ready: ready ?? (async () => ({ ready: true, dependencies: { database: { ok: true } } })), ...deps })
   const url = `http://127.0.0.1:${api.port}`
+  const judge = await (contract ??= fetch(`${url}/docs/json`).then(async response => readContract(await response.json())))
   let stopped: Promise<void> | undefined
   const stop = (): Promise<void> => (stopped ??= Promise.resolve(api[Symbol.asyncDispose]()))
 
   return {
     url,
+    contract: judge,
     databaseUrl: file.url,
     messaging,
     attachments,
     filesFolder,
     logged,
-    anonymous: (token = '') => caller(url, '', token),
+    anonymous: (token = '') => caller(url, judge, '', token),
     async user (name, options = {}) {
       const id = `${name}-${process.pid}-${++users}`
-      return caller(url, id, await signToken(id, { issuer: ISSUER, ...options }))
+      return caller(url, judge, id, await signToken(id, { issuer: ISSUER, ...options }))
     },
     stop,
     async [Symbol.asyncDispose] () {
@@ -90,10 +97,11 @@ export async function startTestApi ({ ready, wrapFiles = files => files, ...deps
   }
 }
 
-function caller (url: string, id: string, token: string): Caller {
+function caller (url: string, contract: Contract, id: string, token: string): Caller {
   async function request (method: string, path: string, body?: unknown, { headers = {}, signal, raw }: RequestOptions = {}): Promise<Answer> {
     const sent = raw ?? (body === undefined ? undefined : JSON.stringify(body))
-    const response = await fetch(url + (path.startsWith('/api') || path.startsWith('//') ? path.replace('//', '/') : `/api/v1${path}`), {
+    const fullPath = path.startsWith('/api') || path.startsWith('//') ? path.replace('//', '/') : `/api/v1${path}`
+    const response = await fetch(url + fullPath, {
       method,
       body: sent as RequestInit['body'],
       signal,
@@ -104,7 +112,10 @@ function caller (url: string, id: string, token: string): Caller {
       }
     })
     const text = await response.text()
-    return { status: response.status, headers: response.headers, body: text === '' ? undefined : JSON.parse(text) }
+    const mediaType = response.headers.get('content-type')?.split(';')[0]
+    const answered = text === '' ? undefined : mediaType !== undefined && /json$/.test(mediaType) ? JSON.parse(text) : text
+    contract.judge({ method, path: fullPath, status: response.status, mediaType, body: answered })
+    return { status: response.status, headers: response.headers, body: answered }
   }
   return {
     id,

@@ -1,0 +1,45 @@
+import { type Rows } from './world.ts'
+
+export const admin: Rows = {
+  'GET /admin/users/{id}/sessions': {
+    success: { 200: ({ root, alice }) => root.get(`/admin/users/${alice.id}/sessions`) },
+    problems: {
+      admin_required: ({ alice }) => alice.get(`/admin/users/${alice.id}/sessions`),
+      user_not_found: ({ root }) => root.get('/admin/users/nobody/sessions')
+    },
+    outsider: ['admin_required', ({ mallory, alice }) => mallory.get(`/admin/users/${alice.id}/sessions`)]
+  },
+  'POST /admin/users/{id}/disconnect': {
+    success: { 200: ({ root, alice }) => root.post(`/admin/users/${alice.id}/disconnect`, { device_id: 'phone' }) },
+    problems: {
+      invalid_text: ({ root, alice }) => root.post(`/admin/users/${alice.id}/disconnect`, { device_id: 'a\0' }),
+      admin_required: ({ alice }) => alice.post(`/admin/users/${alice.id}/disconnect`),
+      user_not_found: ({ root }) => root.post('/admin/users/nobody/disconnect')
+    },
+    outsider: ['admin_required', ({ mallory, alice }) => mallory.post(`/admin/users/${alice.id}/disconnect`)]
+  },
+  'GET /admin/statistics': {
+    success: { 200: ({ root }) => root.get('/admin/statistics') },
+    problems: { admin_required: ({ alice }) => alice.get('/admin/statistics') },
+    outsider: ['admin_required', ({ mallory }) => mallory.get('/admin/statistics')]
+  },
+  'GET /admin/audit-log': {
+    success: { 200: ({ root }) => root.get('/admin/audit-log') },
+    problems: { admin_required: ({ alice }) => alice.get('/admin/audit-log') },
+    outsider: ['admin_required', ({ mallory, alice }) => mallory.get(`/admin/audit-log?user_id=${alice.id}`)]
+  },
+  'POST /admin/users/{id}/revoke': {
+    success: {
+      204: async ({ api, root }) => {
+        const victim = await api.user('victim')
+        await victim.get('/users/me')
+        return await root.post(`/admin/users/${victim.id}/revoke`)
+      }
+    },
+    problems: {
+      admin_required: ({ alice }) => alice.post(`/admin/users/${alice.id}/revoke`),
+      user_not_found: ({ root }) => root.post('/admin/users/nobody/revoke')
+    },
+    outsider: ['admin_required', ({ mallory, alice }) => mallory.post(`/admin/users/${alice.id}/revoke`)]
+  }
+}
