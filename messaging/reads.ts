@@ -5,6 +5,7 @@
 import { type AppError, formerMember, overloaded, unknownMessage } from '../core/errors.ts'
 import { type Database } from '../store/database.ts'
 import { insertEvents, numberEvents, type AppendedEvent } from '../store/inbox.ts'
+import { notePushReads } from '../store/push-reads.ts'
 import { findReadables, raiseRead, sendersBelow, type ReadMark } from '../store/receipts.ts'
 import { lockUsers } from '../store/users.ts'
 import { commitInHalves } from './halves.ts'
@@ -12,6 +13,8 @@ import { readEvents, readKey, wakesFor } from './receipts.ts'
 import { type WakeEvent } from './wakes.ts'
 
 const MAX_BATCH = 500
+/** Who reads one conversation reads the next one soon: other devices are told of both at once. */
+const TELL_AFTER_MS = 3_000
 const MAX_WAITING = 20_000
 
 export interface Read {
@@ -70,6 +73,7 @@ export function startReads ({ database, epoch, wake }: { database: Database, epo
       const receipts = await raiseRead(tx, marks, at)
       const events = numberEvents(readEvents(receipts, messageIds, at), locked)
       await insertEvents(tx, events, at)
+      await notePushReads(tx, [...new Set(receipts.map(receipt => receipt.user_id))], new Date(at.getTime() + TELL_AFTER_MS))
       return events
     })
   }

@@ -17,6 +17,7 @@ import { deliverBatches } from './batch.ts'
 import { createDispatch } from './dispatch.ts'
 import { createGate, type PushHealth } from './gate.ts'
 import { dueRows, oldestDueSeconds } from './metrics.ts'
+import { deliverReads } from './reads.ts'
 import { type PushPrivacy } from './render.ts'
 import { type PushSender } from './sender.ts'
 import { createTrust } from './trust.ts'
@@ -80,6 +81,7 @@ export async function startPushBridge ({ database, sender, log, graceMs, privacy
   const closing = new AbortController()
   const giveUp = new AbortController()
   const alarm = createAlarm()
+  const readsAlarm = createAlarm()
   const inFlight = new Set<Promise<void>>()
   let failures = 0
 
@@ -117,6 +119,18 @@ export async function startPushBridge ({ database, sender, log, graceMs, privacy
     }
   }
 
+  // Beside the pushes that wake, one batch at a time: nobody waits for these.
+  async function runReads (): Promise<void> {
+    while (!closing.signal.aborted) {
+      try {
+        if (gate.waitMs() === 0 && await deliverReads({ ...settings, database, dispatch, gate, epoch, log, now, random }) > 0) continue
+      } catch (error) {
+        log.warn({ err: error }, 'a batch of silent pushes failed; what it had claimed is tried again when its lease ends')
+      }
+      await readsAlarm.wait(settings.pollMs)
+    }
+  }
+
   async function measure (): Promise<void> {
     const { rows, oldestAt } = await measureDue(database.reads, new Date(now()))
     dueRows.set(rows)
@@ -124,6 +138,7 @@ export async function startPushBridge ({ database, sender, log, graceMs, privacy
   }
 
   const running = run()
+  const runningReads = runReads()
   const measuring = setInterval(() => { measure().catch((error: unknown) => { log.debug({ err: error }, 'due pushes could not be counted') }) }, MEASURE_EVERY_MS)
   onPushDue?.(() => alarm.ring())
 
@@ -136,8 +151,9 @@ export async function startPushBridge ({ database, sender, log, graceMs, privacy
       clearInterval(measuring)
       closing.abort()
       alarm.ring()
+      readsAlarm.ring()
       await running
-      const finished = Promise.all(inFlight)
+      const finished = Promise.all([runningReads, ...inFlight])
       const deadline = setTimeout(() => giveUp.abort(), settings.closeWithinMs)
       const gaveUp = new Promise<void>(resolve => {
         if (giveUp.signal.aborted) resolve()

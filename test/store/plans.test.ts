@@ -13,7 +13,7 @@ import { startingPoint } from '../../store/devices.ts'
 import { eventsAfter, type AppendedEvent } from '../../store/inbox.ts'
 import { findMessage, messagesAfter, messagesBefore } from '../../store/messages.ts'
 import { claimPushes, nextPushDue, schedulePushes } from '../../store/push-due.ts'
-import { pendingPushes } from '../../store/push-pending.ts'
+import { pendingPushes, unreadBadges } from '../../store/push-pending.ts'
 import { findReadables, lockForDelivery, raiseDelivered, raiseRead, recipientStatuses, sendersBelow } from '../../store/receipts.ts'
 import { findRepeats, lockConversations, readMembers, readReplyTargets, writeSends } from '../../store/sends.ts'
 import { lastSeqs, lockUsers } from '../../store/users.ts'
@@ -178,6 +178,7 @@ describe('devices and pushes', () => {
       await claimPushes(db, now, leasedUntil, 20)
       await pendingPushes(db, { userIds: CLAIMED, leasedUntil, now, expiresBefore: new Date(0) })
     }), 4_000, 'push_due_pkey')
+    expectBounded(await explain(db => unreadBadges(db, CLAIMED, now)), 20_000, 'conversation_participants_user_index', 'messages_conversation_seq_unique')
   })
 })
 
