@@ -87,3 +87,9 @@ test('the largest push stays far below 4,096 bytes', () => {
   })
   expect(Buffer.byteLength(JSON.stringify({ title: push.title, body: push.body, data: push.data }))).toBeLessThan(2_000)
 })
+
+test('content-free, a push has no name and no content, only a count', () => {
+  const hidden = renderPush(device, { ...pending, count: 2, conversation_type: 'group', title: 'Secret plans' }, { ...CONTEXT, privacy: 'content-free' })
+  expect(hidden).toMatchObject({ title: undefined, body: '2 new messages' })
+  expect(JSON.stringify(hidden)).not.toMatch(/Ana|hello|Secret/)
+})
