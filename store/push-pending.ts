@@ -88,9 +88,11 @@ export async function pendingPushes (db: Executor, { userIds, leasedUntil, now, 
 
 /** Beyond it phones show no exact number anyway, and the cost stays bounded. */
 const MAX_BADGE = 99
+/** Of each conversation the newest are counted; own, hidden and deleted ones among them are looked at too. */
+const COUNTED_MESSAGES = 200
 
-// Conversations without news are passed over by their counters. Indexes:
-// conversation_participants_user_index, conversations_pkey, messages_conversation_seq_unique.
+// Conversations without news are passed over by their counters. Indexes: conversation_participants_user_index,
+// conversations_pkey, messages_conversation_seq_unique from its end.
 const BADGES: Statement = {
   name: 'push_due_badges',
   text: `
@@ -99,9 +101,14 @@ const BADGES: Statement = {
               select 1
                 from conversation_participants p
                 join conversations c on c.id = p.conversation_id and c.last_seq > p.last_read_seq
-                join messages m on m.conversation_id = p.conversation_id and m.seq > greatest(p.last_read_seq, p.joined_seq)
+               cross join lateral (
+                  select m.sender_user_id, m.hidden, m.deleted_at
+                    from messages m
+                   where m.conversation_id = p.conversation_id and m.seq > greatest(p.last_read_seq, p.joined_seq)
+                   order by m.seq desc
+                   limit ${COUNTED_MESSAGES}) as m
                where p.user_id = v.user_id and p.left_at is null and (p.muted_until is null or p.muted_until <= $2)
-                 and m.sender_user_id <> p.user_id and not m.hidden and m.deleted_at is null and m.withdrawn_at is null
+                 and m.sender_user_id <> p.user_id and not m.hidden and m.deleted_at is null
                limit ${MAX_BADGE}) as unread) as badge
       from unnest($1::text[]) as v (user_id)`
 }
