@@ -8,7 +8,9 @@ import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, t
 import { type IncomingMessage, type ServerResponse } from 'node:http'
 import { type Logger } from 'pino'
 import { invalid } from '../core/errors.ts'
+import { followRequests } from './metrics.ts'
 import { answerBadConnection, answerError, routeNotFound } from './problems.ts'
+import { REQUEST_ID_HEADER, REQUEST_ID_LABEL, requestIdOf } from './request-id.ts'
 
 const BODY_LIMIT_BYTES = 256 * 1024
 /** A body that is not whole by then ends its request: slow senders hold no connection for ever. Uploads have longer. */
@@ -40,7 +42,8 @@ export function createApp (log: Logger, { onUnknownRoute = routeNotFound, trustP
     // One hop: what stands further left in X-Forwarded-For is what the client claims.
     trustProxy: trustProxy && ((_address: string, hop: number) => hop === 0),
     loggerInstance: log as FastifyBaseLogger,
-    logController: new LogController({ disableRequestLogging: true }),
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: REQUEST_ID_LABEL }),
+    genReqId: requestIdOf,
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionTimeout: CONNECTION_TIMEOUT_MS,
@@ -60,6 +63,8 @@ export function createApp (log: Logger, { onUnknownRoute = routeNotFound, trustP
   app.setNotFoundHandler(onUnknownRoute)
   app.addHook('onRequest', async request => endSlowBody(request))
   app.removeAllContentTypeParsers()
+  app.addHook('onRequest', async (request, reply) => { reply.header(REQUEST_ID_HEADER, request.id) })
+  followRequests(app, log)
   app.addHook('onRequest', refuseCompressed)
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) => parseJson(body))
   return app

@@ -7,6 +7,7 @@ import { type AppError } from '../core/errors.ts'
 import { createApp } from './app.ts'
 import { listen, type Address } from './listen.ts'
 import { healthRoutes } from './routes/health.ts'
+import { metricsRoute } from './routes/metrics.ts'
 import { type ApiServer } from './server.ts'
 import { type Readiness } from './schemas.ts'
 
@@ -15,6 +16,7 @@ export interface HealthDeps { log: Logger, ready: () => Promise<Readiness>, else
 export async function startHealth (address: Address, { log, ready, elsewhere }: HealthDeps): Promise<ApiServer> {
   const app = createApp(log, { onUnknownRoute: elsewhere && (async () => { throw elsewhere() }) })
   healthRoutes(app, ready)
+  metricsRoute(app)
   const port = await listen(app, address)
   return {
     port,

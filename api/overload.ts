@@ -7,6 +7,7 @@ import { totalmem } from 'node:os'
 import { getHeapStatistics } from 'node:v8'
 import { overloaded } from '../core/errors.ts'
 import { type App } from './app.ts'
+import { overloadedTotal } from './metrics.ts'
 
 export interface OverloadLimits {
   /** Mean lateness of timers within one sample. */
@@ -35,6 +36,7 @@ export async function refuseOverload (app: App, limits: OverloadLimits = default
     maxRssBytes: limits.residentBytes,
     sampleInterval: limits.sampleMs,
     pressureHandler: (_request, _reply, reason) => {
+      overloadedTotal.inc({ reason })
       throw overloaded(REASONS[reason] ?? 'the server has more to do than it can')
     }
   })

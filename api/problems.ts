@@ -5,6 +5,7 @@ import { STATUS_CODES } from 'node:http'
 import { type Socket } from 'node:net'
 import { AppError, findAppError, type Fault } from '../core/errors.ts'
 import { describeErrors, type SchemaError } from '../core/validation.ts'
+import { REQUEST_ID_HEADER } from './request-id.ts'
 
 export const PROBLEM_TYPE = 'application/problem+json'
 const RETRY_AFTER_S = 1
@@ -38,6 +39,7 @@ export function answerError (error: unknown, request: FastifyRequest, reply: Fas
   if (problem.code === 'internal') {
     request.log.error({ err: loggable(error), method: request.method, route: request.routeOptions.url }, 'a request failed for a reason nobody expected')
   }
+  reply.header(REQUEST_ID_HEADER, request.id) // what the framework refuses has passed no hook
   if (problem.status === 401) reply.header('www-authenticate', 'Bearer')
   if (problem.status === 429 || problem.status === 503) reply.header('retry-after', findAppError(error)?.retryAfterS ?? RETRY_AFTER_S)
   reply.code(problem.status).type(PROBLEM_TYPE).send(JSON.stringify(problem))

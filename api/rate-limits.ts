@@ -12,6 +12,7 @@ import { addressKey, isLoopback } from '../core/address.ts'
 import { rateLimited } from '../core/errors.ts'
 import { type App } from './app.ts'
 import { callerOf } from './authentication.ts'
+import { rateLimitedTotal } from './metrics.ts'
 import { countInRedis } from './redis-counts.ts'
 
 declare module 'fastify' {
@@ -61,7 +62,7 @@ export async function limitRates (app: App, { requests, sends, redisUrl, windowM
   if (requests > 0) {
     app.addHook('onRequest', async (request, reply) => {
       if (request.routeOptions.config.unlimited === true || isLoopback(addressKey(request.ip))) return
-      answer(reply, [await perAddress(request)])
+      answer(reply, { address: await perAddress(request) })
     })
   }
 
@@ -75,11 +76,11 @@ export async function limitRates (app: App, { requests, sends, redisUrl, windowM
       if (requests === 0 && sends === 0) return
       routes.addHook('onRequest', async (request, reply) => {
         // Both at once: one way to Redis and back.
-        const counting = [
-          ...(requests > 0 ? [perUser(request)] : []),
-          ...(sends > 0 && request.routeOptions.config.sends === true ? [sendsPerUser(request)] : [])
-        ]
-        answer(reply, await Promise.all(counting))
+        const [user, messages] = await Promise.all([
+          requests > 0 ? perUser(request) : undefined,
+          sends > 0 && request.routeOptions.config.sends === true ? sendsPerUser(request) : undefined
+        ])
+        answer(reply, { user, sends: messages })
       })
     }
   }
@@ -88,12 +89,13 @@ export async function limitRates (app: App, { requests, sends, redisUrl, windowM
 type Count = Awaited<ReturnType<ReturnType<App['createRateLimit']>>>
 
 /** Shows the narrowest of the limits. Throws `too_many` when one of them is exceeded. */
-function answer (reply: FastifyReply, counts: Count[]): void {
-  const limits = counts.filter(count => !count.isAllowed)
+function answer (reply: FastifyReply, counts: Record<string, Count | undefined>): void {
+  const limits = Object.entries(counts).flatMap(([name, count]) => count === undefined || count.isAllowed ? [] : [{ name, ...count }])
   const narrowest = limits.toSorted((a, b) => a.remaining - b.remaining)[0]
   if (narrowest === undefined) return
   const exceeded = limits.filter(limit => limit.isExceeded)
   const resetS = Math.max(1, ...(exceeded.length > 0 ? exceeded : [narrowest]).map(limit => limit.ttlInSeconds))
   reply.headers({ 'x-ratelimit-limit': narrowest.max, 'x-ratelimit-remaining': narrowest.remaining, 'x-ratelimit-reset': resetS })
+  for (const { name } of exceeded) rateLimitedTotal.inc({ limit: name })
   if (exceeded.length > 0) throw rateLimited(`more than ${exceeded[0]!.max} within ${exceeded[0]!.timeWindow / 1_000} s`, resetS)
 }

@@ -24,6 +24,7 @@ import { inboxRoutes } from './routes/inbox.ts'
 import { messageChangeRoutes } from './routes/message-changes.ts'
 import { messageVersionRoutes } from './routes/message-versions.ts'
 import { messageRoutes } from './routes/messages.ts'
+import { metricsRoute } from './routes/metrics.ts'
 import { participantRoutes } from './routes/participants.ts'
 import { reactionRoutes } from './routes/reactions.ts'
 import { userRoutes } from './routes/users.ts'
@@ -78,6 +79,7 @@ export async function startApi (address: Address, deps: ApiDeps): Promise<ApiSer
 
 function registerRoutes (app: App, { messaging, attachments, ready, overload }: ApiDeps, transfers: TransferLimits, polls: LongPolls, limits: LimitedApp): void {
   healthRoutes(app, ready)
+  metricsRoute(app)
   app.register(async api => {
     await refuseOverload(api, overload)
     requireToken(api, messaging.authentication)

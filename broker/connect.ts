@@ -15,6 +15,7 @@ import { openDevice } from '../store/devices.ts'
 import { mayPublish } from './access.ts'
 import { connectionOf, type Refusal } from './aedes-client.ts'
 import { DeviceSession } from './device-session.ts'
+import { connectsTotal } from './metrics.ts'
 import { type SessionRegistry } from './session-registry.ts'
 
 const MAX_CLIENT_ID_LENGTH = 128
@@ -102,8 +103,12 @@ const RETURN_CODES: Partial<Record<AppError['fault'], Refusal['returnCode']>> = 
 
 export function authenticate (log: Logger, client: Client, done: (error: AuthenticateError | null, success: boolean | null) => void): void {
   const { session, refusal } = connectionOf(client)
-  if (session !== undefined && refusal === undefined) return done(null, true)
+  if (session !== undefined && refusal === undefined) {
+    connectsTotal.inc({ outcome: 'accepted' })
+    return done(null, true)
+  }
   const { returnCode, reason } = refusal ?? { returnCode: 3 as const, reason: 'no session' }
+  connectsTotal.inc({ outcome: returnCode === 3 ? 'failed' : 'refused' })
   log.info({ return_code: returnCode, reason }, 'a CONNECT was refused')
   done(Object.assign(new Error(reason), { returnCode }), null)
 }

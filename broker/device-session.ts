@@ -17,6 +17,7 @@ import { type Listener, type WakeEvent } from '../messaging/wakes.ts'
 import { type StoredSubscription } from '../migrations/schema.ts'
 import { saveSubscriptions, startingPoint } from '../store/devices.ts'
 import { type EchoClient } from './aedes-client.ts'
+import { traceDelivery, type DeliveryTrace } from './delivery-trace.ts'
 import { encodeEvents, encodePublish, isInboxId, keepIdsApart, replyId, seqOfInboxId } from './packets.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { type SessionQueue } from './session-queue.ts'
@@ -57,6 +58,7 @@ export class DeviceSession implements Listener, PumpConnection {
   readonly #client: EchoClient
   readonly #messaging: Messaging
   readonly #log: Logger
+  readonly #trace: DeliveryTrace | undefined
   readonly subscriptions: Subscriptions
   #inboxQos: 0 | 1 | undefined
   #pump: Pump | undefined
@@ -80,6 +82,7 @@ export class DeviceSession implements Listener, PumpConnection {
     this.subscriptions = new Subscriptions(stored)
     this.#messaging = messaging
     this.#log = log
+    this.#trace = traceDelivery(log, { user_id: this.userId, device_id: deviceId })
   }
 
   /** Aedes's client ids are global; a user id has no slash, so two users can never share one. */
@@ -208,6 +211,7 @@ export class DeviceSession implements Listener, PumpConnection {
 
   /** PumpConnection: hands events to the socket. */
   write (events: PumpEvent[]): boolean {
+    this.#trace?.written(events, this.#pump?.ackedSeq ?? 0)
     const free = this.#write(encodeEvents(inboxTopic(this.userId), events, this.#inboxQos ?? 0))
     if (!free && !this.#waitsForDrain) {
       this.#waitsForDrain = true
@@ -238,7 +242,10 @@ export class DeviceSession implements Listener, PumpConnection {
   acknowledged (packetId: number): void {
     this.touch()
     const pump = this.#pump
-    if (isInboxId(packetId)) pump?.acknowledge(seqOfInboxId(packetId, pump.ackedSeq))
+    if (pump === undefined || !isInboxId(packetId)) return
+    const seq = seqOfInboxId(packetId, pump.ackedSeq)
+    this.#trace?.acknowledged(seq)
+    pump.acknowledge(seq)
   }
 
   /** Resolves when the socket takes more, or is closed because it never did. */

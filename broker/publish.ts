@@ -65,6 +65,7 @@ function publishWill ({ shared, log }: PublishDeps, client: Client, will: Publis
 function runCommand ({ messaging, log, commandRate }: PublishDeps, session: DeviceSession, packet: PublishPacket, done: Callback): void {
   packet.retain = false
   const decide = (): Promise<Reply | undefined> => decideCommand(messaging, {
+    door: 'mqtt',
     identity: session.identity,
     deviceId: session.clean ? undefined : session.deviceId,
     renew: identity => session.renew(identity),

@@ -23,6 +23,8 @@ export interface RateLimitOptions {
   /** 0: no limit. */
   perSecond: number
   now: () => number
+  /** Hears of every one that does not have its turn at once. */
+  onWait?: () => void
 }
 
 export interface RateLimit extends Disposable {
@@ -32,7 +34,7 @@ export interface RateLimit extends Disposable {
   size (): number
 }
 
-export function limitRate ({ perSecond, now }: RateLimitOptions): RateLimit {
+export function limitRate ({ perSecond, now, onWait = () => {} }: RateLimitOptions): RateLimit {
   const burst = perSecond * BURST_S
   const users = new Map<string, Turns>()
 
@@ -86,6 +88,7 @@ export function limitRate ({ perSecond, now }: RateLimitOptions): RateLimit {
         schedule(userId, turns)
         return undefined
       }
+      onWait()
       if (turns.waiting.length >= perSecond * LONGEST_WAIT_S) freeClosed(turns)
       if (turns.waiting.length >= perSecond * LONGEST_WAIT_S) return Promise.reject(new Error('too many publishes wait for their turn'))
       const { waiting } = turns

@@ -22,6 +22,7 @@ import { fencedEmitter } from './emitter.ts'
 import { authorizeForward } from './forward.ts'
 import { listenTcp, listenWebSocket, type Reception } from './listeners.ts'
 import { limitPackets } from './packet-limit.ts'
+import { showBroker, throttledTotal } from './metrics.ts'
 import { fencedPersistence } from './persistence.ts'
 import { authorizePublish } from './publish.ts'
 import { limitRate } from './rate-limit.ts'
@@ -68,8 +69,8 @@ export async function startBroker (options: BrokerOptions, { messaging, log }: {
   const registry = new SessionRegistry()
   const limits = new AddressLimits()
   const connectDeps = { messaging, registry, log }
-  const commandRate = limitRate({ perSecond: rateLimitSends, now: Date.now })
-  const topicRate = limitRate({ perSecond: rateLimitSends === 0 ? 0 : TOPIC_PUBLISHES_PER_SECOND, now: Date.now })
+  const commandRate = limitRate({ perSecond: rateLimitSends, now: Date.now, onWait: () => throttledTotal.inc({ limit: 'commands' }) })
+  const topicRate = limitRate({ perSecond: rateLimitSends === 0 ? 0 : TOPIC_PUBLISHES_PER_SECOND, now: Date.now, onWait: () => throttledTotal.inc({ limit: 'topics' }) })
   const shared = redisUrl === undefined ? undefined : connectRedisTopics({ url: redisUrl, registry, log, willRoundMs })
   const publishDeps = { messaging, log, commandRate, topicRate, shared }
   const aedes = await Aedes.createBroker({
@@ -138,16 +139,19 @@ export async function startBroker (options: BrokerOptions, { messaging, log }: {
     for (const session of registry.all()) if (session.identity.expiresAt < now) session.disconnect('its token has expired')
   }, TOKEN_CHECK_MS)
 
+  const counts = () => ({
+    connections: connections.size,
+    sessions: registry.size,
+    addresses: limits.size,
+    publishers: commandRate.size() + topicRate.size()
+  })
+  const stopShowing = showBroker({ counts })
   return {
     mqttPort: tcp.port,
     wsPort: webSocket.port,
-    counts: () => ({
-      connections: connections.size,
-      sessions: registry.size,
-      addresses: limits.size,
-      publishers: commandRate.size() + topicRate.size()
-    }),
+    counts,
     async [Symbol.asyncDispose] () {
+      stopShowing()
       clearInterval(tokenTimer)
       await Promise.all([tcp[Symbol.asyncDispose](), webSocket[Symbol.asyncDispose]()])
       await closeAedes()

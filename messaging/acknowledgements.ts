@@ -15,6 +15,7 @@ import { cancelPushes } from '../store/push-due.ts'
 import { lockForDelivery, raiseDelivered } from '../store/receipts.ts'
 import { setAckedSeqs } from '../store/users.ts'
 import { commitInHalves } from './halves.ts'
+import { deliverySeconds, flushDevices, flushSeconds, receiptsTotal } from './metrics.ts'
 import { deliveredEvents, wakesFor } from './receipts.ts'
 import { type WakeEvent } from './wakes.ts'
 
@@ -39,6 +40,8 @@ export interface Acknowledgements {
   apply (acknowledgement: Acknowledgement): Promise<void>
   /** Resolves when everything noted so far for this user is written. */
   settled (userId: string): Promise<void>
+  /** Devices with something to be written. */
+  waiting (): number
   /** Writes what is left, once. */
   close (): Promise<void>
 }
@@ -81,8 +84,11 @@ export function collectAcknowledgements ({ database, epoch, fenced, wake, log }:
     if (pending.size === 0) return
     writing = pending
     pending = new Map()
+    const startedAt = performance.now()
     try {
       await writeOrKeep([...writing.values()])
+      flushDevices.observe(writing.size)
+      flushSeconds.observe((performance.now() - startedAt) / 1_000)
     } finally {
       writing = new Map()
       wroteAt = performance.now()
@@ -110,7 +116,10 @@ export function collectAcknowledgements ({ database, epoch, fenced, wake, log }:
   }
 
   async function writeAll (acknowledgements: Acknowledgement[]): Promise<void> {
-    const events = await database.transact(async tx => await writeAcknowledgements(tx, fenced ? await withoutReplaced(tx, acknowledgements) : acknowledgements, new Date()))
+    const { events, receipts } = await database.transact(async tx => await writeAcknowledgements(tx, fenced ? await withoutReplaced(tx, acknowledgements) : acknowledgements, new Date()))
+    const now = Date.now()
+    for (const { oldest_at } of receipts) deliverySeconds.observe(Math.max(0, now - oldest_at.getTime()) / 1_000)
+    receiptsTotal.inc({ type: 'delivered' }, events.length)
     if (events.length > 0) wake(wakesFor(epoch, events))
   }
 
@@ -130,6 +139,7 @@ export function collectAcknowledgements ({ database, epoch, fenced, wake, log }:
       const concerns = (entries: Map<string, Acknowledgement>): boolean => [...entries.values()].some(entry => entry.userId === userId)
       if (concerns(writing) || concerns(pending)) await flush()
     },
+    waiting: () => pending.size + writing.size,
     async close () {
       closing = true
       clearTimeout(timer)
@@ -147,7 +157,7 @@ async function withoutReplaced (tx: Executor, acknowledgements: Acknowledgement[
 }
 
 async function writeAcknowledgements (tx: Executor, acknowledgements: Acknowledgement[], at: Date) {
-  if (acknowledgements.length === 0) return []
+  if (acknowledgements.length === 0) return { events: [], receipts: [] }
   const reached = new Map<string, number>()
   for (const { userId, seq } of acknowledgements) reached.set(userId, Math.max(reached.get(userId) ?? 0, seq))
   const locked = new Map((await lockForDelivery(tx, [...reached.keys()], [...reached.values()])).map(row => [row.id, row]))
@@ -167,7 +177,7 @@ async function writeAcknowledgements (tx: Executor, acknowledgements: Acknowledg
     : [])
   await advanceCursors(tx, cursors.sort((a, b) => compare(a.user_id, b.user_id) || compare(a.device_id, b.device_id)), at)
   await cancelPushes(tx, ranges.map(range => range.user_id))
-  return events
+  return { events, receipts }
 }
 
 const compare = (a: string, b: string): number => a < b ? -1 : a > b ? 1 : 0

@@ -4,14 +4,17 @@
  * A decision is final: done, or refused for good. What may succeed later is not
  * decided but thrown, and the door then leaves the command unacknowledged.
  */
+import { randomUUID } from 'node:crypto'
 import { AppError, findAppError } from '../core/errors.ts'
 import { parseCommand, RefusedCommand, type Command, type CommandEcho } from '../core/commands.ts'
 import { type Identity } from '../core/identity.ts'
 import { inboxCounters } from '../store/users.ts'
+import { type Door } from './sends.ts'
 import { type Messaging } from './start.ts'
 import { tellTyping } from './typing.ts'
 
 export interface CommandContext {
+  door: Door
   identity: Identity
   /** Undefined for a clean session: it has no cursor to move. */
   deviceId: string | undefined
@@ -51,7 +54,7 @@ async function execute (messaging: Messaging, context: CommandContext, command: 
   switch (command.type) {
     case 'send_message': {
       const { type, request_id, ...draft } = command
-      const { message } = await messaging.sends.send({ senderId: userId, draft })
+      const { message } = await messaging.sends.send({ senderId: userId, draft, origin: { door: context.door, requestId: request_id ?? randomUUID() } })
       return { message }
     }
     case 'read_receipt':

@@ -9,6 +9,7 @@ import { notePushReads } from '../store/push-reads.ts'
 import { findReadables, raiseRead, sendersBelow, type ReadMark } from '../store/receipts.ts'
 import { lockUsers } from '../store/users.ts'
 import { commitInHalves } from './halves.ts'
+import { outcomeOf, readsTotal, receiptsTotal } from './metrics.ts'
 import { readEvents, readKey, wakesFor } from './receipts.ts'
 import { type WakeEvent } from './wakes.ts'
 
@@ -40,7 +41,12 @@ export function startReads ({ database, epoch, wake }: { database: Database, epo
     while (waiting.length > 0) {
       const batch = waiting.splice(0, MAX_BATCH)
       const outcomes = await commitInHalves(batch.map(entry => entry.read), commit)
-      batch.forEach((entry, i) => outcomes[i] === undefined ? entry.resolve() : entry.reject(outcomes[i]))
+      batch.forEach((entry, i) => {
+        const outcome = outcomes[i]
+        readsTotal.inc({ outcome: outcome === undefined ? 'stored' : outcomeOf(outcome) })
+        if (outcome === undefined) entry.resolve()
+        else entry.reject(outcome)
+      })
     }
     running = undefined
   }
@@ -62,6 +68,7 @@ export function startReads ({ database, epoch, wake }: { database: Database, epo
       messageIds.set(key, read.messageId)
     })
     const events = marks.size === 0 ? [] : await write([...marks.values()], messageIds, at)
+    receiptsTotal.inc({ type: 'read' }, events.length)
     if (events.length > 0) wake(wakesFor(epoch, events))
     return outcomes
   }

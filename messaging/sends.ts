@@ -17,7 +17,15 @@ const MAX_WAITING = 20_000
 /** A busy conversation takes this much of a batch before the next one has its turn. */
 const MAX_TURN = 100
 
-export interface Send { senderId: string, draft: MessageDraft }
+export type Door = 'rest' | 'mqtt'
+/** Where a send comes from, and the request it belongs to; for whoever follows it. */
+export interface Origin { door: Door, requestId: string }
+
+export interface Send {
+  senderId: string
+  draft: MessageDraft
+  origin?: Origin
+}
 export interface SendResult { message: MessageView, repeated: boolean }
 export type Outcome = SendResult | AppError | undefined
 
@@ -34,6 +42,7 @@ export interface Sends {
   send (send: Send): Promise<SendResult>
   /** Resolves when nothing waits and nothing is being committed. */
   drained (): Promise<void>
+  waiting (): number
 }
 
 /**
@@ -49,12 +58,12 @@ export function startSends (commit: (batch: Send[]) => Promise<Outcome[]>): Send
   let scheduled = false
   const idle: Array<() => void> = []
 
-  function send ({ senderId, draft }: Send): Promise<SendResult> {
+  function send ({ senderId, draft, origin }: Send): Promise<SendResult> {
     checkDraft(draft)
     if (waiting >= MAX_WAITING) throw overloaded('too many messages are waiting to be stored')
     const conversationId = draft.conversation_id.toLowerCase()
     return new Promise((resolve, reject) => {
-      const entry = { senderId, draft: { ...draft, conversation_id: conversationId }, resolve, reject }
+      const entry = { senderId, draft: { ...draft, conversation_id: conversationId }, origin, resolve, reject }
       const queue = queues.get(conversationId)
       if (queue === undefined) queues.set(conversationId, [entry])
       else queue.push(entry)
@@ -113,6 +122,7 @@ export function startSends (commit: (batch: Send[]) => Promise<Outcome[]>): Send
 
   return {
     send: async request => await send(request),
+    waiting: () => waiting,
     drained: () => inFlight === 0 && waiting === 0
       ? Promise.resolve()
       : new Promise(resolve => { idle.push(resolve) })

@@ -13,6 +13,8 @@ import { startExpiry } from './expiry.ts'
 import { readInboxLog, type InboxLog } from './inbox-log.ts'
 import { changeMessages, type MessageChanges } from './message-changes.ts'
 import { collectOverdue, type Overdue } from './overdue.ts'
+import { showParts } from './metrics.ts'
+import { observeCommits, observeSends } from './observe-sends.ts'
 import { createPresenceNotices } from './presence-notices.ts'
 import { startPresence, type Presence } from './presence.ts'
 import { manageProfiles, type Profiles } from './profiles.ts'
@@ -84,7 +86,7 @@ export async function startMessaging ({ database, authentication, graceMs, stall
   }
 
   const overdue = collectOverdue({ database, pushDue, log })
-  const sends = startSends(commitSends({
+  const sends = observeSends(startSends(observeCommits(commitSends({
     database,
     epoch,
     graceMs,
@@ -92,7 +94,7 @@ export async function startMessaging ({ database, authentication, graceMs, stall
     pushDue,
     overdue: overdue.add,
     findSessions: userIds => findSessions(userIds, sessions, cluster)
-  }))
+  }), log)), log)
   const reads = startReads({ database, epoch, wake })
   const messageChanges = changeMessages({ database, epoch, wake })
   const acknowledgements = collectAcknowledgements({ database, epoch, fenced: cluster.state() !== 'alone', wake, log })
@@ -122,6 +124,7 @@ export async function startMessaging ({ database, authentication, graceMs, stall
     reappeared: presence.reappeared,
     answers: answerFrom(connections, sessions)
   }, { listening: local.users, tracked: sessions.users, online: presence.entered, observed: local.observed })
+  const stopShowing = showParts({ database, sends, acknowledgements, sessions, connections, cluster })
 
   return {
     database,
@@ -147,6 +150,7 @@ export async function startMessaging ({ database, authentication, graceMs, stall
     onPushDue (listener) { pushListeners.push(listener) },
     onOpened (listener) { openedListeners.push(listener) },
     async [Symbol.asyncDispose] () {
+      stopShowing()
       await expiry[Symbol.asyncDispose]()
       await sweep[Symbol.asyncDispose]()
       await revocations[Symbol.asyncDispose]()

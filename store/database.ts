@@ -23,10 +23,14 @@ export interface Executor {
   orm: NodePgDatabase
 }
 
+/** Connections of a pool, and what waits for one. */
+export interface PoolState { name: 'reads' | 'writes', total: number, idle: number, waiting: number }
+
 export interface Database extends AsyncDisposable {
   reads: Executor
   /** One transaction on the write pool; repeated from the start after a deadlock or a serialization failure. */
   transact<T> (work: (tx: Executor) => Promise<T>): Promise<T>
+  pools (): PoolState[]
 }
 
 const types = {
@@ -54,9 +58,13 @@ export function openDatabase (url: string, onError: (error: Error) => void): Dat
   return {
     reads: executor(readPool),
     transact: work => repeatOnConflict(() => transactOnce(writePool, work)),
+    pools: () => [stateOf('reads', readPool), stateOf('writes', writePool)],
     async [Symbol.asyncDispose] () { await Promise.all(pools.map(pool => pool.end())) }
   }
 }
+
+const stateOf = (name: PoolState['name'], { totalCount: total, idleCount: idle, waitingCount: waiting }: pg.Pool): PoolState =>
+  ({ name, total, idle, waiting })
 
 async function transactOnce<T> (pool: pg.Pool, work: (tx: Executor) => Promise<T>): Promise<T> {
   const client = await pool.connect().catch((error: unknown) => { throw translated(error) })

@@ -18,6 +18,8 @@ export interface Receipt {
   sender_user_id: string
   message_id: string
   up_to_seq: number
+  /** When the first of them was stored. */
+  oldest_at: Date
 }
 
 export interface InboxRange { user_id: string, after: number, up_to: number }
@@ -57,7 +59,7 @@ const DELIVER: Statement = {
   name: 'receipts_deliver',
   text: `
     with got as materialized (
-      select a.user_id, m.conversation_id, m.sender_user_id, max(m.seq) as up_to_seq,
+      select a.user_id, m.conversation_id, m.sender_user_id, max(m.seq) as up_to_seq, min(m.created_at) as oldest_at,
              (array_agg(m.id order by m.seq desc))[1] as message_id
         from unnest($1::text[], $2::bigint[], $3::bigint[]) as a (user_id, after, up_to)
         join inbox_events e on e.user_id = a.user_id and e.seq > a.after and e.seq <= a.up_to and e.type = 'new_message'
@@ -80,7 +82,7 @@ const DELIVER: Statement = {
       select conversation_id, user_id, 'delivered', up_to_seq, $4::timestamptz from news
       on conflict do nothing
     )
-    select g.conversation_id, g.user_id, g.sender_user_id, g.message_id, g.up_to_seq
+    select g.conversation_id, g.user_id, g.sender_user_id, g.message_id, g.up_to_seq, g.oldest_at
       from got g
       join news n on n.conversation_id = g.conversation_id and n.user_id = g.user_id and g.up_to_seq > n.was
      where ${smallConversation('g.conversation_id')}
@@ -141,7 +143,7 @@ const READ: Statement = {
 }
 
 /** Without a sender when only the reader's own devices have something to learn. */
-export type ReadReceipt = Omit<Receipt, 'sender_user_id' | 'message_id'> & {
+export type ReadReceipt = Omit<Receipt, 'sender_user_id' | 'message_id' | 'oldest_at'> & {
   sender_user_id: string | null, message_id: string | null, read_up_to: number
 }
 

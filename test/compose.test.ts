@@ -32,6 +32,11 @@ test('the load balancer knows the processes that clients reach, and no others', 
   for (const [line] of balancer.matchAll(/server .*:1883 .*/g)) expect(line).toContain('send-proxy-v2')
 })
 
+test('metrics are not passed on to the outside', () => {
+  const rest = balancer.slice(balancer.indexOf('frontend rest'), balancer.indexOf('backend apis'))
+  expect(rest).toMatch(/^ {2}http-request deny if { path,url_dec -m beg -i \/metrics }$/m)
+})
+
 test('only the load balancer can be reached from outside', () => {
   for (const [name, { ports }] of Object.entries<any>(compose.services)) expect(ports !== undefined, name).toBe(name === 'balancer')
 })

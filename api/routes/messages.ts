@@ -33,7 +33,7 @@ export function messageRoutes (app: App, { sends, reads, database }: Messaging):
     }
   }, async (request, reply) => {
     const draft = withKey(request.body, readIdHeader(request.raw.headers, 'idempotency-key'))
-    const { message, repeated } = await sends.send({ senderId: callerOf(request).userId, draft })
+    const { message, repeated } = await sends.send({ senderId: callerOf(request).userId, draft, origin: { door: 'rest', requestId: request.id } })
     return await reply.code(repeated ? 200 : 201).send(message)
   })
 
