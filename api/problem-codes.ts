@@ -6,6 +6,7 @@
 export const PROBLEM_CODES = {
   400: {
     attachment_empty: 'The file has no bytes',
+    avatar_not_an_image: 'An avatar must be a picture',
     content_empty: 'A message needs content',
     content_too_long: 'The content has more than 10,000 code points',
     device_id_required: 'The header X-Device-ID must name the device that acknowledges',

@@ -2,6 +2,7 @@
 import { Type } from 'typebox'
 import { AppError, invalid } from '../../core/errors.ts'
 import { checkText } from '../../core/message-rules.ts'
+import { changeAvatar } from '../../messaging/avatars.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import { findProfile } from '../../store/profiles.ts'
 import { findLastSeen } from '../../store/presence.ts'
@@ -9,7 +10,7 @@ import { findUser } from '../../store/users.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
 import { operation } from '../documentation.ts'
-import { OwnProfile, Presence, problems, Profile, refer, UserId } from '../schemas.ts'
+import { OwnProfile, Presence, problems, Profile, refer, UserId, Uuid } from '../schemas.ts'
 
 const MAX_NAME_LENGTH = 200
 
@@ -26,16 +27,21 @@ export function userRoutes (app: App, { database, presence, profiles }: Messagin
 
   app.put('/users/me', {
     schema: {
-      ...operation('users', 'Change the own name'),
-      body: Type.Object({ name: Type.String({ description: `1 to ${MAX_NAME_LENGTH} code points`, examples: ['Alice'] }) }, { additionalProperties: false }),
-      response: { 200: refer(OwnProfile, 'The own profile'), ...problems('invalid_name', 'invalid_text') }
+      ...operation('users', 'Change the own name, or avatar'),
+      body: Type.Object({
+        name: Type.Optional(Type.String({ description: `1 to ${MAX_NAME_LENGTH} code points`, examples: ['Alice'] })),
+        avatar: Type.Optional(Type.Union([Uuid, Type.Null()], { description: 'An own attachment that is a picture; null: none' }))
+      }, { additionalProperties: false, minProperties: 1 }),
+      response: { 200: refer(OwnProfile, 'The own profile'), ...problems('invalid_name', 'invalid_text', 'avatar_not_an_image', 'unknown_attachment') }
     }
   }, async request => {
     const { userId } = callerOf(request)
-    const name = request.body.name.trim()
-    const length = checkText(name, 'name')
-    if (length === 0 || length > MAX_NAME_LENGTH) throw invalid('invalid_name', `a name has 1 to ${MAX_NAME_LENGTH} code points`)
-    await profiles.rename(userId, name)
+    const { avatar } = request.body
+    const name = request.body.name?.trim()
+    const length = name === undefined ? undefined : checkText(name, 'name')
+    if (length === 0 || (length ?? 1) > MAX_NAME_LENGTH) throw invalid('invalid_name', `a name has 1 to ${MAX_NAME_LENGTH} code points`)
+    if (avatar !== undefined) await changeAvatar(database, userId, avatar?.toLowerCase() ?? null)
+    if (name !== undefined) await profiles.rename(userId, name)
     return await profile(userId)
   })
 

@@ -225,3 +225,48 @@ test('a send with a wrong attachment fails alone in its batch', async () => {
     send(alice, conversation, 'hi', { attachment_ids: i === 1 ? ['01980f5c-6f1e-7cc3-98a4-1d2b3c4d5e6f'] : [id] })))
   expect(answers.map(answer => answer.status)).toEqual([201, 400, 201, 201])
 })
+
+test('one range is answered with 206, one outside with 416, several with everything', async () => {
+  const { body: { id } } = await upload(alice, '0123456789')
+  const ranges: Array<[string, number, string, string | null]> = [
+    ['bytes=0-0', 206, '0', 'bytes 0-0/10'], ['bytes=7-', 206, '789', 'bytes 7-9/10'], ['bytes=-3', 206, '789', 'bytes 7-9/10'],
+    ['bytes=5-99', 206, '56789', 'bytes 5-9/10'], ['bytes=-99', 206, '0123456789', 'bytes 0-9/10'],
+    ['bytes=0-1,3-4', 200, '0123456789', null], ['bytes=5-2', 200, '0123456789', null], ['lines=0-1', 200, '0123456789', null]
+  ]
+  for (const [range, status, text, contentRange] of ranges) {
+    const answer = await download(api, alice, id, { range })
+    expect([range, answer.status, answer.bytes.toString(), answer.headers.get('content-range')]).toEqual([range, status, text, contentRange])
+  }
+  for (const range of ['bytes=10-', 'bytes=-0']) {
+    const answer = await download(api, alice, id, { range })
+    expect([answer.status, JSON.parse(answer.bytes.toString()).code, answer.headers.get('content-range')]).toEqual([416, 'range_not_satisfiable', 'bytes */10'])
+  }
+  const head = await download(api, alice, id, {}, 'HEAD')
+  expect([head.status, head.headers.get('content-length'), head.bytes.length]).toEqual([200, '10', 0])
+  const etag = head.headers.get('etag')!
+  expect((await download(api, alice, id, { 'if-none-match': `"x", W/${etag}` })).status).toBe(304)
+  expect((await download(api, alice, id, { range: 'bytes=0-0', 'if-range': '"x"' })).status).toBe(200)
+})
+
+test('an avatar is an own picture, seen by people of a direct conversation, and goes when it is replaced', async () => {
+  const [first, second, text, foreign] = [await upload(alice, PNG), await upload(alice, PNG), await upload(alice, 'x'), await upload(bob, PNG)].map(answer => answer.body.id)
+  await direct(alice, bob)
+  expect((await alice.put('/users/me', { avatar: first })).body.avatar).toBe(first)
+  expect([(await download(api, bob, first)).status, (await download(api, eve, first)).status]).toEqual([200, 404])
+  expect(code(await alice.put('/users/me', { avatar: text }))).toEqual([400, 'avatar_not_an_image'])
+  expect(code(await alice.put('/users/me', { avatar: foreign }))).toEqual([400, 'unknown_attachment'])
+  await alice.put('/users/me', { avatar: second })
+  await until(async () => { await api.attachments.collect(); return !(await filesOf(api)).includes(first) }, 'the earlier one went')
+  expect([(await download(api, bob, first)).status, (await download(api, bob, second)).status]).toEqual([404, 200])
+  expect((await alice.put('/users/me', { avatar: null })).body.avatar).toBeNull()
+})
+
+test('what was never sent goes after its day, and what a message carries stays', async () => {
+  const conversation = await direct(alice, bob)
+  const [unsent, sent] = [(await upload(alice, 'x')).body.id, (await upload(alice, 'y')).body.id]
+  await send(alice, conversation, 'look', { attachment_ids: [sent] })
+  await api.messaging.database.reads.orm.execute(sql`update attachments set released_at = released_at - interval '24 hours' where id in (${unsent}, ${sent})`)
+  expect(code(await send(alice, conversation, 'late', { attachment_ids: [unsent] }))).toEqual([400, 'unknown_attachment'])
+  await until(async () => { await api.attachments.collect(); return !(await filesOf(api)).includes(unsent) }, 'the unsent one went')
+  expect((await download(api, bob, sent)).status).toBe(200)
+})
