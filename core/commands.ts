@@ -7,7 +7,7 @@ import { describeErrors, type SchemaError } from './validation.ts'
 
 const RequestId = Type.Optional(Type.String({ maxLength: 128 }))
 
-const schemas = {
+export const COMMANDS = {
   send_message: Type.Object({
     ...MessageDraft.properties,
     type: Type.Literal('send_message'),
@@ -38,11 +38,11 @@ const schemas = {
   }, { additionalProperties: false })
 }
 
-export type Command = { [K in keyof typeof schemas]: Static<(typeof schemas)[K]> }[keyof typeof schemas]
+export type Command = { [K in keyof typeof COMMANDS]: Static<(typeof COMMANDS)[K]> }[keyof typeof COMMANDS]
 export type SendCommand = Extract<Command, { type: 'send_message' }>
 
 const checkers = Object.fromEntries(
-  Object.entries(schemas).map(([type, schema]) => [type, Compile(schema)])
+  Object.entries(COMMANDS).map(([type, schema]) => [type, Compile(schema)])
 ) as Record<string, { Check (value: unknown): boolean, Errors (value: unknown): SchemaError[] }>
 
 /** What can still be said of a command that was refused: enough to answer it. */
@@ -68,7 +68,7 @@ export function parseCommand (payload: Buffer): Command {
   const echo = looseEcho(value)
   const type = typeof value === 'object' && value !== null ? (value as { type?: unknown }).type : undefined
   if (typeof type !== 'string' || !Object.hasOwn(checkers, type)) {
-    throw new RefusedCommand(invalid('unknown_command', `type must be one of ${Object.keys(schemas).join(', ')}`), echo)
+    throw new RefusedCommand(invalid('unknown_command', `type must be one of ${Object.keys(COMMANDS).join(', ')}`), echo)
   }
   const checker = checkers[type]!
   if (!checker.Check(value)) {

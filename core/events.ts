@@ -7,12 +7,15 @@
  */
 import type { MessageView } from './views.ts'
 
-export type EventType =
-  | 'new_message' | 'message_sent' | 'message_edited' | 'message_deleted'
-  | 'message_delivered' | 'message_read' | 'reaction_added' | 'reaction_removed'
-  | 'conversation_created' | 'conversation_updated'
-  | 'participant_added' | 'participant_removed' | 'participant_updated'
-  | 'resync_required'
+export const EVENT_TYPES = [
+  'new_message', 'message_sent', 'message_edited', 'message_deleted',
+  'message_delivered', 'message_read', 'reaction_added', 'reaction_removed',
+  'conversation_created', 'conversation_updated',
+  'participant_added', 'participant_removed', 'participant_updated',
+  'resync_required'
+] as const
+
+export type EventType = (typeof EVENT_TYPES)[number]
 
 /** The shared part of an event: `,"epoch":"…","type":"…",…}` as UTF-8. */
 export interface EventBody { type: EventType, tail: Buffer }
