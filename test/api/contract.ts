@@ -36,9 +36,9 @@ export function readContract (document: Json): Contract {
     Object.entries<Json>(methods).map(([method, spec]): Operation => ({
       name: `${method.toUpperCase()} ${path.replace(PREFIX, '')}`, method: method.toUpperCase(), path, behindToken: spec.security?.length > 0, spec
     })))
-  // Fixed segments win over parameters, as in the server's router.
+  // As in the server's router: fixed segments win over parameters, and a parameter at the end may be empty.
   const routes = operations
-    .map(operation => ({ operation, pattern: new RegExp(`^${operation.path.replaceAll(/\{[^}]+\}/g, '[^/]+')}$`) }))
+    .map(operation => ({ operation, pattern: new RegExp(`^${operation.path.replaceAll(/\{[^}]+\}$/g, '[^/]*').replaceAll(/\{[^}]+\}/g, '[^/]+')}$`) }))
     .sort((a, b) => parameters(a.operation) - parameters(b.operation))
   const checkers = new Map<object, ReturnType<typeof Compile>>()
 
