@@ -19,6 +19,7 @@ export const PROBLEM_CODES = {
     invalid_muted_until: 'A mute ends at a time after 1970 in ISO 8601, or is null',
     invalid_name: 'A name has 1 to 200 code points',
     invalid_participants: 'A direct conversation has exactly one participant besides oneself',
+    invalid_query: 'A search needs a word, and has at most 200 code points',
     invalid_reply: 'The message replied to is not one of this conversation that the sender can see',
     invalid_request: 'A field or parameter is missing, unknown or of the wrong shape',
     invalid_text: 'The text contains U+0000 or a lone surrogate',
@@ -28,6 +29,7 @@ export const PROBLEM_CODES = {
     malformed_json: 'The body is not JSON in UTF-8',
     mention_outside_content: 'A mention does not lie inside the content',
     one_file_required: 'The form must have exactly one file and nothing else',
+    query_too_broad: 'Too many messages match to be looked through in time: add a word, or name a conversation',
     seq_beyond_end: 'The inbox ends before this seq',
     unknown_attachment: 'An attachment is not an upload of the sender that is still there',
     upload_too_slow: 'An upload takes at most 600 s, and never pauses for 30 s'

@@ -27,6 +27,7 @@ import { messageRoutes } from './routes/messages.ts'
 import { metricsRoute } from './routes/metrics.ts'
 import { participantRoutes } from './routes/participants.ts'
 import { reactionRoutes } from './routes/reactions.ts'
+import { searchRoutes } from './routes/search.ts'
 import { userRoutes } from './routes/users.ts'
 import { type Readiness } from './schemas.ts'
 import { limitTransfers } from './transfers.ts'
@@ -85,6 +86,7 @@ function registerRoutes (app: App, { messaging, attachments, ready, overload }: 
     requireToken(api, messaging.authentication)
     limits.limitUsers(api)
     messageRoutes(api, messaging)
+    searchRoutes(api, messaging)
     messageChangeRoutes(api, messaging)
     reactionRoutes(api, messaging)
     conversationRoutes(api, messaging)

@@ -21,6 +21,7 @@ import { manageProfiles, type Profiles } from './profiles.ts'
 import { answerFrom } from './questions.ts'
 import { startReads, type Reads } from './reads.ts'
 import { startRevocations, type Revocations } from './revocations.ts'
+import { startSearch, type Search } from './search.ts'
 import { startSends, type Sends } from './sends.ts'
 import { createSessions, type Sessions } from './sessions.ts'
 import { gatherStatistics, type Statistics } from './statistics.ts'
@@ -47,6 +48,7 @@ export interface Messaging extends AsyncDisposable {
   authentication: Pick<Authentication, 'authenticate'>
   sends: Sends
   reads: Reads
+  search: Search
   messageChanges: MessageChanges
   conversations: Conversations
   acknowledgements: Acknowledgements
@@ -132,6 +134,7 @@ export async function startMessaging ({ database, authentication, graceMs, stall
     authentication: known,
     sends,
     reads,
+    search: startSearch(database),
     messageChanges,
     conversations: manageConversations({ database, epoch, wake }),
     acknowledgements,

@@ -30,6 +30,8 @@ export interface Database extends AsyncDisposable {
   reads: Executor
   /** One transaction on the write pool; repeated from the start after a deadlock or a serialization failure. */
   transact<T> (work: (tx: Executor) => Promise<T>): Promise<T>
+  /** One read-only transaction on the read pool. The server cancels a statement that takes longer (SQLSTATE 57014). */
+  read<T> (statementTimeoutMs: number, work: (tx: Executor) => Promise<T>): Promise<T>
   pools (): PoolState[]
 }
 
@@ -58,6 +60,10 @@ export function openDatabase (url: string, onError: (error: Error) => void): Dat
   return {
     reads: executor(readPool),
     transact: work => repeatOnConflict(() => transactOnce(writePool, work)),
+    read: (statementTimeoutMs, work) => transactOnce(readPool, async tx => {
+      await tx.rows(LIMIT_READS, [`${statementTimeoutMs}ms`])
+      return await work(tx)
+    }),
     pools: () => [stateOf('reads', readPool), stateOf('writes', writePool)],
     async [Symbol.asyncDispose] () { await Promise.all(pools.map(pool => pool.end())) }
   }
@@ -85,6 +91,10 @@ async function transactOnce<T> (pool: pg.Pool, work: (tx: Executor) => Promise<T
 }
 
 const BEGIN: Statement = { name: 'begin', text: 'begin' }
+const LIMIT_READS: Statement = {
+  name: 'limit_reads',
+  text: 'select set_config(\'transaction_read_only\', \'on\', true), set_config(\'statement_timeout\', $1, true)'
+}
 const COMMIT: Statement = { name: 'commit', text: 'commit' }
 
 async function repeatOnConflict<T> (run: () => Promise<T>): Promise<T> {

@@ -5,7 +5,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
-  BLOCKED, directId, fillHistory, GROUP, HIDDEN, HUB, HUB_DIRECTS, HUGE, LATE, messageId, OWN, PEER
+  BLOCKED, COMMON_WORD, directId, fillHistory, GROUP, HIDDEN, HUB, HUB_DIRECTS, HUGE, LATE, messageId, OWN, PEER, RARE_WORD
 } from '../../bench/fill.ts'
 import { conversationViews, listConversations } from '../../store/conversation-views.ts'
 import { type Executor } from '../../store/database.ts'
@@ -16,6 +16,7 @@ import { claimPushes, nextPushDue, schedulePushes } from '../../store/push-due.t
 import { pendingPushes, unreadBadges } from '../../store/push-pending.ts'
 import { findReadables, lockForDelivery, raiseDelivered, raiseRead, recipientStatuses, sendersBelow } from '../../store/receipts.ts'
 import { findRepeats, lockConversations, readMembers, readReplyTargets, writeSends } from '../../store/sends.ts'
+import { findHits, foundMessages, searchedConversations, type SearchedConversation } from '../../store/search.ts'
 import { lastSeqs, lockUsers } from '../../store/users.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { plansOf, type Plan } from '../support/plans.ts'
@@ -46,6 +47,27 @@ function expectBounded (plans: Plan[], pages: number, ...indexes: string[]): voi
     expect(plan.buffers, where).toBeLessThan(pages)
   }
 }
+
+describe('a search', () => {
+  const conversation = (conversation_id: string): SearchedConversation => ({ conversation_id, joined_seq: 0, last_message_id: messageId(0) })
+  const hits = (query: string, ...ids: string[]) => explain(db => findHits(db, ids.map(conversation), {
+    readerId: HUB, query, beforeId: 'ffffffff-ffff-ffff-ffff-ffffffffffff', limit: 51
+  }))
+
+  test('for a word that is in every message of a huge conversation looks through the newest only', async () => {
+    expectBounded(await hits(COMMON_WORD, HUGE), 300, 'messages_conversation_seq_unique')
+  })
+
+  test('for a rare word asks the index, in a huge conversation and in fifty small ones', async () => {
+    expectBounded(await hits(RARE_WORD, HUGE), 500, 'messages_search_index')
+    expectBounded(await hits(RARE_WORD, ...Array.from({ length: 50 }, (_, k) => directId(k))), 2_500, 'messages_search_index')
+  })
+
+  test('finds its conversations and its messages', async () => {
+    expectBounded(await explain(db => searchedConversations(db, HUB, undefined)), 14_000, 'conversation_participants_user_index', 'conversations_pkey')
+    expectBounded(await explain(db => foundMessages(db, Array.from({ length: 50 }, (_, n) => messageId(n * 20)), HUB)), 1_000, 'messages_pkey')
+  })
+})
 
 describe('a page of history', () => {
   // A message costs some ten pages: itself, its attachments, reactions and, if one's own, its recipients.

@@ -52,6 +52,17 @@ export const messages: Rows = {
   },
   'GET /conversations/{id}/messages': history(id => `/conversations/${id}/messages`),
   'GET /messages/{id}': history(id => `/messages/${id}`),
+  'GET /messages/search': {
+    success: { 200: ({ bob }) => bob.get('/messages/search?q=hello') },
+    problems: {
+      invalid_query: ({ bob }) => bob.get('/messages/search?q=...'),
+      invalid_text: ({ bob }) => bob.get('/messages/search?q=a%00'),
+      not_a_participant: ({ carol, team }) => carol.get(`/messages/search?q=hello&conversation_id=${team}`),
+      conversation_not_found: ({ bob }) => bob.get(`/messages/search?q=hello&conversation_id=${UNKNOWN}`),
+      query_too_broad: 'needs more messages than a test of routes has; test/api/search.test.ts shows the limit'
+    },
+    outsider: ['conversation_not_found', ({ mallory, pair }) => mallory.get(`/messages/search?q=hello&conversation_id=${pair}`)]
+  },
   'GET /messages/{id}/status': {
     success: { 200: async ({ alice, say }) => await alice.get(`/messages/${(await say()).id}/status`) },
     problems: {
