@@ -102,7 +102,7 @@ const BADGES: Statement = {
                 from conversation_participants p
                 join conversations c on c.id = p.conversation_id and c.last_seq > p.last_read_seq
                cross join lateral (
-                  select m.sender_user_id, m.hidden, m.deleted_at
+                  select m.sender_user_id, m.hidden, coalesce(m.withdrawn_at, m.deleted_at) as deleted_at
                     from messages m
                    where m.conversation_id = p.conversation_id and m.seq > greatest(p.last_read_seq, p.joined_seq)
                    order by m.seq desc

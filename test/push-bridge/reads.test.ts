@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest'
 import { fcmMessage } from '../../push-bridge/fcm-message.ts'
 import { renderRead } from '../../push-bridge/reads.ts'
+import { unreadBadges } from '../../store/push-pending.ts'
 import { payloadBytes } from '../support/fake-fcm-message.ts'
 import { until } from '../support/until.ts'
 import { createWorld, recordingSender, type RecordingSender, type World } from './world.ts'
@@ -24,6 +25,14 @@ async function told (world: World) {
   expect(sender.pushes.map(push => push.badge)).toEqual([3, 3, 3, 3])
   return { ana, cleo, messages, sender }
 }
+
+test('a message that a blocked sender has edited counts in no badge any more', async () => {
+  await using world = await createWorld()
+  const { messages } = await told(world)
+  await world.sql('insert into blocks (blocker_user_id, blocked_user_id) values ($1, $2)', 'ben', 'cleo')
+  await world.messaging.messageChanges.edit('cleo', messages.last.id, { content: 'worse' })
+  expect(await unreadBadges(world.database.reads, ['ben'], new Date())).toEqual(new Map([['ben', 2]]))
+})
 
 test('reading on another device removes notifications from those that were told, and lowers the badge', async () => {
   await using world = await createWorld()
