@@ -1,10 +1,11 @@
 /**
  * Collecting files that nothing refers to: uploads that were never sent within a day, those of deleted
  * messages, earlier avatars, and what crashed uploads left. The file goes first, then the row, which until
- * then is the only way to find it. Any number of processes may be at it.
+ * then is the only way to find it. Any number of processes may be at it: each claims what it removes, and no transaction
+ * is open while a store is slow. A claim that is left undone is the next run's; removing a file twice does no harm.
  */
 import { type Logger } from 'pino'
-import { lockReleased, removeAttachments } from '../store/attachments.ts'
+import { claimReleased, releaseClock, removeAttachments } from '../store/attachments.ts'
 import { type Database } from '../store/database.ts'
 import { type FileStore } from '../store/files/file-store.ts'
 
@@ -15,35 +16,35 @@ const PAUSE_MS = 50
 
 export interface CollectionDeps { database: Database, files: FileStore, log: Logger }
 
-/** Resolves to how many files went. Throws, after what could be removed was, when the store refuses one. */
+/** Resolves to how many files went. Throws, after what could be removed was, when the store refused one. */
 export async function collectAttachments ({ database, files }: CollectionDeps, signal?: AbortSignal): Promise<number> {
+  const before = await releaseClock(database.reads) // what this run has claimed counts as released later, and is not claimed again
   let total = 0
-  for (let found = FILES_PER_BATCH; found === FILES_PER_BATCH && signal?.aborted !== true;) {
-    const batch = await database.transact(async tx => {
-      const ids = await lockReleased(tx, FILES_PER_BATCH)
-      const { removed, failure } = await removeFiles(files, ids)
-      await removeAttachments(tx, removed)
-      return { found: ids.length, removed: removed.length, failure }
-    })
-    if (batch.failure !== undefined) throw batch.failure
-    total += batch.removed
-    found = batch.found
+  let failure: unknown
+  for (;;) {
+    const ids = await claimReleased(database.reads, before, FILES_PER_BATCH)
+    const outcome = await removeFiles(files, ids, signal)
+    await removeAttachments(database.reads, outcome.removed)
+    total += outcome.removed.length
+    failure ??= outcome.failure
+    const storeAway = outcome.removed.length === 0
+    if (ids.length < FILES_PER_BATCH || storeAway || signal?.aborted === true) break
     await new Promise(resolve => setTimeout(resolve, PAUSE_MS))
   }
+  if (failure !== undefined) throw failure
   return total
 }
 
-/** A store that refuses one is not asked for the others: the rows are locked meanwhile. */
-async function removeFiles (files: FileStore, ids: string[]): Promise<{ removed: string[], failure?: unknown }> {
+async function removeFiles (files: FileStore, ids: string[], signal: AbortSignal | undefined): Promise<{ removed: string[], failure?: unknown }> {
   const removed: string[] = []
-  for (let i = 0; i < ids.length; i += AT_ONCE) {
+  let failure: unknown
+  for (let i = 0; i < ids.length && signal?.aborted !== true; i += AT_ONCE) {
     const some = ids.slice(i, i + AT_ONCE)
     const outcomes = await Promise.allSettled(some.map(id => files.remove(id)))
     removed.push(...some.filter((_, n) => outcomes[n]!.status === 'fulfilled'))
-    const refused = outcomes.find(outcome => outcome.status === 'rejected')
-    if (refused !== undefined) return { removed, failure: refused.reason }
+    failure ??= outcomes.find(outcome => outcome.status === 'rejected')?.reason
   }
-  return { removed }
+  return { removed, failure }
 }
 
 /** Once at start, for what a crash left, then from time to time. */

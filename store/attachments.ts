@@ -45,23 +45,39 @@ export async function removeAttachments (db: Executor, ids: string[]): Promise<v
   if (ids.length > 0) await db.rows(REMOVE, [ids])
 }
 
-// Index: attachments_released_at_index. Whoever sends or shows one of these has its lock, or has read that it is released.
-const RELEASED: Statement = {
-  name: 'attachments_released',
-  text: `
-    select a.id
-      from attachments a
-     where a.released_at < now()
-       and not exists (select 1 from message_attachments m where m.attachment_id = a.id)
-       and not exists (select 1 from users u where u.id = a.owner_user_id and u.avatar = a.id)
-     order by a.released_at
-     limit $1
-       for update skip locked`
+// The column keeps milliseconds and would round up: a claimed attachment could be sent until the clock gets there.
+const CLOCK_DOWN = "date_trunc('milliseconds', clock_timestamp())"
+const CLOCK: Statement = { name: 'attachments_clock', text: `select ${CLOCK_DOWN}::text as now` }
+
+/** The time by which releases are measured. */
+export async function releaseClock (db: Executor): Promise<string> {
+  return (await db.rows<{ now: string }>(CLOCK, []))[0]!.now
 }
 
-/** Locks up to `limit` attachments that are released, leaving out what another process is removing. */
-export async function lockReleased (tx: Executor, limit: number): Promise<string[]> {
-  return (await tx.rows<{ id: string }>(RELEASED, [limit])).map(row => row.id)
+// Index: attachments_released_at_index. Whoever sends or shows one of these has its lock, or has read that it is released.
+const CLAIM: Statement = {
+  name: 'attachments_claim',
+  text: `
+    with claimed as materialized (
+      select a.id
+        from attachments a
+       where a.released_at < $1::timestamptz
+         and not exists (select 1 from message_attachments m where m.attachment_id = a.id)
+         and not exists (select 1 from users u where u.id = a.owner_user_id and u.avatar = a.id)
+       order by a.released_at
+       limit $2
+         for update skip locked
+    )
+    update attachments a set released_at = ${CLOCK_DOWN} from claimed where a.id = claimed.id
+    returning a.id`
+}
+
+/**
+ * Takes up to `limit` attachments that were released before `before`, the longest waiting first. They count as
+ * released now, which puts them behind all others: one whose file cannot be removed is in nobody's way.
+ */
+export async function claimReleased (db: Executor, before: string, limit: number): Promise<string[]> {
+  return (await db.rows<{ id: string }>(CLAIM, [before, limit])).map(row => row.id)
 }
 
 export interface OwnAttachment extends AttachmentView { owner_user_id: string }
