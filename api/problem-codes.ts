@@ -13,6 +13,7 @@ export const PROBLEM_CODES = {
     duplicate_attachment: 'A message names an attachment twice',
     file_required: 'The form must have a file: a part with a filename',
     idempotency_key_mismatch: 'Idempotency-Key and client_message_id are synonyms and must be equal',
+    invalid_block: 'Nobody blocks themselves',
     invalid_cursor: 'The cursor comes from another list or conversation, or two exclude each other',
     invalid_emoji: 'A reaction is exactly one emoji',
     invalid_header: 'A header is not UTF-8, or has more than 128 characters',
@@ -57,6 +58,7 @@ export const PROBLEM_CODES = {
     direct_conversation: 'Title and participants of a direct conversation do not change',
     last_admin: 'A group keeps an admin: make somebody else one first',
     message_deleted: 'The message has been deleted',
+    too_many_blocks: 'A user blocks at most 10,000 others',
     too_many_edits: 'A message is edited at most 100 times',
     too_many_reactions: 'A message has at most 20 reactions of one user, and 1,000 in all',
     too_many_participants: 'A conversation has at most 1,000 participants'

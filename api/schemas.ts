@@ -143,6 +143,11 @@ export const Profile = Type.Object({
   avatar: orNull(Uuid)
 }, { $id: 'Profile' })
 
+export const BlockPage = Type.Object({
+  blocks: Type.Array(Type.Object({ user_id: UserId, created_at: Time })),
+  next_cursor: orNull(Type.Unsafe<string>({ ...UserId, description: 'Null on the last page' }))
+}, { $id: 'BlockPage' })
+
 export const Presence = Type.Object({
   user_id: UserId,
   online: Type.Boolean(),
@@ -165,7 +170,7 @@ export const Problem = Type.Object({
 }, { $id: 'Problem', description: 'RFC 9457 problem details' })
 
 export const NAMED = [
-  Attachment, Reaction, Message, MessagePage, MessageVersions, MessageStatus, Participant, Conversation, ConversationPage, Event, InboxPage, Device, OwnProfile, Profile, Presence, Readiness, Problem
+  Attachment, Reaction, Message, MessagePage, MessageVersions, MessageStatus, Participant, Conversation, ConversationPage, Event, InboxPage, Device, OwnProfile, Profile, BlockPage, Presence, Readiness, Problem
 ]
 
 export const NoContent = Type.Null({ description: 'Done' })

@@ -17,6 +17,7 @@ import { refuseOverload, type OverloadLimits } from './overload.ts'
 import { limitRates, type LimitedApp, type RateLimits } from './rate-limits.ts'
 import { adminRoutes } from './routes/admin.ts'
 import { attachmentRoutes, type TransferLimits } from './routes/attachments.ts'
+import { blockRoutes } from './routes/blocks.ts'
 import { conversationRoutes } from './routes/conversations.ts'
 import { deviceRoutes } from './routes/devices.ts'
 import { healthRoutes } from './routes/health.ts'
@@ -95,6 +96,7 @@ function registerRoutes (app: App, { messaging, attachments, ready, overload }: 
     inboxRoutes(api, messaging, polls)
     deviceRoutes(api, messaging)
     userRoutes(api, messaging)
+    blockRoutes(api, messaging)
     api.register(async admin => {
       adminRoutes(admin, messaging)
       messageVersionRoutes(admin, messaging)

@@ -11,7 +11,6 @@ import { type Identity } from '../core/identity.ts'
 import { inboxCounters } from '../store/users.ts'
 import { type Door } from './sends.ts'
 import { type Messaging } from './start.ts'
-import { tellTyping } from './typing.ts'
 
 export interface CommandContext {
   door: Door
@@ -65,7 +64,7 @@ async function execute (messaging: Messaging, context: CommandContext, command: 
       })
       return {}
     case 'typing':
-      await tellTyping({ db: messaging.database.reads, wakes: messaging.wakes }, userId, command.conversation_id.toLowerCase(), command.is_typing)
+      await messaging.typing.tell(userId, command.conversation_id.toLowerCase(), command.is_typing)
       return {}
     case 'auth': {
       const fresh = await messaging.authentication.authenticate(command.token)

@@ -19,6 +19,7 @@ import {
 } from '../store/sends.ts'
 import { lockUsers } from '../store/users.ts'
 import { type Outcome, type Send, type SendResult } from './sends.ts'
+import { sendingNotAllowed } from './typing.ts'
 import { type WakeEvent } from './wakes.ts'
 
 /** A large group's messages make many events: more than this wait for the next batch. */
@@ -176,7 +177,7 @@ function planSend ({ senderId, draft }: Send, context: Context, plan: Plan, at: 
   if (conversation === undefined || sender === undefined) throw unknownConversation()
   if (!sender.present) throw formerMember()
   if (!sender.can_send_messages) {
-    throw new AppError('forbidden', 'sending_not_allowed', 'you may not send messages in this conversation')
+    throw sendingNotAllowed()
   }
   if (draft.reply_to_id != null) checkReply(draft.reply_to_id.toLowerCase(), sender, context)
   const attachments = attachmentIds(draft).map(id => ownAttachment(id, senderId, context))

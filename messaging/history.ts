@@ -29,7 +29,8 @@ export async function readHistory (db: Executor, readerId: string, conversationI
 
 async function cursorSeq (db: Executor, readerId: string, conversationId: string, messageId: string): Promise<number> {
   const message = await findMessage(db, messageId, readerId)
-  if (message === undefined || message.conversation_id !== conversationId) {
+  const hidden = message?.hidden === true && message.sender_user_id !== readerId
+  if (message === undefined || message.conversation_id !== conversationId || hidden) {
     throw invalid('invalid_cursor', 'the cursor names no message of this conversation')
   }
   return message.message_seq

@@ -6,6 +6,7 @@ import { recoverPushes } from '../store/push-due.ts'
 import { alone, type Cluster, type Opening } from './cluster.ts'
 import { collectAcknowledgements, type Acknowledgements } from './acknowledgements.ts'
 import { startAuthentication, type Authentication, type AuthenticationOptions } from './authentication.ts'
+import { manageBlocks, type Blocks } from './blocks.ts'
 import { commitSends, type KnownSessions } from './commit-sends.ts'
 import { createConnections, type Connections } from './connections.ts'
 import { manageConversations, type Conversations } from './conversations.ts'
@@ -16,6 +17,7 @@ import { collectOverdue, type Overdue } from './overdue.ts'
 import { showParts } from './metrics.ts'
 import { observeCommits, observeSends } from './observe-sends.ts'
 import { createPresenceNotices } from './presence-notices.ts'
+import { createPresenceViews, type PresenceViews } from './presence-views.ts'
 import { startPresence, type Presence } from './presence.ts'
 import { manageProfiles, type Profiles } from './profiles.ts'
 import { answerFrom } from './questions.ts'
@@ -26,6 +28,7 @@ import { startSends, type Sends } from './sends.ts'
 import { createSessions, type Sessions } from './sessions.ts'
 import { gatherStatistics, type Statistics } from './statistics.ts'
 import { startSweep } from './sweep.ts'
+import { createTyping, type Typing } from './typing.ts'
 import { manageUserSessions, type UserSessions } from './user-sessions.ts'
 import { createWakes, type WakeEvent, type Wakes } from './wakes.ts'
 
@@ -56,6 +59,9 @@ export interface Messaging extends AsyncDisposable {
   sessions: Sessions
   connections: Connections
   presence: Pick<Presence, 'isOnline'>
+  presenceViews: PresenceViews
+  blocks: Blocks
+  typing: Typing
   profiles: Pick<Profiles, 'rename'>
   revocations: Pick<Revocations, 'revoke'>
   userSessions: UserSessions
@@ -107,6 +113,7 @@ export async function startMessaging ({ database, authentication, graceMs, stall
   const connections = createConnections((userId, present) => presence.changed(userId, present))
   const notices = createPresenceNotices({ database, wakes, log })
   const presence = startPresence({ connections, cluster, notices, offlineAfterMs })
+  const presenceViews = createPresenceViews(database.reads, presence)
   const revocations = startRevocations({ database, authentication: known, connections, cluster, log })
   // Nobody watches the sessions of a node that is gone; those that come back cancel this by acknowledging.
   cluster.onNodeLost(() => {
@@ -142,6 +149,9 @@ export async function startMessaging ({ database, authentication, graceMs, stall
     sessions,
     connections,
     presence,
+    presenceViews,
+    blocks: manageBlocks({ database, presenceViews, wakes }),
+    typing: createTyping({ db: database.reads, wakes }),
     profiles,
     revocations,
     userSessions: manageUserSessions({ database, cluster }),

@@ -1,7 +1,8 @@
 /** Conversations and who takes part in them; how they look is in conversation-views.ts. */
 import { and, eq, isNull, sql } from 'drizzle-orm'
 import { conversation_participants, conversations } from '../migrations/schema.ts'
-import { type Executor } from './database.ts'
+import { hiddenFrom } from './blocks.ts'
+import { type Executor, type Statement } from './database.ts'
 
 export interface NewConversation { id: string, type: 'direct' | 'group', direct_key: string | null, title: string | null, at: Date }
 
@@ -63,6 +64,22 @@ export async function presentMembers (db: Executor, conversationId: string): Pro
   return await db.orm.select(membershipColumns).from(conversation_participants)
     .where(and(eq(conversation_participants.conversation_id, conversationId), isNull(conversation_participants.left_at)))
     .orderBy(conversation_participants.user_id)
+}
+
+// Indexes: conversation_participants_pkey, blocks_pkey.
+const TYPING_AUDIENCE: Statement = {
+  name: 'conversations_typing_audience',
+  text: `
+    select p.user_id
+      from conversation_participants p
+     where p.conversation_id = $1 and p.left_at is null and p.user_id <> $2
+       and not ${hiddenFrom('p.user_id', '$2')}`
+}
+
+/** The other present members, without those who block the user or whom the user blocks. */
+export async function typingAudience (db: Executor, conversationId: string, userId: string): Promise<string[]> {
+  const rows = await db.rows<{ user_id: string }>(TYPING_AUDIENCE, [conversationId, userId])
+  return rows.map(row => row.user_id)
 }
 
 /** Enters users, or lets former members in anew: they see what comes from here on. */

@@ -1,13 +1,9 @@
 /** Presence: who may see whom, and when somebody was last there. */
+import { hiddenFrom } from './blocks.ts'
 import { type Executor, type Statement } from './database.ts'
 
 /** The people a user's comings and goings are told to. */
 export interface Audience { user_id: string, others: string[] }
-
-// Whoever blocks and whoever is blocked see nothing of each other.
-const hiddenFrom = (one: string, other: string): string => `exists (
-          select 1 from blocks b
-           where (b.blocker_user_id, b.blocked_user_id) in ((${one}, ${other}), (${other}, ${one})))`
 
 // Indexes: conversation_participants_user_index, conversations_pkey,
 // conversation_participants_pkey, blocks_pkey.

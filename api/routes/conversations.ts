@@ -1,7 +1,6 @@
 /** Conversations: creating, listing, looking at one, typing in one. */
 import { Type } from 'typebox'
 import { type Messaging } from '../../messaging/start.ts'
-import { tellTyping } from '../../messaging/typing.ts'
 import { listConversations } from '../../store/conversation-views.ts'
 import { inboxCounters } from '../../store/users.ts'
 import { type App } from '../app.ts'
@@ -13,7 +12,7 @@ import { Conversation, ConversationPage, limit, NoContent, orNull, problems, ref
 const DEFAULT_PAGE = 50
 const MAX_PAGE = 200
 
-export function conversationRoutes (app: App, { conversations, database, epoch, wakes }: Messaging): void {
+export function conversationRoutes (app: App, { conversations, database, epoch, typing }: Messaging): void {
   app.post('/conversations', {
     schema: {
       ...operation('conversations', 'Create a conversation'),
@@ -80,12 +79,13 @@ export function conversationRoutes (app: App, { conversations, database, epoch, 
   app.post('/conversations/:id/typing', {
     schema: {
       ...operation('conversations', 'Tell the others that one is typing'),
+      description: 'It holds for 10 seconds. Who blocks the caller, or is blocked by them, is not told; the same again within a second is not told twice.',
       params: Type.Object({ id: Uuid }),
       body: Type.Object({ is_typing: Type.Boolean() }, { additionalProperties: false }),
-      response: { 204: NoContent, ...problems('not_a_participant', 'conversation_not_found') }
+      response: { 204: NoContent, ...problems('not_a_participant', 'sending_not_allowed', 'conversation_not_found') }
     }
   }, async (request, reply) => {
-    await tellTyping({ db: database.reads, wakes }, callerOf(request).userId, request.params.id.toLowerCase(), request.body.is_typing)
+    await typing.tell(callerOf(request).userId, request.params.id.toLowerCase(), request.body.is_typing)
     return await reply.code(204).send(null)
   })
 }

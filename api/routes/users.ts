@@ -5,7 +5,6 @@ import { checkText } from '../../core/message-rules.ts'
 import { changeAvatar } from '../../messaging/avatars.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import { findProfile } from '../../store/profiles.ts'
-import { findLastSeen } from '../../store/presence.ts'
 import { findUser } from '../../store/users.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
@@ -14,7 +13,7 @@ import { OwnProfile, Presence, problems, Profile, refer, UserId, Uuid } from '..
 
 const MAX_NAME_LENGTH = 200
 
-export function userRoutes (app: App, { database, presence, profiles }: Messaging): void {
+export function userRoutes (app: App, { database, presenceViews, profiles }: Messaging): void {
   const profile = async (userId: string) => {
     const user = await findUser(database.reads, userId)
     if (user === undefined) throw unknownUser()
@@ -66,11 +65,9 @@ export function userRoutes (app: App, { database, presence, profiles }: Messagin
       response: { 200: refer(Presence, 'Online, or when last seen'), ...problems('user_not_found') }
     }
   }, async request => {
-    const { id } = request.params
-    const seen = await findLastSeen(database.reads, callerOf(request).userId, id)
-    if (seen === undefined) throw new AppError('not_found', 'user_not_found', 'there is no such user among the people you share a direct conversation with')
-    if (seen.hidden) return { user_id: id, online: false, last_seen_at: null }
-    return { user_id: id, online: await presence.isOnline(id), last_seen_at: seen.last_seen_at?.toISOString() ?? null }
+    const view = await presenceViews.find(callerOf(request).userId, request.params.id)
+    if (view === undefined) throw new AppError('not_found', 'user_not_found', 'there is no such user among the people you share a direct conversation with')
+    return view
   })
 }
 

@@ -44,6 +44,11 @@ export const conversations: Rows = {
     success: { 204: ({ alice, pair }) => alice.post(`/conversations/${pair}/typing`, { is_typing: true }) },
     problems: {
       not_a_participant: ({ carol, team }) => carol.post(`/conversations/${team}/typing`, { is_typing: true }),
+      sending_not_allowed: async ({ alice, bob, newTeam }) => {
+        const id = await newTeam()
+        await alice.patch(`/conversations/${id}/participants/${bob.id}`, { can_send_messages: false })
+        return await bob.post(`/conversations/${id}/typing`, { is_typing: true })
+      },
       conversation_not_found: ({ alice }) => alice.post(`/conversations/${UNKNOWN}/typing`, { is_typing: true })
     },
     outsider: ['conversation_not_found', ({ mallory, pair }) => mallory.post(`/conversations/${pair}/typing`, { is_typing: true })]

@@ -6,6 +6,7 @@
  */
 import { admin } from './admin.ts'
 import { attachments } from './attachments.ts'
+import { blocks } from './blocks.ts'
 import { conversations } from './conversations.ts'
 import { devices } from './devices.ts'
 import { inbox } from './inbox.ts'
@@ -17,5 +18,5 @@ import { users } from './users.ts'
 import { type Rows } from './world.ts'
 
 export const ROWS: Rows = {
-  ...operations, ...messages, ...messageChanges, ...attachments, ...conversations, ...participants, ...inbox, ...devices, ...users, ...admin
+  ...operations, ...messages, ...messageChanges, ...attachments, ...conversations, ...participants, ...inbox, ...devices, ...users, ...blocks, ...admin
 }
