@@ -18,8 +18,8 @@ import {
   type LockedConversation, type Member, type NewMessage, type ReplyTarget, type Shown
 } from '../store/sends.ts'
 import { lockUsers } from '../store/users.ts'
+import { sendingNotAllowed } from './membership.ts'
 import { type Outcome, type Send, type SendResult } from './sends.ts'
-import { sendingNotAllowed } from './typing.ts'
 import { type WakeEvent } from './wakes.ts'
 
 /** A large group's messages make many events: more than this wait for the next batch. */

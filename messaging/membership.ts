@@ -22,3 +22,6 @@ export function requireGroup ({ type }: LockedConversation): void {
 export function requireAdmin ({ role }: Membership): void {
   if (role !== 'admin') throw new AppError('forbidden', 'admin_required', 'only an admin of the group may do this')
 }
+
+export const sendingNotAllowed = (): AppError =>
+  new AppError('forbidden', 'sending_not_allowed', 'you may not send messages in this conversation')

@@ -20,6 +20,7 @@ import { findMessage, messageView } from '../store/messages.ts'
 import { addReaction, countReactions, hasHiddenReactions, removeReaction } from '../store/reactions.ts'
 import { lockConversations } from '../store/sends.ts'
 import { requireVisible } from './history.ts'
+import { sendingNotAllowed } from './membership.ts'
 import { referenceFields } from './receipts.ts'
 import { takeTurns } from './turns.ts'
 import { type WakeEvent } from './wakes.ts'
@@ -160,9 +161,7 @@ const requireEditable: Check = (found, actorId) => {
   const message = requireVisible(found, actorId)
   if (message.sender_user_id !== actorId) throw new AppError('forbidden', 'not_the_sender', 'only the sender may edit a message')
   if (message.deleted) throw messageDeleted()
-  if (message.can_send_messages !== true) {
-    throw new AppError('forbidden', 'sending_not_allowed', 'you may not send messages in this conversation')
-  }
+  if (message.can_send_messages !== true) throw sendingNotAllowed()
   return message
 }
 

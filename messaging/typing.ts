@@ -1,9 +1,8 @@
 /** Typing: told to the other participants' sessions as it happens, never stored. */
 import { LRUCache } from 'lru-cache'
-import { AppError } from '../core/errors.ts'
 import { findMembership, typingAudience } from '../store/conversations.ts'
 import { type Executor } from '../store/database.ts'
-import { requirePresent } from './membership.ts'
+import { requirePresent, sendingNotAllowed } from './membership.ts'
 import { type Wakes } from './wakes.ts'
 
 const TYPING_MS = 10_000
@@ -32,6 +31,3 @@ export function createTyping ({ db, wakes }: { db: Executor, wakes: Pick<Wakes, 
     }
   }
 }
-
-export const sendingNotAllowed = (): AppError =>
-  new AppError('forbidden', 'sending_not_allowed', 'you may not send messages in this conversation')
