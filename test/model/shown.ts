@@ -1,0 +1,62 @@
+/**
+ * What a user sees, in one shape for a fresh snapshot and for a copy kept by events.
+ *
+ * Three things are no part of it, because no event tells them: how far others have
+ * got beyond one's own messages (a mark counts as that of the last own message
+ * below it), which of one's own devices has acknowledged what, and the status of
+ * messages that somebody was sent who has left since (`departed`).
+ */
+import { type ConversationView, type DeliveryState, type MessageView, type ParticipantView } from '../../core/views.ts'
+import { inOrder, messagesInOrder, statusOf, unreadCount, type Copy } from './client.ts'
+
+export interface Snapshot {
+  lastSeq: number
+  conversations: ConversationView[]
+  /** By conversation, oldest first. */
+  histories: Map<string, MessageView[]>
+}
+
+/** The last message that was sent before somebody left, by conversation. */
+export type Departures = ReadonlyMap<string, number>
+
+export const showSnapshot = (userId: string, { conversations, histories }: Snapshot, departures: Departures): object[] =>
+  conversations.map(conversation => {
+    const messages = histories.get(conversation.id)!
+    const show = shower(userId, conversation, departures, message => message.status)
+    return {
+      ...conversation,
+      last_message: conversation.last_message === null ? null : show(conversation.last_message),
+      participants: normalised(userId, conversation.participants, messages),
+      messages: messages.map(show)
+    }
+  })
+
+export const showCopy = (copy: Copy, departures: Departures): object[] =>
+  inOrder(copy).map(({ messages: _, ...conversation }) => {
+    const held = copy.conversations.get(conversation.id)!
+    const messages = messagesInOrder(held)
+    const show = shower(copy.userId, conversation, departures, message => statusOf(copy, held, message))
+    return {
+      ...conversation,
+      last_message: messages.length === 0 ? null : show(messages.at(-1)!),
+      unread_count: unreadCount(copy, held),
+      participants: normalised(copy.userId, conversation.participants, messages),
+      messages: messages.map(show)
+    }
+  })
+
+const shower = (userId: string, { id }: { id: string }, departures: Departures, status: (message: MessageView) => DeliveryState) =>
+  (message: MessageView): object => {
+    const own = message.sender_user_id === userId
+    const shown = status(message)
+    if (own && message.seq <= (departures.get(id) ?? 0)) return { ...message, status: 'departed' }
+    return { ...message, status: own || shown === 'read' ? shown : 'unread' }
+  }
+
+function normalised (userId: string, participants: ParticipantView[], messages: MessageView[]): object[] {
+  const own = messages.filter(message => message.sender_user_id === userId).map(message => message.seq)
+  const known = (mark: number): number => Math.max(0, ...own.filter(seq => seq <= mark))
+  return participants.map(({ last_delivered_seq, ...participant }) => participant.user_id === userId
+    ? participant
+    : { ...participant, last_read_seq: known(participant.last_read_seq), last_delivered_seq: known(last_delivered_seq) })
+}
