@@ -32,6 +32,7 @@ import { searchRoutes } from './routes/search.ts'
 import { userRoutes } from './routes/users.ts'
 import { type Readiness } from './schemas.ts'
 import { limitTransfers } from './transfers.ts'
+import { UPLOAD_PACE, type UploadPace } from './upload-form.ts'
 
 const UPLOADS = { perUser: 4, inAll: 32 }
 const DOWNLOADS = { perUser: 16, inAll: 512 }
@@ -48,6 +49,7 @@ export interface ApiDeps {
   /** None by default. */
   rateLimits?: RateLimits
   overload?: OverloadLimits
+  uploadPace?: UploadPace
 }
 export interface ApiServer extends AsyncDisposable { port: number }
 
@@ -61,7 +63,7 @@ export async function startApi (address: Address, deps: ApiDeps): Promise<ApiSer
   const requests = countRequests(app)
   const limits = await limitRates(app, rateLimits, log)
   await serveDocumentation(app)
-  registerRoutes(app, deps, { uploads, downloads }, polls, limits)
+  registerRoutes(app, deps, { uploads, downloads, pace: deps.uploadPace ?? UPLOAD_PACE }, polls, limits)
   const port = await listen(app, address)
 
   return {

@@ -10,9 +10,9 @@ import { type IncomingMessage } from 'node:http'
 import { MAX_ATTACHMENT_BYTES } from '../core/attachment-rules.ts'
 import { findAppError, invalid, type AppError } from '../core/errors.ts'
 
-/** Without a byte. */
-const STALLED_MS = 30_000
-export const UPLOAD_WITHIN_MS = 600_000
+/** How long an upload may pause, and take. */
+export interface UploadPace { stalledMs: number, wholeMs: number }
+export const UPLOAD_PACE: UploadPace = { stalledMs: 30_000, wholeMs: 600_000 }
 /** What a client still sends after its upload was refused is thrown away for so long, so that it gets to read why. */
 const DISCARD_MS = 10_000
 
@@ -27,9 +27,9 @@ export const FORM_LIMITS = { parts: 2, fileSize: MAX_ATTACHMENT_BYTES + 1, heade
  * Runs `use` with the form of the request. `abort` ends it from outside with an error; so does a client that
  * stalls. Throws `invalid` for what is not such a form, and whatever `use` throws.
  */
-export async function readUploadForm<T> (request: FastifyRequest<any, any, any, any, any, any, any, any>, abort: AbortSignal, use: (form: UploadForm) => Promise<T>): Promise<T> {
+export async function readUploadForm<T> (request: FastifyRequest<any, any, any, any, any, any, any, any>, abort: AbortSignal, pace: UploadPace, use: (form: UploadForm) => Promise<T>): Promise<T> {
   if (!request.isMultipart()) throw fileRequired()
-  const watch = watchProgress(abort)
+  const watch = watchProgress(abort, pace)
   const parts = request.parts({ limits: FORM_LIMITS })
   const next = async (): Promise<Multipart | undefined> => {
     const { value, done } = await Promise.race([parts.next(), watch.failed])
@@ -66,14 +66,14 @@ export async function readUploadForm<T> (request: FastifyRequest<any, any, any, 
   }
 }
 
-function watchProgress (abort: AbortSignal) {
+function watchProgress (abort: AbortSignal, { stalledMs, wholeMs }: UploadPace) {
   let fail: (error: unknown) => void = () => {}
   const failed = new Promise<never>((_resolve, reject) => { fail = reject })
   failed.catch(() => {}) // it is raced with, or nobody waits any more
-  const tooSlow = (): void => fail(invalid('upload_too_slow', `an upload takes at most ${UPLOAD_WITHIN_MS / 1_000} s, and never pauses for ${STALLED_MS / 1_000} s`))
+  const tooSlow = (): void => fail(invalid('upload_too_slow', `an upload takes at most ${wholeMs / 1_000} s, and never pauses for ${stalledMs / 1_000} s`))
   const aborted = (): void => fail(abort.reason)
-  const stalled = setTimeout(tooSlow, STALLED_MS)
-  const whole = setTimeout(tooSlow, UPLOAD_WITHIN_MS)
+  const stalled = setTimeout(tooSlow, stalledMs)
+  const whole = setTimeout(tooSlow, wholeMs)
   if (abort.aborted) aborted()
   else abort.addEventListener('abort', aborted, { once: true })
   return {

@@ -12,21 +12,23 @@ import { matchesTag, parseRange } from '../byte-range.ts'
 import { operation } from '../documentation.ts'
 import { Attachment, problems, refer, Uuid } from '../schemas.ts'
 import { type Transfers } from '../transfers.ts'
-import { FORM_LIMITS, readUploadForm, UPLOAD_WITHIN_MS } from '../upload-form.ts'
+import { FORM_LIMITS, readUploadForm, type UploadPace } from '../upload-form.ts'
 
-export interface TransferLimits { uploads: Transfers, downloads: Transfers }
+export interface TransferLimits { uploads: Transfers, downloads: Transfers, pace: UploadPace }
 
 /** Boundaries and headers of the form, with room to spare. */
 const FORM_BYTES = 16 * 1024
+/** The form says what is wrong before the connection is cut. */
+const LATER_MS = 5_000
 const NOTHING_RUNS = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
-export function attachmentRoutes (app: App, attachments: Attachments, { uploads, downloads }: TransferLimits): void {
+export function attachmentRoutes (app: App, attachments: Attachments, { uploads, downloads, pace }: TransferLimits): void {
   app.register(async forms => {
     forms.removeAllContentTypeParsers()
     await forms.register(multipart, { limits: FORM_LIMITS, throwFileSizeLimit: false })
 
     forms.post('/attachments', {
-      config: { bodyWithinMs: UPLOAD_WITHIN_MS },
+      config: { bodyWithinMs: pace.wholeMs + LATER_MS },
       validatorCompiler: () => () => true, // the body is a stream
       schema: {
         ...operation('attachments', 'Upload a file'),
@@ -43,7 +45,7 @@ export function attachmentRoutes (app: App, attachments: Attachments, { uploads,
       const stopping = new AbortController()
       const place = uploads.enter(userId, () => stopping.abort(unavailable('Echo is stopping')))
       try {
-        return await reply.code(201).send(await readUploadForm(request, stopping.signal, ({ fileName, body }) => attachments.upload(userId, fileName, body)))
+        return await reply.code(201).send(await readUploadForm(request, stopping.signal, pace, ({ fileName, body }) => attachments.upload(userId, fileName, body)))
       } finally {
         place[Symbol.dispose]()
       }
