@@ -45,6 +45,22 @@ test('a repeated client_message_id gives the same message', async () => {
   expect(await contents(broker)).toEqual(['hello'])
 })
 
+test('a command sends what its user uploaded, and everybody who hears of the message can name it', async () => {
+  await using broker = await startTestBroker()
+  const conversation = await broker.direct('bob', 'ann')
+  const attachment = { id: randomUUID(), content_type: 'image/png', file_name: 'beach.png', size: 70 }
+  await broker.sql(`insert into attachments (id, owner_user_id, content_type, file_name, size, released_at)
+    values ($1, 'ann', $2, $3, $4, now() + interval '1 hour')`, ...Object.values(attachment))
+  const [ann, bob] = [await broker.device('ann', { subscribe: ['user/ann/replies'] }), await broker.device('bob', { subscribe: ['user/bob/inbox'] })]
+  const command = send(conversation, { attachment_ids: [attachment.id] })
+  expect(await ask(ann, command)).toMatchObject({ type: 'accepted', message: { attachments: [attachment] } })
+  const told = await until(() => bob.events.find(event => event.type === 'new_message'), 'bob heard of it')
+  expect(told.message.attachments).toEqual([attachment])
+  expect(await broker.sql('select released_at from attachments')).toEqual([{ released_at: null }])
+  expect((await ask(ann, command)).message.attachments).toEqual([attachment])
+  expect(await ask(ann, { ...command, attachment_ids: [] })).toMatchObject({ type: 'rejected', error: { code: 'client_message_id_reused' } })
+})
+
 test('only the connection that sent a command is answered', async () => {
   await using broker = await startTestBroker()
   const conversation = await broker.direct('bob', 'ann')
