@@ -82,8 +82,9 @@ class AttachmentReleased extends Error {}
 
 async function commitOnce (deps: CommitSendsDeps, batch: Send[]): Promise<Outcome[]> {
   const { outcomes, wakes, pushed, watched } = await deps.database.transact(async tx => {
-    const at = new Date()
     const context = await readContext(tx, batch)
+    // Read under the lock, so that a message is not older than the participant it waited for.
+    const at = new Date()
     const plan = planBatch(batch, context, at)
     if (plan.messages.length === 0) return { outcomes: plan.outcomes, wakes: [], pushed: false, watched: new Map<string, number>() }
     const recipients = new Set(plan.events.map(event => event.user_id))
@@ -203,7 +204,7 @@ function planSend ({ senderId, draft }: Send, context: Context, plan: Plan, at: 
   for (const member of conversation.type === 'direct' ? members.values() : []) {
     planShown(member, conversation, { hidden: member.blocks_other && member.user_id !== senderId }, plan)
   }
-  conversation.last_activity_at = at
+  if (at > conversation.last_activity_at) conversation.last_activity_at = at
   plan.messages.push(message)
   plan.views.push(view)
   plan.events.push({ user_id: senderId, type: 'message_sent', ...event })

@@ -24,9 +24,9 @@ export async function setTitle (tx: Executor, id: string, title: string | null):
   await tx.orm.update(conversations).set({ title }).where(eq(conversations.id, id))
 }
 
-/** For what comes and goes with its time in the events: last_activity_at moves in no other case. */
+/** For what comes and goes with its time in the events: last_activity_at moves in no other case, and never back, whatever another node's clock said. */
 export async function touchConversation (tx: Executor, id: string, at: Date): Promise<void> {
-  await tx.orm.update(conversations).set({ last_activity_at: at }).where(eq(conversations.id, id))
+  await tx.orm.update(conversations).set({ last_activity_at: sql`greatest(${conversations.last_activity_at}, ${at})` }).where(eq(conversations.id, id))
 }
 
 export interface Membership {

@@ -134,7 +134,7 @@ const WRITE: Statement = {
     ), advanced as (
       update conversations c
          set last_seq = v.last_seq, last_message_id = v.last_message_id, last_message_at = t.now,
-             last_activity_at = t.now, message_count = c.message_count + v.added
+             last_activity_at = greatest(c.last_activity_at, t.now), message_count = c.message_count + v.added
         from t, unnest($13::uuid[], $14::bigint[], $15::uuid[], $16::int[]) as v (id, last_seq, last_message_id, added)
        where c.id = v.id
     ), counted as (

@@ -105,6 +105,35 @@ test('a list of conversations has each once; what moved up meanwhile is told by 
   }), RUNS)
 })
 
+test('a search read in pages finds everything that was there, newest first, and nothing of others', async () => {
+  await fc.assert(fc.asyncProperty(sizes, fc.integer({ min: 1, max: 20 }), async (limits, count) => {
+    const searcher = await api.user('searcher')
+    const all = await Promise.all([group(alice, bob, searcher), group(alice, bob, searcher), group(alice, bob)])
+    const asked = all.slice(0, 2)
+    for (let i = 0; i < count; i++) await Promise.all(all.map(id => send(i % 2 === 0 ? alice : bob, id, i % 3 === 0 ? 'something else' : `needle ${i}`)))
+    const before = new Set<string>()
+    for (const id of asked) {
+      const { body } = await searcher.get(`/conversations/${id}/messages?limit=200`)
+      for (const message of body.messages) if (message.content.startsWith('needle')) before.add(message.id)
+    }
+    const hits: string[] = []
+    let n = 0
+    await whileWriting(() => send(bob, all[n++ % all.length]!, 'needle meanwhile'), async () => {
+      for (let page = 0, last = ''; ; page++) {
+        const { body } = await searcher.get(`/messages/search?q=needle&limit=${limits[page % limits.length]}${last}`)
+        for (const { id, conversation_id } of body.messages) {
+          expect(asked).toContain(conversation_id)
+          hits.push(id)
+        }
+        if (body.has_more !== true) break
+        last = `&before_id=${body.messages.at(-1).id}`
+      }
+    })
+    expect(hits).toEqual([...new Set(hits)].sort().reverse())
+    expect([...before].filter(id => !hits.includes(id))).toEqual([])
+  }), RUNS)
+})
+
 test('an inbox log read in pages is every event once, in order', async () => {
   await fc.assert(fc.asyncProperty(sizes, fc.integer({ min: 1, max: 20 }), async (limits, count) => {
     const conversation = await group(alice, bob)
