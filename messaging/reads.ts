@@ -63,8 +63,8 @@ export function startReads ({ database, epoch, wake }: { database: Database, epo
       outcomes.push(refusal)
       if (message === undefined || refusal !== undefined) return
       const key = readKey(message.conversation_id, read.readerId)
-      if ((marks.get(key)?.up_to_seq ?? 0) >= message.seq) return
-      marks.set(key, { conversation_id: message.conversation_id, user_id: read.readerId, up_to_seq: message.seq, client_at: read.clientAt ?? null })
+      if ((marks.get(key)?.up_to_seq ?? 0) >= message.up_to_seq) return
+      marks.set(key, { conversation_id: message.conversation_id, user_id: read.readerId, up_to_seq: message.up_to_seq, client_at: read.clientAt ?? null })
       messageIds.set(key, read.messageId)
     })
     const events = marks.size === 0 ? [] : await write([...marks.values()], messageIds, at)

@@ -181,16 +181,28 @@ export async function recipientStatuses (db: Executor, conversationId: string, s
   return await db.rows(STATUS, [conversationId, seq, senderId])
 }
 
+// In a direct conversation reading an own message reads up to the partner's last shown one below it: hidden ones
+// between the two stay unread. Index: messages_sender_index.
 const READABLES: Statement = {
   name: 'receipts_readables',
   text: `
-    select r.i, m.conversation_id, m.seq, m.hidden, m.sender_user_id = r.reader as own, p.joined_seq, p.left_at
+    select r.i, m.conversation_id, m.seq, m.hidden, m.sender_user_id = r.reader as own, p.joined_seq, p.left_at,
+           case when m.sender_user_id = r.reader and c.type = 'direct' then coalesce((
+             select o.seq
+               from conversation_participants s
+               cross join lateral (
+                 select o.seq from messages o
+                  where o.conversation_id = m.conversation_id and o.sender_user_id = s.user_id and not o.hidden and o.seq < m.seq
+                  order by o.seq desc limit 1) as o
+              where s.conversation_id = m.conversation_id and s.user_id <> r.reader), 0)
+           else m.seq end as up_to_seq
       from unnest($1::uuid[], $2::text[]) with ordinality as r (message_id, reader, i)
       join messages m on m.id = r.message_id
+      join conversations c on c.id = m.conversation_id
       left join conversation_participants p on p.conversation_id = m.conversation_id and p.user_id = r.reader`
 }
 
-export interface Readable { i: number, conversation_id: string, seq: number, hidden: boolean, own: boolean, joined_seq: number | null, left_at: Date | null }
+export interface Readable { i: number, conversation_id: string, seq: number, up_to_seq: number, hidden: boolean, own: boolean, joined_seq: number | null, left_at: Date | null }
 
 /** Messages and what their would-be readers are to them, in the order asked for; undefined where there is no such message. */
 export async function findReadables (db: Executor, messageIds: string[], readers: string[]): Promise<Array<Readable | undefined>> {

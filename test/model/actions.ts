@@ -87,3 +87,14 @@ export const EVERYTHING: Action[] = [
   { do: 'send', by: 0, where: EXACTLY, text: 'hello', over: 'rest', reply: null, mention: null, attach: false },
   { do: 'read', by: 0, which: EXACTLY + 5 }
 ]
+
+/** The blocker reads what they said themselves above a hidden message. */
+export const OWN_READ_ABOVE_HIDDEN: Action[] = [
+  { do: 'createDirect', by: 0, other: 1 },
+  { do: 'look', by: 0 }, { do: 'look', by: 1 },
+  { do: 'send', by: 1, where: EXACTLY, text: 'hello', over: 'rest', reply: null, mention: null, attach: false },
+  { do: 'block', by: 0, other: 1 },
+  { do: 'send', by: 1, where: EXACTLY, text: 'zanzibar', over: 'rest', reply: null, mention: null, attach: false },
+  { do: 'send', by: 0, where: EXACTLY, text: 'see you', over: 'rest', reply: null, mention: null, attach: false },
+  { do: 'read', by: 0, which: EXACTLY }, { do: 'read', by: 0, which: EXACTLY + 2 }
+]

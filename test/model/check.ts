@@ -22,7 +22,7 @@ export async function check (echo: Echo, seen: Map<string, number>, actions: Act
       const user = world.users[by]!
       const { lastSeq, conversations, histories } = await takeSnapshot(user)
       // A snapshot may be newer than the seq it is said to continue from: then events tell what it shows already.
-      looks.push({ by, copy: openCopy(user.id, conversations, histories), after: action.by % 2 === 0 ? lastSeq : begun[by]! })
+      looks.push({ by, copy: openCopy(user.id, conversations, histories), after: Math.floor(action.by / world.users.length) % 2 === 0 ? lastSeq : begun[by]! })
       begun[by] = lastSeq
     }
     await world.perform(action)

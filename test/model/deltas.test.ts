@@ -6,7 +6,7 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { EVENT_TYPES } from '../../core/events.ts'
-import { anyAction, BEGINNING, EVERYTHING } from './actions.ts'
+import { anyAction, BEGINNING, EVERYTHING, OWN_READ_ABOVE_HIDDEN } from './actions.ts'
 import { check } from './check.ts'
 import { startEcho, type Echo } from './world.ts'
 
@@ -19,6 +19,10 @@ test('after one of everything, and every type of event has come', async () => {
   const seen = new Map<string, number>()
   await check(echo, seen, EVERYTHING)
   expect([...seen.keys()].sort()).toEqual(EVENT_TYPES.filter(type => type !== 'resync_required').toSorted())
+})
+
+test('after the blocker read an own message above a hidden one', async () => {
+  await check(echo, new Map(), OWN_READ_ABOVE_HIDDEN)
 })
 
 const sequences = fc.array(anyAction, { minLength: 30, maxLength: 60, size: 'max' })
