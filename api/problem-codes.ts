@@ -49,6 +49,7 @@ export const PROBLEM_CODES = {
     attachment_not_found: 'There is no such attachment, or the caller may not have it',
     conversation_not_found: 'There is no such conversation, or the caller was never in it',
     device_not_found: 'The caller has no such device',
+    erasure_not_found: 'This user was never erased',
     message_not_found: 'There is no such message, or the caller cannot see it',
     participant_not_found: 'This user is not in the conversation',
     user_not_found: 'There is no such user among those the caller may know of'

@@ -66,9 +66,11 @@ export function startAuthentication ({ key, issuer, audience }: AuthenticationOp
     const known = users.get(userId)
     const sameName = known !== undefined && (name === undefined || name === known.name)
     if (sameName && Date.now() - known.checkedAt < REVOCATION_CHECK_MS) return known
-    if (!sameName) await meet(identity)
     const validAfter = await tokensValidAfter(database.reads, userId)
-    const user = { name: name ?? known?.name, validAfter, checkedAt: Date.now() }
+    // A refused token changes nothing, and names nobody.
+    const refused = validAfter !== undefined && isRevoked(identity, validAfter)
+    if (!sameName && !refused) await meet(identity)
+    const user = { name: refused ? known?.name : name ?? known?.name, validAfter, checkedAt: Date.now() }
     users.set(userId, user)
     return user
   }

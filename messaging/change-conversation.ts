@@ -17,21 +17,25 @@ export interface ChangeContext { conversation: LockedConversation, actor: Member
 /** Without events nothing has changed. `activity`: somebody came or went. */
 export interface Change { events: NewEvent[], activity?: boolean }
 
-export type ChangeConversation = (conversationId: string, actorId: string, work: (tx: Executor, context: ChangeContext) => Promise<Change>) => Promise<void>
+export type Work = (tx: Executor, context: ChangeContext) => Promise<Change>
+export type ChangeConversation = (conversationId: string, actorId: string, work: Work) => Promise<void>
 
 export interface ChangeDeps { database: Database, epoch: string, wake: (events: WakeEvent[]) => void }
 
 /** Throws `not_found` for an actor who was never in, `forbidden` for a former member, and what `work` throws. */
 export const conversationChanger = ({ database, epoch, wake }: ChangeDeps): ChangeConversation => async (conversationId, actorId, work) => {
-  const wakes = await database.transact(async tx => {
-    const conversation = (await lockConversations(tx, [conversationId])).get(conversationId)
-    if (conversation === undefined) throw unknownConversation()
-    const actor = requirePresent(await findMembership(tx, conversationId, actorId))
-    const members = await presentMembers(tx, conversationId)
-    const at = new Date()
-    const { events, activity = false } = await work(tx, { conversation, actor, members, at })
-    if (activity) await touchConversation(tx, conversationId, at)
-    return await wakesWithNames(tx, epoch, await appendEvents(tx, events, at))
-  })
+  const wakes = await database.transact(tx => changeWithin(tx, epoch, conversationId, actorId, work))
   if (wakes.length > 0) wake(wakes)
+}
+
+/** The same as a part of the caller's transaction, who wakes after it. */
+export async function changeWithin (tx: Executor, epoch: string, conversationId: string, actorId: string, work: Work): Promise<WakeEvent[]> {
+  const conversation = (await lockConversations(tx, [conversationId])).get(conversationId)
+  if (conversation === undefined) throw unknownConversation()
+  const actor = requirePresent(await findMembership(tx, conversationId, actorId))
+  const members = await presentMembers(tx, conversationId)
+  const at = new Date()
+  const { events, activity = false } = await work(tx, { conversation, actor, members, at })
+  if (activity) await touchConversation(tx, conversationId, at)
+  return await wakesWithNames(tx, epoch, await appendEvents(tx, events, at))
 }

@@ -6,9 +6,11 @@ import { checkText } from '../core/message-rules.ts'
 import { type ConversationView } from '../core/views.ts'
 import { conversationViews } from '../store/conversation-views.ts'
 import {
-  enterParticipants, findDirect, findMembership, insertConversation, setMutedUntil, setTitle
+  enterParticipants, findDirect, findMembership, insertConversation, presentMembers, setMutedUntil, setTitle, touchConversation
 } from '../store/conversations.ts'
-import { appendEvents, type NewEvent } from '../store/inbox.ts'
+import { type Executor } from '../store/database.ts'
+import { appendEvents, type AppendedEvent, type NewEvent } from '../store/inbox.ts'
+import { lockConversations } from '../store/sends.ts'
 import { ensureUsers } from '../store/users.ts'
 import { conversationChanger, type ChangeDeps } from './change-conversation.ts'
 import { requireGroupAdmin, requirePresent } from './membership.ts'
@@ -53,7 +55,10 @@ export function manageConversations (deps: ChangeDeps): Conversations {
         const id = uuidv7()
         const at = new Date()
         const created = await insertConversation(tx, { id, type, direct_key: directKey, title, at })
-        if (!created) return { id: (await findDirect(tx, directKey!))!, created, appended: [] }
+        if (!created) {
+          const id = (await findDirect(tx, directKey!))!
+          return { id, created, appended: await reenter(tx, id, [creatorId, ...others], at) }
+        }
         const everyone = [creatorId, ...others]
         await ensureUsers(tx, everyone)
         await enterParticipants(tx, id, everyone.map(user_id => ({
@@ -81,6 +86,21 @@ export function manageConversations (deps: ChangeDeps): Conversations {
       return await get(actorId, conversationId)
     }
   }
+}
+
+/** Who was erased has left their direct conversations: with whoever has their id now, one begins anew where the old one ended. */
+async function reenter (tx: Executor, conversationId: string, both: string[], at: Date): Promise<AppendedEvent[]> {
+  if ((await presentMembers(tx, conversationId)).length === both.length) return []
+  const { last_seq } = (await lockConversations(tx, [conversationId])).get(conversationId)!
+  const present = new Set((await presentMembers(tx, conversationId)).map(member => member.user_id))
+  const entering = both.filter(id => !present.has(id))
+  if (entering.length === 0) return []
+  await ensureUsers(tx, entering)
+  await enterParticipants(tx, conversationId, entering.map(user_id => ({ user_id, role: 'member' })), last_seq, at)
+  await touchConversation(tx, conversationId, at)
+  return await appendEvents(tx, both.map((user_id): NewEvent => ({
+    user_id, type: present.has(user_id) ? 'conversation_updated' : 'conversation_created', conversation_id: conversationId
+  })), at)
 }
 
 function checkNewConversation (type: 'direct' | 'group', others: string[], title: string | null): void {

@@ -3,9 +3,10 @@ import { AppError } from '../core/errors.ts'
 import { requireUserId } from '../core/identity.ts'
 import { type ConversationView } from '../core/views.ts'
 import { enterParticipants, leaveConversation, setParticipantRights, type Membership } from '../store/conversations.ts'
+import { type Executor } from '../store/database.ts'
 import { type NewEvent } from '../store/inbox.ts'
 import { ensureUsers } from '../store/users.ts'
-import { type ChangeConversation, type ChangeContext } from './change-conversation.ts'
+import { type Change, type ChangeConversation, type ChangeContext } from './change-conversation.ts'
 import { requireAdmin, requireGroup, requireGroupAdmin } from './membership.ts'
 
 export const MAX_PARTICIPANTS = 1_000
@@ -57,19 +58,24 @@ export function manageParticipants (change: ChangeConversation, get: (viewerId: 
         requireGroup(conversation)
         if (userId !== actorId) requireAdmin(actor)
         if (!members.some(member => member.user_id === userId)) throw unknownParticipant()
-        await leaveConversation(tx, conversationId, userId, conversation.last_seq, at)
-        const staying = members.filter(member => member.user_id !== userId)
-        const heir = hasAdmin(staying) ? undefined : longestIn(staying)
-        if (heir !== undefined) await setParticipantRights(tx, conversationId, heir.user_id, { role: 'admin' })
-        return {
-          activity: true,
-          events: [
-            ...eventsAbout(members, 'participant_removed', conversationId, { user_id: userId, left_at: at.toISOString() }),
-            ...(heir === undefined ? [] : rightsEvents(staying, { ...heir, role: 'admin' }))
-          ]
-        }
+        return await leave(tx, { conversation, members, at }, userId)
       })
     }
+  }
+}
+
+/** Takes a present member out. A group that is left without an admin gets one. */
+export async function leave (tx: Executor, { conversation, members, at }: Omit<ChangeContext, 'actor'>, userId: string): Promise<Change> {
+  await leaveConversation(tx, conversation.id, userId, conversation.last_seq, at)
+  const staying = members.filter(member => member.user_id !== userId)
+  const heir = conversation.type === 'direct' || hasAdmin(staying) ? undefined : longestIn(staying)
+  if (heir !== undefined) await setParticipantRights(tx, conversation.id, heir.user_id, { role: 'admin' })
+  return {
+    activity: true,
+    events: [
+      ...eventsAbout(members, 'participant_removed', conversation.id, { user_id: userId, left_at: at.toISOString() }),
+      ...(heir === undefined ? [] : rightsEvents(staying, { ...heir, role: 'admin' }))
+    ]
   }
 }
 

@@ -23,6 +23,8 @@ const OVERLAP_MS = 10_000
 export interface Revocations extends AsyncDisposable {
   /** Throws `not_found` for a user nobody has seen. */
   revoke (actorId: string, userId: string): Promise<void>
+  /** Tells every node of a revocation that is committed. */
+  announce (revocation: Revocation): void
   /** Ends the connections of this node that hold a revoked token. */
   apply (revocation: Revocation): void
 }
@@ -67,8 +69,14 @@ export function startRevocations ({ database, authentication, connections, clust
 
   const timer = setInterval(() => { polling ??= poll().finally(() => { polling = undefined }) }, POLL_MS)
 
+  function announce (revocation: Revocation): void {
+    apply(revocation)
+    cluster.revoked(revocation)
+  }
+
   return {
     apply,
+    announce,
     async revoke (actorId, userId) {
       const revocation = await database.transact(async tx => {
         const revoked = await revokeTokens(tx, userId)
@@ -76,8 +84,7 @@ export function startRevocations ({ database, authentication, connections, clust
         await writeAudit(tx, { actorId, action: 'revoke_tokens', subjectId: userId })
         return revoked
       })
-      apply(revocation)
-      cluster.revoked(revocation)
+      announce(revocation)
     },
     async [Symbol.asyncDispose] () {
       clearInterval(timer)

@@ -10,6 +10,7 @@ import { manageBlocks, type Blocks } from './blocks.ts'
 import { commitSends, type KnownSessions } from './commit-sends.ts'
 import { createConnections, type Connections } from './connections.ts'
 import { manageConversations, type Conversations } from './conversations.ts'
+import { startErasures, type Erasures } from './erasures.ts'
 import { startExpiry } from './expiry.ts'
 import { readInboxLog, type InboxLog } from './inbox-log.ts'
 import { changeMessages, type MessageChanges } from './message-changes.ts'
@@ -43,6 +44,8 @@ export interface MessagingDeps {
   cluster?: Cluster
   /** How long a user must be gone before anybody is told. */
   offlineAfterMs?: number
+  /** What is under way has this long before what it does is erased. */
+  erasureSettleMs?: number
 }
 
 export interface Messaging extends AsyncDisposable {
@@ -64,6 +67,7 @@ export interface Messaging extends AsyncDisposable {
   typing: Typing
   profiles: Pick<Profiles, 'rename'>
   revocations: Pick<Revocations, 'revoke'>
+  erasures: Pick<Erasures, 'request' | 'find'>
   userSessions: UserSessions
   statistics: () => Promise<Statistics>
   wakes: Wakes
@@ -76,7 +80,7 @@ export interface Messaging extends AsyncDisposable {
   onOpened (listener: (opening: Opening) => void): void
 }
 
-export async function startMessaging ({ database, authentication, graceMs, stalledMs, log, cluster = alone(), offlineAfterMs }: MessagingDeps): Promise<Messaging> {
+export async function startMessaging ({ database, authentication, graceMs, stalledMs, log, cluster = alone(), offlineAfterMs, erasureSettleMs }: MessagingDeps): Promise<Messaging> {
   const epoch = await readEpoch(database.reads)
   const sessions = createSessions((userId, present) => cluster.changed(userId, 'tracked', present))
   const local = createWakes({
@@ -115,6 +119,7 @@ export async function startMessaging ({ database, authentication, graceMs, stall
   const presence = startPresence({ connections, cluster, notices, offlineAfterMs })
   const presenceViews = createPresenceViews(database.reads, presence)
   const revocations = startRevocations({ database, authentication: known, connections, cluster, log })
+  const erasures = startErasures({ database, epoch, wake, revocations, log, settleMs: erasureSettleMs })
   // Nobody watches the sessions of a node that is gone; those that come back cancel this by acknowledging.
   cluster.onNodeLost(() => {
     log.warn('a node is gone; what its sessions left unacknowledged becomes due')
@@ -154,6 +159,7 @@ export async function startMessaging ({ database, authentication, graceMs, stall
     typing: createTyping({ db: database.reads, wakes }),
     profiles,
     revocations,
+    erasures,
     userSessions: manageUserSessions({ database, cluster }),
     statistics: () => gatherStatistics(database, cluster),
     wakes,
@@ -165,6 +171,7 @@ export async function startMessaging ({ database, authentication, graceMs, stall
     async [Symbol.asyncDispose] () {
       stopShowing()
       await expiry[Symbol.asyncDispose]()
+      await erasures[Symbol.asyncDispose]()
       await sweep[Symbol.asyncDispose]()
       await revocations[Symbol.asyncDispose]()
       await presence[Symbol.asyncDispose]()

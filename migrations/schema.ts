@@ -75,6 +75,7 @@ export const conversation_participants = pgTable('conversation_participants', {
   foreignKey({ name: 'conversation_participants_conversation_fk', columns: [table.conversation_id], foreignColumns: [conversations.id] }),
   foreignKey({ name: 'conversation_participants_user_fk', columns: [table.user_id], foreignColumns: [users.id] }),
   index('conversation_participants_user_index').on(table.user_id, table.conversation_id).where(sql`${table.left_at} is null`),
+  index('conversation_participants_former_index').on(table.user_id, table.conversation_id).where(sql`${table.left_at} is not null`),
   check('conversation_participants_role_check', sql`${table.role} in ('admin', 'member')`)
 ])
 
@@ -210,7 +211,8 @@ export const reactions = pgTable('reactions', {
   hidden: boolean('hidden').notNull().default(false),
   created_at: time('created_at').notNull().defaultNow()
 }, table => [
-  primaryKey({ name: 'reactions_pkey', columns: [table.message_id, table.user_id, table.emoji] })
+  primaryKey({ name: 'reactions_pkey', columns: [table.message_id, table.user_id, table.emoji] }),
+  index('reactions_user_index').on(table.user_id, table.message_id)
 ])
 
 export const blocks = pgTable('blocks', {
@@ -229,6 +231,21 @@ export const message_edits = pgTable('message_edits', {
   replaced_at: time('replaced_at').notNull()
 }, table => [
   primaryKey({ name: 'message_edits_pkey', columns: [table.message_id, table.version] })
+])
+
+/** Users whose data is to go, and how far that has got. */
+export const erasures = pgTable('erasures', {
+  user_id: userId('user_id').primaryKey(),
+  requested_by: userId('requested_by').notNull(),
+  requested_at: time('requested_at').notNull(),
+  due_at: time('due_at').notNull(),
+  step: text('step').$type<'leave' | 'messages' | 'reactions' | 'inbox' | 'rest'>().notNull(),
+  at_id: uuid('at_id').notNull(),
+  at_seq: seq('at_seq').notNull(),
+  messages: seq('messages').notNull(),
+  finished_at: time('finished_at')
+}, table => [
+  index('erasures_due_index').on(table.due_at).where(sql`${table.finished_at} is null`)
 ])
 
 export const audit_log = pgTable('audit_log', {

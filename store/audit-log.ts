@@ -6,7 +6,7 @@ import { type Executor } from './database.ts'
 
 export interface AuditEntry {
   actorId: string
-  action: 'revoke_tokens' | 'read_sessions' | 'disconnect' | 'read_versions'
+  action: 'revoke_tokens' | 'read_sessions' | 'disconnect' | 'read_versions' | 'erase' | 'erase_finished'
   subjectId: string
   details?: Record<string, unknown>
 }

@@ -7,6 +7,7 @@ import { callerOf } from '../authentication.ts'
 import { operation } from '../documentation.ts'
 import { NoContent, problems, UserId } from '../schemas.ts'
 import { auditRoutes } from './admin-audit.ts'
+import { erasureRoutes } from './admin-erasures.ts'
 import { sessionRoutes } from './admin-sessions.ts'
 import { statisticsRoutes } from './admin-statistics.ts'
 
@@ -16,6 +17,7 @@ export function adminRoutes (app: App, messaging: Messaging): void {
     if (!callerOf(request).admin) throw new AppError('forbidden', 'admin_required', 'a token of scope `admin` is required')
   })
   sessionRoutes(app, messaging)
+  erasureRoutes(app, messaging)
   statisticsRoutes(app, messaging)
   auditRoutes(app, messaging)
 

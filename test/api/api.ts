@@ -51,19 +51,20 @@ export interface TestApi extends AsyncDisposable {
 export interface TestApiOptions extends Partial<ApiDeps> {
   /** Stands between the server and its files. */
   wrapFiles?: (files: FileStore) => FileStore
+  erasureSettleMs?: number
 }
 
 let users = 0
 // The document is the same for every server of this process, and so are the checks compiled from it.
 let contract: Promise<Contract> | undefined
 
-export async function startTestApi ({ ready, wrapFiles = files => files, ...deps }: TestApiOptions = {}): Promise<TestApi> {
+export async function startTestApi ({ ready, wrapFiles = files => files, erasureSettleMs = 50, ...deps }: TestApiOptions = {}): Promise<TestApi> {
   const logged: string[] = []
   const log = pino({ level: 'error' }, { write: (line: string) => { logged.push(line) } })
   const file = await createDatabase()
   // Other connections go down with the server in some tests; nobody needs to hear of it.
   const database = openDatabase(file.url, () => {})
-  const messaging = await startMessaging({ database, authentication: { key: { kind: 'secret', secret: SECRET }, issuer: ISSUER }, graceMs: 10_000, log })
+  const messaging = await startMessaging({ database, authentication: { key: { kind: 'secret', secret: SECRET }, issuer: ISSUER }, graceMs: 10_000, erasureSettleMs, log })
   const filesFolder = await mkdtemp(join(tmpdir(), 'echo-files-'))
   const attachments = startAttachments({ database, files: wrapFiles(localFiles(filesFolder)), log })
   const api = await startApi({ host: '127.0.0.1', port: 0 }, { messaging, attachments, log, ready: ready ?? (async () => ({ ready: true, dependencies: { database: { ok: true } } })), ...deps })

@@ -18,6 +18,35 @@ export const admin: Rows = {
     },
     outsider: ['admin_required', ({ mallory, alice }) => mallory.post(`/admin/users/${alice.id}/disconnect`)]
   },
+  'POST /admin/users/{id}/erase': {
+    success: {
+      202: async ({ api, root }) => {
+        const gone = await api.user('gone')
+        await gone.get('/users/me')
+        return await root.post(`/admin/users/${gone.id}/erase`)
+      }
+    },
+    problems: {
+      admin_required: ({ alice, bob }) => alice.post(`/admin/users/${bob.id}/erase`),
+      user_not_found: ({ root }) => root.post('/admin/users/nobody/erase')
+    },
+    outsider: ['admin_required', ({ mallory, alice }) => mallory.post(`/admin/users/${alice.id}/erase`)]
+  },
+  'GET /admin/users/{id}/erasure': {
+    success: {
+      200: async ({ api, root }) => {
+        const gone = await api.user('gone')
+        await gone.get('/users/me')
+        await root.post(`/admin/users/${gone.id}/erase`)
+        return await root.get(`/admin/users/${gone.id}/erasure`)
+      }
+    },
+    problems: {
+      admin_required: ({ alice, bob }) => alice.get(`/admin/users/${bob.id}/erasure`),
+      erasure_not_found: ({ root, alice }) => root.get(`/admin/users/${alice.id}/erasure`)
+    },
+    outsider: ['admin_required', ({ mallory, alice }) => mallory.get(`/admin/users/${alice.id}/erasure`)]
+  },
   'GET /admin/statistics': {
     success: { 200: ({ root }) => root.get('/admin/statistics') },
     problems: { admin_required: ({ alice }) => alice.get('/admin/statistics') },
