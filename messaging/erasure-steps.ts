@@ -115,7 +115,7 @@ const eraseTheRest: Step = async (tx, { user_id, requested_by, messages, at_seq 
   if ((await presentIn(tx, user_id, 1)).length > 0) return { position: startOf('leave') }
   await cutInbox(tx, user_id, at_seq, INBOX_EVENTS_PER_PIECE)
   await eraseRest(tx, user_id, at)
-  await blankUser(tx, user_id, at)
+  await blankUser(tx, user_id)
   // A device that comes back, wherever it had got to, learns that what it holds is gone.
   const appended = await appendEvents(tx, [{ user_id, type: 'resync_required', conversation_id: null }], at)
   await writeAudit(tx, { actorId: requested_by, action: 'erase_finished', subjectId: user_id, details: { messages } })

@@ -150,11 +150,18 @@ const REST: Statement = {
       delete from push_due where user_id = $1
     ), gone_reads as (
       delete from push_reads where user_id = $1
+    ), unsent as materialized (
+      select a.id
+        from attachments a
+       where a.owner_user_id = $1 and (a.released_at is null or a.released_at > $2)
+         and not exists (select 1 from message_attachments m where m.attachment_id = a.id)
+       order by a.id
+         for no key update
     )
     update attachments a
        set released_at = $2::timestamptz
-     where a.owner_user_id = $1 and (a.released_at is null or a.released_at > $2)
-       and not exists (select 1 from message_attachments m where m.attachment_id = a.id)`
+      from unsent
+     where a.id = unsent.id`
 }
 
 /** Devices, blocks, due pushes and unsent uploads. The user must be locked by this transaction. */
@@ -162,16 +169,17 @@ export async function eraseRest (tx: Executor, userId: string, at: Date): Promis
   await tx.rows(REST, [userId, at])
 }
 
-// Who had the name before may not set it again with an old token.
+// Who had the name before may not set it again with an old token. The database's clock, as in every revocation.
 const BLANK: Statement = {
   name: 'erased_blank',
   text: `
     update users
-       set name = null, name_changed_at = $2, avatar = null, last_seen_at = null, tokens_valid_after = $2
+       set name = null, name_changed_at = clock_timestamp(), avatar = null, last_seen_at = null,
+           tokens_valid_after = date_trunc('milliseconds', clock_timestamp())
      where id = $1`
 }
 
 /** Leaves a user of whom only the counters and the id are known, and lets new tokens in. */
-export async function blankUser (tx: Executor, userId: string, at: Date): Promise<void> {
-  await tx.rows(BLANK, [userId, at])
+export async function blankUser (tx: Executor, userId: string): Promise<void> {
+  await tx.rows(BLANK, [userId])
 }

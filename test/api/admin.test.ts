@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { eq } from 'drizzle-orm'
 import { audit_log, users } from '../../migrations/schema.ts'
+import { findName } from '../../store/profiles.ts'
 import { signToken } from '../support/tokens.ts'
 import { until } from '../support/until.ts'
 import { type Caller, ISSUER, startTestApi, type TestApi } from './api.ts'
@@ -46,6 +47,15 @@ test('a token issued after the revocation is good, one without a date is not', a
   const fresh = await signToken(alice.id, { issuer: ISSUER })
   expect((await api.anonymous(fresh).get('/users/me')).status).toBe(200)
   expect((await alice.get('/users/me')).status).toBe(401)
+})
+
+test('a revoked token gives nobody a name', async () => {
+  const nora = await api.user('nora')
+  await nora.get('/users/me')
+  await root.post(`/admin/users/${nora.id}/revoke`)
+  const named = api.anonymous(await signToken(nora.id, { issuer: ISSUER, claims: { name: 'Nora' } }))
+  expect((await named.get('/users/me')).status).toBe(401)
+  expect(await findName(api.messaging.database.reads, nora.id)).toMatchObject({ name: null })
 })
 
 test('revoking needs the scope, whoever asks and whatever for', async () => {

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pino from 'pino'
+import { defaultLimits } from '../../api/overload.ts'
 import { startApi, type ApiDeps } from '../../api/server.ts'
 import { startAttachments, type Attachments } from '../../messaging/attachments.ts'
 import { startMessaging, type Messaging } from '../../messaging/start.ts'
@@ -54,6 +55,9 @@ export interface TestApiOptions extends Partial<ApiDeps> {
   erasureSettleMs?: number
 }
 
+/** Tests share the event loop with their server, and some keep it busy for longer than a server may be. */
+const NEVER_LATE = { ...defaultLimits(), eventLoopDelayMs: 60_000 }
+
 let users = 0
 // The document is the same for every server of this process, and so are the checks compiled from it.
 let contract: Promise<Contract> | undefined
@@ -67,7 +71,7 @@ export async function startTestApi ({ ready, wrapFiles = files => files, erasure
   const messaging = await startMessaging({ database, authentication: { key: { kind: 'secret', secret: SECRET }, issuer: ISSUER }, graceMs: 10_000, erasureSettleMs, log })
   const filesFolder = await mkdtemp(join(tmpdir(), 'echo-files-'))
   const attachments = startAttachments({ database, files: wrapFiles(localFiles(filesFolder)), log })
-  const api = await startApi({ host: '127.0.0.1', port: 0 }, { messaging, attachments, log, ready: ready ?? (async () => ({ ready: true, dependencies: { database: { ok: true } } })), ...deps })
+  const api = await startApi({ host: '127.0.0.1', port: 0 }, { messaging, attachments, log, overload: NEVER_LATE, ready: ready ?? (async () => ({ ready: true, dependencies: { database: { ok: true } } })), ...deps })
   const url = `http://127.0.0.1:${api.port}`
   const judge = await (contract ??= fetch(`${url}/docs/json`).then(async response => readContract(await response.json())))
   let stopped: Promise<void> | undefined

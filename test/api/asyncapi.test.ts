@@ -46,7 +46,7 @@ async function device (user: Caller): Promise<MqttClient> {
   return client
 }
 
-const seen = (channel: string, type: string) => until(() => received[channel]!.find(value => value.type === type), `${type} has come`, 15_000)
+const seen = (channel: string, type: string) => until(() => received[channel]!.find(value => value.type === type), `${type} has come`)
 
 /** Names, numbers and lists of a schema without its prose. */
 function bare (node: any): any {

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { UPLOAD_PACE } from '../../api/upload-form.ts'
 import { until } from '../support/until.ts'
 import { startTestApi, type Caller, type TestApi } from './api.ts'
-import { beginDownload, beginUpload, bytesOf, fileHead, filesOf, form, FORM_END, NEVER_OVERLOADED, upload } from './uploads.ts'
+import { beginDownload, beginUpload, bytesOf, fileHead, filesOf, form, FORM_END, upload } from './uploads.ts'
 
 const MB = 1024 * 1024
 /** What Linux keeps for a connection on both sides together, at most, with room to spare. */
@@ -24,7 +24,6 @@ const pace = { ...UPLOAD_PACE }
 beforeAll(async () => {
   subscribe('net.server.socket', remember)
   api = await startTestApi({
-    overload: NEVER_OVERLOADED,
     uploadPace: pace,
     wrapFiles: files => ({
       ...files,

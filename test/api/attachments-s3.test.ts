@@ -7,7 +7,7 @@ import { type FileStore } from '../../store/files/file-store.ts'
 import { S3_KEYS, startFakeS3, type FakeS3 } from '../support/fake-s3.ts'
 import { until } from '../support/until.ts'
 import { direct, send, startTestApi, type Caller, type TestApi } from './api.ts'
-import { beginDownload, beginUpload, bytesOf, download, fileHead, form, NEVER_OVERLOADED, PNG, upload } from './uploads.ts'
+import { beginDownload, beginUpload, bytesOf, download, fileHead, form, PNG, upload } from './uploads.ts'
 
 const MB = 1024 * 1024
 
@@ -21,7 +21,7 @@ beforeAll(async () => {
   for (const [name, value] of Object.entries(S3_KEYS)) vi.stubEnv(name, value)
   s3 = await startFakeS3()
   files = s3Files({ endpoint: s3.url, bucket: s3.name, region: 'us-east-1', pathStyle: true })
-  api = await startTestApi({ overload: NEVER_OVERLOADED, wrapFiles: () => files })
+  api = await startTestApi({ wrapFiles: () => files })
 })
 afterAll(async () => {
   await api[Symbol.asyncDispose]()

@@ -8,14 +8,14 @@ import { attachments as rows } from '../../migrations/schema.ts'
 import { releaseAttachments } from '../../store/attachments.ts'
 import { until } from '../support/until.ts'
 import { direct, group, send, startTestApi, type Caller, type TestApi } from './api.ts'
-import { beginUpload, bytesOf, download, fieldHead, fileHead, filesOf, form, FORM_END, NEVER_OVERLOADED, PNG, upload, uploadForm } from './uploads.ts'
+import { beginUpload, bytesOf, download, fieldHead, fileHead, filesOf, form, FORM_END, PNG, upload, uploadForm } from './uploads.ts'
 
 let api: TestApi
 let alice: Caller
 let bob: Caller
 let eve: Caller
 
-beforeAll(async () => { api = await startTestApi({ overload: NEVER_OVERLOADED }) })
+beforeAll(async () => { api = await startTestApi() })
 afterAll(() => api[Symbol.asyncDispose]())
 beforeEach(async () => {
   [alice, bob, eve] = await Promise.all([api.user('alice'), api.user('bob'), api.user('eve')])

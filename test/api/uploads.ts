@@ -2,16 +2,12 @@
 import { randomBytes } from 'node:crypto'
 import { readdir } from 'node:fs/promises'
 import { request, type ClientRequest, type IncomingMessage } from 'node:http'
-import { defaultLimits } from '../../api/overload.ts'
 import { type Answer, type Caller, type TestApi } from './api.ts'
 
 export const PNG = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==', 'base64')
 
 /** Bytes that differ from place to place. */
 export const bytesOf = (length: number): Buffer => randomBytes(length)
-
-/** For tests that keep the event loop, which they share with the server, busy with large buffers. */
-export const NEVER_OVERLOADED = { ...defaultLimits(), eventLoopDelayMs: 60_000 }
 
 const BOUNDARY = 'a-boundary'
 export const FORM_TYPE = `multipart/form-data; boundary=${BOUNDARY}`
