@@ -197,9 +197,10 @@ test('whoever may not send does not type', async () => {
 
 test('when a block begins both see the other go, when it ends both see the other as they are', async () => {
   const { ann, ben } = await pair()
-  const leave = [connect(ann), connect(ben)]
-  await until(async () => (await ann.get(`/users/${ben.id}/presence`)).body.last_seen_at !== null && (await ben.get(`/users/${ann.id}/presence`)).body.last_seen_at !== null, 'both are known to be there')
   const [anns, bens] = [listen(ann), listen(ben)]
+  const leave = [connect(ann), connect(ben)]
+  await until(() => anns.length === 1 && bens.length === 1, 'both have heard of the other')
+  anns.length = bens.length = 0
   await block(ann, ben)
   const gone = { type: 'presence', online: false, last_seen_at: null }
   expect([anns, bens]).toEqual([[{ ...gone, user_id: ben.id }], [{ ...gone, user_id: ann.id }]])
