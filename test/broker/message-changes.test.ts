@@ -13,9 +13,11 @@ test('edits, reactions and deletions reach devices that are there as they happen
   const phones = await Promise.all(['alice', 'bob', 'carol'].map(id => broker.device(id, { subscribe: [`user/${id}/inbox`] })))
   const message = await broker.say('alice', group, 'helo')
   const edited = await messageChanges.edit('alice', message.id, { content: 'hello' })
+  const changes = () => phones.map(({ events }) => events.filter(({ type }) => type.startsWith('reaction_') || type === 'message_edited'))
+  // A device that read it from the log later would see the reaction in it.
+  await until(() => changes().every(events => events.length === 1), 'everybody has the edit')
   await messageChanges.react('bob', message.id, '👍')
   await messageChanges.unreact('bob', message.id, '👍')
-  const changes = () => phones.map(({ events }) => events.filter(({ type }) => type.startsWith('reaction_') || type === 'message_edited'))
   await until(() => changes().every(events => events.length === 3), 'everybody has three events more')
   await messageChanges.delete('alice', message.id)
   await until(() => phones.every(phone => phone.events.at(-1)?.type === 'message_deleted'), 'everybody has the deletion')
