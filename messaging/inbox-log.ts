@@ -3,6 +3,7 @@ import { encodeBody, type EventBody, type EventType } from '../core/events.ts'
 import { conversationViews } from '../store/conversation-views.ts'
 import { type Executor } from '../store/database.ts'
 import { eventsAfter, type InboxRow } from '../store/inbox.ts'
+import { textsWhenLeft } from '../store/message-changes.ts'
 import { messageView } from '../store/messages.ts'
 import { inboxCounters } from '../store/users.ts'
 import { type PumpEvent } from './pump.ts'
@@ -26,12 +27,15 @@ export function readInboxLog (db: Executor, epoch: string): InboxLog {
       const { rows, firstKept } = await readAfter(db, userId, seq, limit)
       const conversations = await renderConversations(db, userId, rows)
       const names = await namesFor(db, rows)
+      // A former member's events show no text that came after they left.
+      const former = await textsWhenLeft(db, userId, rows.flatMap(({ message }) => message?.edited_at == null ? [] : [message.id]))
       const events = rows.map(row => ({ seq: row.seq, body: render(row) }))
       if (firstKept > seq + 1) events.unshift({ seq: firstKept - 1, body: encodeBody(epoch, 'resync_required', {}) })
       return events.slice(0, limit)
 
       function render (row: InboxRow): EventBody {
-        const message = row.message === null ? undefined : messageView(row.message, 'sent')
+        const text = row.message === null ? undefined : former.get(row.message.id)
+        const message = row.message === null ? undefined : messageView(text === undefined ? row.message : { ...row.message, ...text }, 'sent')
         if (message !== undefined && CARRIES_MESSAGE.has(row.type)) return encodeBody(epoch, row.type, { message })
         // Of a deleted message nothing is told any more but that it is.
         if (message?.deleted_at != null && TELLS_REACTION.has(row.type)) {

@@ -118,3 +118,29 @@ export async function findSender (db: Executor, messageId: string): Promise<stri
   const [row] = await db.orm.select({ id: messages.sender_user_id }).from(messages).where(eq(messages.id, messageId))
   return row?.id
 }
+
+// Indexes: messages_pkey, conversation_participants_pkey, message_edits_pkey, once per message.
+const WHEN_LEFT: Statement = {
+  name: 'message_changes_when_left',
+  text: `
+    select m.id, v.content, v.mentions,
+           (select b.replaced_at from message_edits b where b.message_id = m.id and b.version = v.version - 1) as edited_at
+      from messages m
+      join conversation_participants p on p.conversation_id = m.conversation_id and p.user_id = $1 and p.left_at < m.edited_at
+     cross join lateral (
+        select e.version, e.content, e.mentions
+          from message_edits e
+         where e.message_id = m.id and e.replaced_at > p.left_at
+         order by e.version
+         limit 1) as v
+     where m.id = any($2::uuid[])`
+}
+
+export interface FormerText { id: string, content: string, mentions: StoredMention[], edited_at: Date | null }
+
+/** Of these messages, those edited after the reader left, as they were then. */
+export async function textsWhenLeft (db: Executor, readerId: string, messageIds: string[]): Promise<Map<string, FormerText>> {
+  if (messageIds.length === 0) return new Map()
+  const rows = await db.rows<FormerText>(WHEN_LEFT, [readerId, messageIds])
+  return new Map(rows.map(row => [row.id, row]))
+}

@@ -282,3 +282,19 @@ test('what somebody blocked sent is edited and deleted for themselves; deleting 
   await eve.delete(`/messages/${seen.id}`)
   expect(await news[1]!()).toMatchObject([{ type: 'message_deleted', message_id: seen.id }])
 })
+
+test('a former member\'s events show the text as it was when they left', async () => {
+  const dan = await api.user('dan')
+  const conversation = await group(alice, bob, dan)
+  const { body: message } = await send(alice, conversation, 'first')
+  await alice.patch(`/messages/${message.id}`, { content: 'second' })
+  await dan.delete(`/conversations/${conversation}/participants/${dan.id}`)
+  await alice.patch(`/messages/${message.id}`, { content: 'third' })
+  await alice.patch(`/messages/${message.id}`, { content: 'fourth' })
+  const texts = async (caller: Caller): Promise<string[]> => (await caller.get('/inbox?limit=500')).body.events
+    .filter((event: any) => event.message?.id === message.id).map((event: any) => event.message.content)
+  expect(await texts(dan)).toEqual(['second', 'second'])
+  expect(await texts(bob)).toEqual(['fourth', 'fourth', 'fourth', 'fourth'])
+  await alice.delete(`/messages/${message.id}`)
+  expect(await texts(dan)).toEqual([null, null])
+})
