@@ -1,7 +1,7 @@
 /** Environment to Config: every problem is listed at once, and nothing is read from anywhere else. */
 import { resolve } from 'node:path'
-import { type TokenKey } from './messaging/authentication.ts'
-import { type FcmTarget } from './push-bridge/fcm-sender.ts'
+import { type TokenKey } from './messaging/access/authentication.ts'
+import { type FcmTarget } from './push-bridge/fcm/sender.ts'
 import { type PushPrivacy } from './push-bridge/render.ts'
 import { type S3Options } from './store/files/s3-files.ts'
 

@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 import { loadConfig } from './config.ts'
 import { isUserId } from './core/identity.ts'
 import { developmentSecret } from './development-secret.ts'
-import { issueToken } from './messaging/tokens.ts'
+import { issueToken } from './messaging/access/tokens.ts'
 
 const USAGE = 'usage: npm run -s token -- <user-id> [--ttl 1h] [--scope admin] [--name <display name>] [--acl <json>]'
 const UNIT_SECONDS: Record<string, number> = { s: 1, m: 60, h: 3_600, d: 86_400 }

@@ -1,6 +1,6 @@
 /** What a newcomer sees once everything is up: where it listens, and commands to paste. */
 import { type Config } from './config.ts'
-import { issueToken } from './messaging/tokens.ts'
+import { issueToken } from './messaging/access/tokens.ts'
 import { type System } from './system.ts'
 
 const TOKEN_TTL_SECONDS = 86_400

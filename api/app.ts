@@ -9,7 +9,7 @@ import { type IncomingMessage, type ServerResponse } from 'node:http'
 import { type Logger } from 'pino'
 import { invalid } from '../core/errors.ts'
 import { followRequests } from './metrics.ts'
-import { answerBadConnection, answerError, routeNotFound } from './problems.ts'
+import { answerBadConnection, answerError, routeNotFound } from './contract/problems.ts'
 import { REQUEST_ID_HEADER, REQUEST_ID_LABEL, requestIdOf } from './request-id.ts'
 
 const BODY_LIMIT_BYTES = 256 * 1024

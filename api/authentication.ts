@@ -2,7 +2,7 @@
 import { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { AppError } from '../core/errors.ts'
 import { type Identity } from '../core/identity.ts'
-import { type Authentication } from '../messaging/authentication.ts'
+import { type Authentication } from '../messaging/access/authentication.ts'
 
 const CALLER = 'caller'
 const BEARER = /^Bearer +([^\s]+) *$/i

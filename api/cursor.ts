@@ -1,6 +1,6 @@
 /** The cursor of the conversation list: opaque to clients, a position in (last_activity_at, id) to us. */
 import { invalid } from '../core/errors.ts'
-import { type ListCursor } from '../store/conversation-views.ts'
+import { type ListCursor } from '../store/conversations/views.ts'
 
 const PLAIN = /^(\d{1,15}) ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/
 

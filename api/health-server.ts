@@ -9,7 +9,7 @@ import { listen, type Address } from './listen.ts'
 import { healthRoutes } from './routes/health.ts'
 import { metricsRoute } from './routes/metrics.ts'
 import { type ApiServer } from './server.ts'
-import { type Readiness } from './schemas.ts'
+import { type Readiness } from './contract/schemas.ts'
 
 export interface HealthDeps { log: Logger, ready: () => Promise<Readiness>, elsewhere?: () => AppError }
 

@@ -6,7 +6,7 @@
  * server. A user who opens more than MAX_POLLS_PER_USER has the oldest ended.
  */
 import { type Socket } from 'node:net'
-import { type Wakes } from '../messaging/wakes.ts'
+import { type Wakes } from '../messaging/deliver/wakes.ts'
 
 const MAX_POLLS_PER_USER = 16
 

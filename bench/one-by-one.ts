@@ -12,11 +12,11 @@ import { createServer, type AddressInfo } from 'node:net'
 import pg from 'pg'
 import pino from 'pino'
 import { uuidv7 } from 'uuidv7'
-import { startAuthentication } from '../messaging/authentication.ts'
+import { startAuthentication } from '../messaging/access/authentication.ts'
 import { migrate } from '../migrations/migrate.ts'
 import { openDatabase } from '../store/database.ts'
 import { startEmbeddedPostgres } from '../store/embedded-postgres/start.ts'
-import { ensureUsers } from '../store/users.ts'
+import { ensureUsers } from '../store/people/users.ts'
 
 const postgres = await startEmbeddedPostgres({ dataDir: process.env.DATA_DIR!, log: pino({ level: 'warn' }) })
 await migrate(postgres.url)

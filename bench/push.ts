@@ -12,7 +12,7 @@ import pg from 'pg'
 import pino from 'pino'
 import { migrate } from '../migrations/migrate.ts'
 import { startEmbeddedPostgres } from '../store/embedded-postgres/start.ts'
-import { startFakeFcm } from '../test/support/fake-fcm.ts'
+import { startFakeFcm } from '../tools/fake-fcm/server.ts'
 
 const SAMPLE_MS = 1_000
 const GIVE_UP_MS = 120_000

@@ -5,7 +5,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { issueToken } from '../messaging/tokens.ts'
+import { issueToken } from '../messaging/access/tokens.ts'
 
 const START_TIMEOUT_MS = 30_000
 const SECRET = new TextEncoder().encode('a secret for benchmarks, nothing else')

@@ -2,12 +2,12 @@
 import { Counter, Histogram } from 'prom-client'
 import { findAppError } from '../core/errors.ts'
 import { type Database } from '../store/database.ts'
-import { type Acknowledgements } from './acknowledgements.ts'
-import { type Cluster } from './cluster.ts'
-import { type Connections } from './connections.ts'
+import { type Acknowledgements } from './receipts/acknowledgements.ts'
+import { type Cluster } from './cluster/cluster.ts'
+import { type Connections } from './people/connections.ts'
 import { observed } from './gauges.ts'
-import { type Sends } from './sends.ts'
-import { type Sessions } from './sessions.ts'
+import { type Sends } from './send/queue.ts'
+import { type Sessions } from './deliver/tracked-sessions.ts'
 
 const COUNTS = [1, 2, 5, 10, 25, 50, 100, 250, 500]
 const COMMIT_S = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15]

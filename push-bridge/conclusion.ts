@@ -5,9 +5,9 @@
  * when everything before is told or was not worth telling; else it stops before
  * the oldest event still to be told. A user's row goes when all devices are done.
  */
-import { type ClaimedPush, type PostponedPush } from '../store/push-due.ts'
-import { type PendingPush, type PushDevice } from '../store/push-pending.ts'
-import { type PushRecord } from '../store/push-told.ts'
+import { type ClaimedPush, type PostponedPush } from '../store/push/due.ts'
+import { type PendingPush, type PushDevice } from '../store/push/pending.ts'
+import { type PushRecord } from '../store/push/told.ts'
 import { type DevicePlan } from './plan.ts'
 import { type PushResult } from './sender.ts'
 

@@ -1,9 +1,9 @@
 /** Sends any number of pushes and learns from the answers what concerns more than one of them. */
 import { type Logger } from 'pino'
-import { type Gate } from './gate.ts'
+import { type Gate } from './pace/gate.ts'
 import { failedPushes, sentPushes } from './metrics.ts'
 import { type Push, type PushResult, type PushSender } from './sender.ts'
-import { type Trust } from './trust.ts'
+import { type Trust } from './pace/trust.ts'
 
 const MAX_PUSHES_PER_SEND = 500
 

@@ -5,8 +5,8 @@
  * is held until then, and is one push for each conversation by that time. What
  * would be more than a push service takes for one device waits and merges too.
  */
-import { type PushDevice, type PendingPush } from '../store/push-pending.ts'
-import { allowance, spend } from './device-pace.ts'
+import { type PushDevice, type PendingPush } from '../store/push/pending.ts'
+import { allowance, spend } from './pace/device-pace.ts'
 
 export interface DevicePlan {
   device: PushDevice

@@ -5,12 +5,12 @@
  */
 import { type Logger } from 'pino'
 import { type Database } from '../store/database.ts'
-import { claimReads, devicesShowingRead, recordCleared, settleReads, type ClaimedReads, type ReadDevice } from '../store/push-reads.ts'
-import { unreadBadges } from '../store/push-pending.ts'
-import { forgetPushTokens } from '../store/push-told.ts'
-import { retryDelayMs } from './backoff.ts'
+import { claimReads, devicesShowingRead, recordCleared, settleReads, type ClaimedReads, type ReadDevice } from '../store/push/reads.ts'
+import { unreadBadges } from '../store/push/pending.ts'
+import { forgetPushTokens } from '../store/push/told.ts'
+import { retryDelayMs } from './pace/backoff.ts'
 import { type Dispatch } from './dispatch.ts'
-import { type Gate } from './gate.ts'
+import { type Gate } from './pace/gate.ts'
 import { removedTokens } from './metrics.ts'
 import { type Push, type PushResult } from './sender.ts'
 

@@ -1,5 +1,5 @@
 /** What a sleeping phone shows: one conversation's news as one push. */
-import { type PendingPush, type PushDevice } from '../store/push-pending.ts'
+import { type PendingPush, type PushDevice } from '../store/push/pending.ts'
 import { type Push } from './sender.ts'
 
 const MAX_TITLE_LENGTH = 100

@@ -10,17 +10,17 @@
 import { type Logger } from 'pino'
 import { type Database } from '../store/database.ts'
 import { readEpoch } from '../store/meta.ts'
-import { claimPushes, measureDue, nextPushDue, recoverPushes } from '../store/push-due.ts'
-import { createAlarm } from './alarm.ts'
-import { retryDelayMs } from './backoff.ts'
+import { claimPushes, measureDue, nextPushDue, recoverPushes } from '../store/push/due.ts'
+import { createAlarm } from './pace/alarm.ts'
+import { retryDelayMs } from './pace/backoff.ts'
 import { deliverBatches } from './batch.ts'
 import { createDispatch } from './dispatch.ts'
-import { createGate, type PushHealth } from './gate.ts'
+import { createGate, type PushHealth } from './pace/gate.ts'
 import { dueRows, oldestDueSeconds } from './metrics.ts'
 import { deliverReads } from './reads.ts'
 import { type PushPrivacy } from './render.ts'
 import { type PushSender } from './sender.ts'
-import { createTrust } from './trust.ts'
+import { createTrust } from './pace/trust.ts'
 
 const MAX_DATABASE_BACKOFF_MS = 10_000
 const MEASURE_EVERY_MS = 5_000

@@ -1,11 +1,11 @@
 /** Blocks: the users one does not want to hear of. */
 import { Type } from 'typebox'
 import { type Messaging } from '../../messaging/start.ts'
-import { listBlocks } from '../../store/blocks.ts'
+import { listBlocks } from '../../store/people/blocks.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
-import { operation } from '../documentation.ts'
-import { BlockPage, limit, NoContent, problems, refer, UserId } from '../schemas.ts'
+import { operation } from '../contract/documentation.ts'
+import { BlockPage, limit, NoContent, problems, refer, UserId } from '../contract/schemas.ts'
 
 const DEFAULT_PAGE = 50
 const MAX_PAGE = 200

@@ -1,13 +1,13 @@
 /** Conversations: creating, listing, looking at one, typing in one. */
 import { Type } from 'typebox'
 import { type Messaging } from '../../messaging/start.ts'
-import { listConversations } from '../../store/conversation-views.ts'
-import { inboxCounters } from '../../store/users.ts'
+import { listConversations } from '../../store/conversations/views.ts'
+import { inboxCounters } from '../../store/people/users.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
 import { decodeCursor, encodeCursor } from '../cursor.ts'
-import { operation } from '../documentation.ts'
-import { Conversation, ConversationPage, limit, NoContent, orNull, problems, refer, UserId, Uuid } from '../schemas.ts'
+import { operation } from '../contract/documentation.ts'
+import { Conversation, ConversationPage, limit, NoContent, orNull, problems, refer, UserId, Uuid } from '../contract/schemas.ts'
 
 const DEFAULT_PAGE = 50
 const MAX_PAGE = 200

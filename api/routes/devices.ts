@@ -3,11 +3,11 @@ import { Type } from 'typebox'
 import { AppError } from '../../core/errors.ts'
 import { checkText } from '../../core/message-rules.ts'
 import { type Messaging } from '../../messaging/start.ts'
-import { listDevices, registerDevice, removeDevice, type Device as StoredDevice } from '../../store/devices.ts'
+import { listDevices, registerDevice, removeDevice, type Device as StoredDevice } from '../../store/people/devices.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
-import { operation } from '../documentation.ts'
-import { Device, DeviceId, NoContent, Platform, problems, refer } from '../schemas.ts'
+import { operation } from '../contract/documentation.ts'
+import { Device, DeviceId, NoContent, Platform, problems, refer } from '../contract/schemas.ts'
 
 const OneDevice = Type.Object({ device_id: DeviceId })
 

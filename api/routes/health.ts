@@ -1,7 +1,7 @@
 /** For load balancers and people on call: is the process alive, and can it do its work? */
 import { Type } from 'typebox'
 import { type App } from '../app.ts'
-import { Readiness, refer } from '../schemas.ts'
+import { Readiness, refer } from '../contract/schemas.ts'
 
 export function healthRoutes (app: App, ready: () => Promise<Readiness>): void {
   app.get('/health', {

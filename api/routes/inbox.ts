@@ -3,13 +3,13 @@ import { Type } from 'typebox'
 import { AppError, invalid } from '../../core/errors.ts'
 import { eventHead } from '../../core/events.ts'
 import { type Messaging } from '../../messaging/start.ts'
-import { inboxCounters } from '../../store/users.ts'
+import { inboxCounters } from '../../store/people/users.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
-import { operation } from '../documentation.ts'
+import { operation } from '../contract/documentation.ts'
 import { readIdHeader } from '../headers.ts'
 import { type LongPolls } from '../long-poll.ts'
-import { InboxPage, limit, NoContent, problems, refer } from '../schemas.ts'
+import { InboxPage, limit, NoContent, problems, refer } from '../contract/schemas.ts'
 
 const DEFAULT_PAGE = 100
 const MAX_PAGE = 500

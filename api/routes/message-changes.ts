@@ -4,8 +4,8 @@ import { MessageEdit } from '../../core/message-rules.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
-import { operation } from '../documentation.ts'
-import { Message, NoContent, problems, refer, Uuid } from '../schemas.ts'
+import { operation } from '../contract/documentation.ts'
+import { Message, NoContent, problems, refer, Uuid } from '../contract/schemas.ts'
 
 export function messageChangeRoutes (app: App, { messageChanges }: Messaging): void {
   app.patch('/messages/:id', {

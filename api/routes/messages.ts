@@ -2,13 +2,13 @@
 import { Type } from 'typebox'
 import { invalid } from '../../core/errors.ts'
 import { MessageDraft } from '../../core/message-rules.ts'
-import { readHistory, readStatus } from '../../messaging/history.ts'
+import { readHistory, readStatus } from '../../messaging/messages/history.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
-import { operation } from '../documentation.ts'
+import { operation } from '../contract/documentation.ts'
 import { readIdHeader } from '../headers.ts'
-import { limit, Message, MessagePage, MessageStatus, NoContent, problems, refer, Uuid, UUID_EXAMPLE } from '../schemas.ts'
+import { limit, Message, MessagePage, MessageStatus, NoContent, problems, refer, Uuid, UUID_EXAMPLE } from '../contract/schemas.ts'
 
 const DEFAULT_PAGE = 50
 const MAX_PAGE = 200

@@ -4,8 +4,8 @@ import { invalid } from '../../core/errors.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
-import { operation } from '../documentation.ts'
-import { Conversation, NoContent, problems, refer, Role, UserId, Uuid } from '../schemas.ts'
+import { operation } from '../contract/documentation.ts'
+import { Conversation, NoContent, problems, refer, Role, UserId, Uuid } from '../contract/schemas.ts'
 
 const OneParticipant = Type.Object({ id: Uuid, user_id: UserId })
 

@@ -3,8 +3,8 @@ import { Type } from 'typebox'
 import { type Messaging } from '../../messaging/start.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
-import { operation } from '../documentation.ts'
-import { NoContent, problems, Uuid } from '../schemas.ts'
+import { operation } from '../contract/documentation.ts'
+import { NoContent, problems, Uuid } from '../contract/schemas.ts'
 
 const DESCRIPTION = '`emoji` is exactly one emoji, percent-encoded; with or without its variation selector it is the same. ' +
   'A repetition changes nothing. 409 `message_deleted`: the message is gone, and its reactions with it.'

@@ -1,11 +1,11 @@
 /** Full-text search. */
 import { Type } from 'typebox'
-import { MAX_QUERY_LENGTH } from '../../messaging/search.ts'
+import { MAX_QUERY_LENGTH } from '../../messaging/messages/search.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
-import { operation } from '../documentation.ts'
-import { limit, MessagePage, problems, refer, Uuid } from '../schemas.ts'
+import { operation } from '../contract/documentation.ts'
+import { limit, MessagePage, problems, refer, Uuid } from '../contract/schemas.ts'
 
 const DEFAULT_PAGE = 50
 const MAX_PAGE = 200

@@ -2,14 +2,14 @@
 import { Type } from 'typebox'
 import { AppError, invalid } from '../../core/errors.ts'
 import { checkText } from '../../core/message-rules.ts'
-import { changeAvatar } from '../../messaging/avatars.ts'
+import { changeAvatar } from '../../messaging/people/avatars.ts'
 import { type Messaging } from '../../messaging/start.ts'
-import { findProfile } from '../../store/profiles.ts'
-import { findUser } from '../../store/users.ts'
+import { findProfile } from '../../store/people/profiles.ts'
+import { findUser } from '../../store/people/users.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
-import { operation } from '../documentation.ts'
-import { OwnProfile, Presence, problems, Profile, refer, UserId, Uuid } from '../schemas.ts'
+import { operation } from '../contract/documentation.ts'
+import { OwnProfile, Presence, problems, Profile, refer, UserId, Uuid } from '../contract/schemas.ts'
 
 const MAX_NAME_LENGTH = 200
 

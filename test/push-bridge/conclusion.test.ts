@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { retryDelayMs } from '../../push-bridge/backoff.ts'
+import { retryDelayMs } from '../../push-bridge/pace/backoff.ts'
 import { conclude } from '../../push-bridge/conclusion.ts'
 import { type DevicePlan } from '../../push-bridge/plan.ts'
-import { type PendingPush, type PushDevice } from '../../store/push-pending.ts'
+import { type PendingPush, type PushDevice } from '../../store/push/pending.ts'
 
 const NOW = new Date('2026-03-01T12:00:00.000Z')
 const later = (ms: number): Date => new Date(NOW.getTime() + ms)

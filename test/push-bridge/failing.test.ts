@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { unavailable } from '../../core/errors.ts'
 import { type PushResult } from '../../push-bridge/sender.ts'
-import { claimPushes } from '../../store/push-due.ts'
+import { claimPushes } from '../../store/push/due.ts'
 import { until } from '../support/until.ts'
 import { after, createWorld, recordingSender, type World } from './world.ts'
 

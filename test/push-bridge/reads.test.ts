@@ -1,9 +1,9 @@
 /** What a phone that was told is told again when its user reads elsewhere. */
 import { expect, test } from 'vitest'
-import { fcmMessage } from '../../push-bridge/fcm-message.ts'
+import { fcmMessage } from '../../push-bridge/fcm/message.ts'
 import { renderRead } from '../../push-bridge/reads.ts'
-import { unreadBadges } from '../../store/push-pending.ts'
-import { payloadBytes } from '../support/fake-fcm-message.ts'
+import { unreadBadges } from '../../store/push/pending.ts'
+import { payloadBytes } from '../../tools/fake-fcm/message.ts'
 import { until } from '../support/until.ts'
 import { createWorld, recordingSender, type RecordingSender, type World } from './world.ts'
 

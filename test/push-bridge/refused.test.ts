@@ -1,8 +1,8 @@
 /** What FCM's refusals do to rows and tokens, through the real firebase-admin and a stand-in. */
 import { expect, test } from 'vitest'
-import { openFcmSender } from '../../push-bridge/fcm-sender.ts'
+import { openFcmSender } from '../../push-bridge/fcm/sender.ts'
 import { type PushBridge } from '../../push-bridge/start.ts'
-import { startFakeFcm } from '../support/fake-fcm.ts'
+import { startFakeFcm } from '../../tools/fake-fcm/server.ts'
 import { until } from '../support/until.ts'
 import { createWorld, recordingSender } from './world.ts'
 

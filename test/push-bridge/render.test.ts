@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { cut, renderPush } from '../../push-bridge/render.ts'
-import { type PendingPush, type PushDevice } from '../../store/push-pending.ts'
+import { type PendingPush, type PushDevice } from '../../store/push/pending.ts'
 
 const NOW = new Date('2026-03-01T12:00:00.000Z')
 const CONTEXT = { epoch: 'e-1', now: NOW, expireAfterMs: 3_600_000, privacy: 'preview', badge: 3 } as const

@@ -1,6 +1,6 @@
 /** Who is told of what, and when. */
 import { expect, test } from 'vitest'
-import { type Session } from '../../messaging/sessions.ts'
+import { type Session } from '../../messaging/deliver/tracked-sessions.ts'
 import { until } from '../support/until.ts'
 import { after, createWorld, recordingSender } from './world.ts'
 

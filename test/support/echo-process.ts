@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { issueToken } from '../../messaging/tokens.ts'
+import { issueToken } from '../../messaging/access/tokens.ts'
 import { signToken } from './tokens.ts'
 import { until } from './until.ts'
 

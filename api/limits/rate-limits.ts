@@ -1,0 +1,101 @@
+/**
+ * How many requests are answered per second: of one address, counted before
+ * anything is known of the caller, and of one user.
+ *
+ * Counts are in Redis when there is one, else in memory, bounded. What cannot be
+ * counted is not limited.
+ */
+import rateLimit from '@fastify/rate-limit'
+import { type FastifyReply, type FastifyRequest } from 'fastify'
+import { type Logger } from 'pino'
+import { addressKey, isLoopback } from '../../core/address.ts'
+import { rateLimited } from '../../core/errors.ts'
+import { type App } from '../app.ts'
+import { callerOf } from '../authentication.ts'
+import { rateLimitedTotal } from '../metrics.ts'
+import { countInRedis } from './counts-redis.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Counts as a message of its caller, too. */
+    sends?: true
+    /** For operators: neither limited nor refused under load. */
+    unlimited?: true
+  }
+}
+
+export const REQUESTS_PER_ADDRESS = 300
+const WINDOW_MS = 1_000
+/** Per limit; who is counted least recently is forgotten first. */
+const MAX_COUNTED_IN_MEMORY = 20_000
+
+export interface RateLimits {
+  /** Per second and user; 0: no limit, also none per address. */
+  requests: number
+  /** Of these, messages; 0: no limit. */
+  sends: number
+  /** Where all apis count together; in memory by default. */
+  redisUrl?: string
+  /** What is counted together; a second by default. */
+  windowMs?: number
+}
+
+export interface LimitedApp {
+  /** Limits what `routes` gets per user. Its callers must be known by then. */
+  limitUsers (routes: Pick<App, 'addHook'>): void
+}
+
+/** Limits everything on `app` per address. */
+export async function limitRates (app: App, { requests, sends, redisUrl, windowMs = WINDOW_MS }: RateLimits, log: Logger): Promise<LimitedApp> {
+  const counts = redisUrl === undefined || (requests === 0 && sends === 0) ? undefined : countInRedis(redisUrl, log)
+  app.addHook('onClose', async () => counts?.[Symbol.dispose]())
+  await app.register(rateLimit, {
+    global: false,
+    timeWindow: windowMs,
+    skipOnError: true,
+    ...(counts === undefined ? {} : { store: function () { return counts.store } as unknown as rateLimit.FastifyRateLimitStoreCtor })
+  })
+  const perAddress = limiter('address', REQUESTS_PER_ADDRESS, request => addressKey(request.ip))
+  const perUser = limiter('user', requests, request => callerOf(request).userId)
+  const sendsPerUser = limiter('sends', sends, request => callerOf(request).userId)
+
+  if (requests > 0) {
+    app.addHook('onRequest', async (request, reply) => {
+      if (request.routeOptions.config.unlimited === true || isLoopback(addressKey(request.ip))) return
+      answer(reply, { address: await perAddress(request) })
+    })
+  }
+
+  function limiter (name: string, max: number, keyOf: (request: FastifyRequest) => string) {
+    const options: rateLimit.RateLimitOptions = { max, keyGenerator: request => `${name} ${keyOf(request)}`, cache: MAX_COUNTED_IN_MEMORY }
+    return app.createRateLimit(options)
+  }
+
+  return {
+    limitUsers (routes) {
+      if (requests === 0 && sends === 0) return
+      routes.addHook('onRequest', async (request, reply) => {
+        // Both at once: one way to Redis and back.
+        const [user, messages] = await Promise.all([
+          requests > 0 ? perUser(request) : undefined,
+          sends > 0 && request.routeOptions.config.sends === true ? sendsPerUser(request) : undefined
+        ])
+        answer(reply, { user, sends: messages })
+      })
+    }
+  }
+}
+
+type Count = Awaited<ReturnType<ReturnType<App['createRateLimit']>>>
+
+/** Shows the narrowest of the limits. Throws `too_many` when one of them is exceeded. */
+function answer (reply: FastifyReply, counts: Record<string, Count | undefined>): void {
+  const limits = Object.entries(counts).flatMap(([name, count]) => count === undefined || count.isAllowed ? [] : [{ name, ...count }])
+  const narrowest = limits.toSorted((a, b) => a.remaining - b.remaining)[0]
+  if (narrowest === undefined) return
+  const exceeded = limits.filter(limit => limit.isExceeded)
+  const resetS = Math.max(1, ...(exceeded.length > 0 ? exceeded : [narrowest]).map(limit => limit.ttlInSeconds))
+  reply.headers({ 'x-ratelimit-limit': narrowest.max, 'x-ratelimit-remaining': narrowest.remaining, 'x-ratelimit-reset': resetS })
+  for (const { name } of exceeded) rateLimitedTotal.inc({ limit: name })
+  if (exceeded.length > 0) throw rateLimited(`more than ${exceeded[0]!.max} within ${exceeded[0]!.timeWindow / 1_000} s`, resetS)
+}

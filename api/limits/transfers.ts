@@ -1,0 +1,41 @@
+/**
+ * Uploads or downloads under way: how many one user and all together may have,
+ * and what ends those that outlast a stop of the server.
+ */
+import { AppError, unavailable } from '../../core/errors.ts'
+
+export interface Transfers {
+  /** Takes a place until it is disposed of. Throws `too_many` beyond the user's share, `unavailable` when there is no room at all. */
+  enter (userId: string, abort: () => void): Disposable
+  /** Aborts what is under way, and lets nobody in. */
+  end (): void
+}
+
+export function limitTransfers (what: string, { perUser, inAll }: { perUser: number, inAll: number }): Transfers {
+  const byUser = new Map<string, number>()
+  const running = new Set<() => void>()
+  let stopped = false
+
+  return {
+    enter (userId, abort) {
+      const own = byUser.get(userId) ?? 0
+      if (own >= perUser) throw new AppError('too_many', `too_many_${what}`, `you have ${perUser} ${what} under way, which is all you may have at once`)
+      if (stopped || running.size >= inAll) throw unavailable(`there is no room for more ${what}`)
+      const end = (): void => abort() // a function of its own: the set counts each entry once
+      running.add(end)
+      byUser.set(userId, own + 1)
+      return {
+        [Symbol.dispose] () {
+          if (!running.delete(end)) return
+          const left = byUser.get(userId)! - 1
+          if (left === 0) byUser.delete(userId)
+          else byUser.set(userId, left)
+        }
+      }
+    },
+    end () {
+      stopped = true
+      for (const abort of running) abort()
+    }
+  }
+}

@@ -1,0 +1,44 @@
+/** Administration: the audit log. */
+import { Type } from 'typebox'
+import { type Messaging } from '../../../messaging/start.ts'
+import { readAudit } from '../../../store/audit-log.ts'
+import { type App } from '../../app.ts'
+import { operation } from '../../contract/documentation.ts'
+import { limit, orNull, problems, Time, UserId, Uuid } from '../../contract/schemas.ts'
+
+const DEFAULT_PAGE = 50
+const MAX_PAGE = 200
+
+const Entry = Type.Object({
+  id: Uuid,
+  actor_user_id: UserId,
+  action: Type.String({ examples: ['revoke_tokens'] }),
+  subject_user_id: orNull(UserId),
+  details: orNull(Type.Record(Type.String(), Type.Unknown())),
+  created_at: Time
+})
+
+export function auditRoutes (app: App, { database }: Messaging): void {
+  app.get('/audit-log', {
+    schema: {
+      ...operation('admin', 'Who did what to whom'),
+      description: 'The newest first; the next page comes with `before_id` = the last entry\'s id. Needs a token of scope `admin`.',
+      querystring: Type.Object({
+        limit: limit(DEFAULT_PAGE, MAX_PAGE),
+        before_id: Type.Optional(Uuid),
+        user_id: Type.Optional({ ...UserId, description: 'Only what was done to this user' })
+      }),
+      response: {
+        200: Type.Object({ entries: Type.Array(Entry), has_more: Type.Boolean() }, { description: 'A page' }),
+        ...problems('admin_required')
+      }
+    }
+  }, async request => {
+    const { limit = DEFAULT_PAGE, before_id, user_id } = request.query
+    const rows = await readAudit(database.reads, { limit: limit + 1, beforeId: before_id, subjectId: user_id })
+    return {
+      entries: rows.slice(0, limit).map(row => ({ ...row, created_at: row.created_at.toISOString() })),
+      has_more: rows.length > limit
+    }
+  })
+}

@@ -1,0 +1,98 @@
+/** Administration: the sessions of a user on every node. */
+import { Type } from 'typebox'
+import { checkText } from '../../../core/message-rules.ts'
+import { type ConnectionState } from '../../../messaging/people/connections.ts'
+import { type Answers } from '../../../messaging/cluster/questions.ts'
+import { type Messaging } from '../../../messaging/start.ts'
+import { MAX_DEVICES_SHOWN } from '../../../messaging/admin/user-connections.ts'
+import { type StoredDevice } from '../../../store/people/devices.ts'
+import { type App } from '../../app.ts'
+import { callerOf } from '../../authentication.ts'
+import { operation } from '../../contract/documentation.ts'
+import { DeviceId, orNull, Platform, problems, Seq, Time, UserId } from '../../contract/schemas.ts'
+
+export const AskedNodes = Type.Object({
+  answered: Type.Array(Type.String({ description: 'A process; its id lasts as long as it runs' })),
+  silent: Type.Array(Type.String(), { description: 'Did not answer within a second; what they hold is missing here' }),
+  complete: Type.Boolean({ description: 'False when a node was silent, or Redis is away and others cannot be known' })
+}, { description: 'The nodes that were asked' })
+
+export const askedNodes = ({ answers, silent, nodesKnown }: Answers<unknown>) =>
+  ({ answered: answers.map(({ node }) => node), silent, complete: nodesKnown && silent.length === 0 })
+
+const LiveSession = Type.Object({
+  node: Type.String(),
+  device_id: DeviceId,
+  delivery: Type.Enum(['tracked', 'live', 'none'], { description: '`tracked` acknowledges, `live` is a copy without tracking, `none` has not subscribed to the inbox' }),
+  clean_session: Type.Boolean(),
+  address: orNull(Type.String({ description: 'Where it is, as far as a balancer in between tells', examples: ['203.0.113.7'] })),
+  connected_at: Time,
+  last_active_at: Time,
+  unacknowledged: Type.Integer({ minimum: 0, description: 'Events sent and not acknowledged' }),
+  lag: Type.Integer({ minimum: 0, description: 'Events from what is acknowledged to the end of the log' }),
+  token_expires_at: Time
+})
+
+const KnownDevice = Type.Object({
+  device_id: DeviceId,
+  platform: orNull(Platform),
+  has_push_token: Type.Boolean({ description: 'The token itself is shown to nobody but its user' }),
+  acked_seq: orNull(Seq),
+  last_seen_at: Time
+})
+
+export function sessionRoutes (app: App, { userSessions }: Messaging): void {
+  app.get('/users/:id/sessions', {
+    schema: {
+      ...operation('admin', 'The connections of a user on every node, and their stored devices'),
+      description: 'Asks every node and answers within about a second with what came. Looking is written to the audit log. Needs a token of scope `admin`.',
+      params: Type.Object({ id: UserId }),
+      response: {
+        200: Type.Object({
+          inbox: Type.Object({ last_seq: Seq, acked_seq: Seq }),
+          sessions: Type.Array(LiveSession),
+          devices: Type.Array(KnownDevice, { description: `The ${MAX_DEVICES_SHOWN} last seen` }),
+          nodes: AskedNodes
+        }, { description: 'What is known of the user\'s devices' }),
+        ...problems('admin_required', 'user_not_found')
+      }
+    }
+  }, async request => {
+    const { inbox, live, devices } = await userSessions.list(callerOf(request).userId, request.params.id)
+    return {
+      inbox: { last_seq: inbox.inbox_seq, acked_seq: inbox.acked_seq },
+      sessions: live.answers.flatMap(({ node, answer }) => answer.map(state => ({ node, ...sessionView(state) }))),
+      devices: devices.map(deviceView),
+      nodes: askedNodes(live)
+    }
+  })
+
+  app.post('/users/:id/disconnect', {
+    schema: {
+      ...operation('admin', 'End the connections of a user, or of one device'),
+      description: 'They may come back at once, and stored cursors stay; `revoke` keeps them out. Needs a token of scope `admin`.',
+      params: Type.Object({ id: UserId }),
+      body: Type.Union([Type.Object({ device_id: Type.Optional(DeviceId) }, { additionalProperties: false }), Type.Null()]),
+      response: {
+        200: Type.Object({ ended: Type.Integer({ minimum: 0 }), nodes: AskedNodes }, { description: 'How many connections ended' }),
+        ...problems('invalid_text', 'admin_required', 'user_not_found')
+      }
+    }
+  }, async request => {
+    const deviceId = request.body?.device_id
+    if (deviceId !== undefined) checkText(deviceId, 'device_id')
+    const ended = await userSessions.disconnect(callerOf(request).userId, request.params.id, deviceId)
+    return { ended: ended.answers.reduce((sum, { answer }) => sum + answer, 0), nodes: askedNodes(ended) }
+  })
+}
+
+const iso = (ms: number): string => new Date(ms).toISOString()
+
+const sessionView = (state: ConnectionState) => ({
+  ...state,
+  connected_at: iso(state.connected_at),
+  last_active_at: iso(state.last_active_at),
+  token_expires_at: iso(state.token_expires_at)
+})
+
+const deviceView = (device: StoredDevice) => ({ ...device, last_seen_at: device.last_seen_at.toISOString() })

@@ -1,0 +1,183 @@
+/**
+ * Topics granted by `acl` across nodes: `mqemitter-redis` carries them,
+ * redis-sessions.ts keeps what outlives a connection, redis-wills.ts the wills,
+ * and `aedes-persistence-redis` the retained messages.
+ *
+ * Only what other nodes need goes to Redis. What Aedes says about connections
+ * and subscriptions on this node stays here, so that a phone's CONNECT never
+ * depends on Redis.
+ */
+import { createRequire } from 'node:module'
+import { Readable } from 'node:stream'
+import { type Client, type PublishPacket } from 'aedes'
+import mqemitter from 'mqemitter'
+import { Redis } from 'ioredis'
+import { type Logger } from 'pino'
+import { isUserTopic } from '../../core/topics.ts'
+import { connectionOf } from '../aedes/client.ts'
+import { type DeviceSession } from '../inbox/device-connection.ts'
+import { type Emitter } from '../aedes/emitter.ts'
+import { isQueueId } from '../inbox/packets.ts'
+import { type Persistence } from '../aedes/persistence.ts'
+import { redisSessions } from './sessions-redis.ts'
+import { RedisWills, type Will } from './wills-redis.ts'
+import { SessionQueue } from './session-queue.ts'
+import { type SessionRegistry } from '../inbox/registry.ts'
+
+const CONCURRENCY = 100
+const CHANNEL_PREFIX = 'acl/'
+const KEY_PREFIX = 'echo:acl:'
+/** A device whose Redis does not answer is disconnected, and comes back when it likes. */
+const COMMAND_TIMEOUT_MS = 5_000
+export const WILL_ROUND_MS = 10_000
+
+/** Notices about this node's own connections, and Aedes's own about brokers: wills have their own here. */
+const staysHere = (topic: string): boolean => topic.startsWith('$SYS/')
+
+export interface RedisTopics extends AsyncDisposable {
+  emitter: Emitter
+  persistence: Persistence
+  /** Queued and retained before the PUBACK promises it. */
+  keep (packet: PublishPacket): Promise<void>
+  /** False: the will has been published, or will be by another process. */
+  takeWill (client: Client): Promise<boolean>
+  /** Publishes the wills of processes that have died. */
+  publishWills (publish: (will: Will) => void): void
+}
+
+export interface RedisTopicsOptions { url: string, registry: SessionRegistry, log: Logger, willRoundMs?: number }
+
+export function connectRedisTopics ({ url, registry, log, willRoundMs = WILL_ROUND_MS }: RedisTopicsOptions): RedisTopics {
+  const require = createRequire(import.meta.url)
+  const connect = (options: object, what: string): Redis => {
+    const connection = new Redis(url, options)
+    connection.on('error', (error: Error) => log.debug({ err: error }, what))
+    return connection
+  }
+  const answering = { maxRetriesPerRequest: 3, commandTimeout: COMMAND_TIMEOUT_MS }
+  const { MQEmitterRedisPrefix } = require('mqemitter-redis')
+  const pubConn = connect({ ...answering, enableAutoPipelining: true }, 'the channel of acl topics is away')
+  // A subscription that gave up would leave its subscriber deaf: this one waits for as long as Redis is away.
+  const subConn = connect({ maxRetriesPerRequest: null }, 'the channel of acl topics is away')
+  const shared: Emitter & { state: NodeJS.EventEmitter } = new MQEmitterRedisPrefix(CHANNEL_PREFIX, { pubConn, subConn, concurrency: CONCURRENCY, matchEmptyLevels: true })
+  shared.state.on('error', () => {}) // logged above
+  const own: Emitter = mqemitter({ concurrency: CONCURRENCY, matchEmptyLevels: true })
+  const route = (topic: string): Emitter => staysHere(topic) ? own : shared
+
+  const connection = connect(answering, 'the store of acl topics is away')
+  const retainedConnection = connect({ ...answering, keyPrefix: KEY_PREFIX }, 'the store of acl topics is away')
+  const retained: Persistence = require('aedes-persistence-redis')({ conn: retainedConnection })
+  const sessions = redisSessions(connection)
+  const wills = new RedisWills(connection, willRoundMs)
+  const taking = new Set<Promise<unknown>>()
+  let willTimer: NodeJS.Timeout | undefined
+
+  function queueOf (session: DeviceSession): SessionQueue {
+    session.queue ??= new SessionQueue(sessions, session, log)
+    return session.queue
+  }
+  const queueOfClient = (client: Pick<Client, 'id'>): SessionQueue | undefined => connectionOf(client as Client).session?.queue
+  const retain = async (packet: Parameters<Persistence['storeRetained']>[0] & { retain?: boolean }): Promise<void> => {
+    if (packet.retain === true) await retained.storeRetained(packet)
+  }
+  // Aedes listens to no errors of this stream, and one would end the process.
+  const surviving = (stream: Readable): Readable => stream.on('error', error => log.warn({ err: error }, 'retained messages could not be read'))
+
+  const persistence: Persistence = {
+    async setup (broker: unknown) { wills.brokerId = (broker as { id: string }).id },
+
+    async addSubscriptions (client, subscriptions) {
+      await sessions.subscribe(client.id, subscriptions.map(({ topic, qos }) => [topic, qos] as const))
+      const { session } = connectionOf(client as Client)
+      if (session === undefined) return
+      const queue = queueOf(session)
+      for (const { topic, qos } of subscriptions) queue.filters.set(topic, qos)
+      // For a session that got its `acl` later than its CONNACK; what is queued from here on has no other hint.
+      if ((client as Client).connected) queue.start()
+    },
+    async removeSubscriptions (client, filters) {
+      await sessions.unsubscribe(client.id, filters)
+      for (const filter of filters) queueOfClient(client)?.filters.delete(filter)
+    },
+    async subscriptionsByClient (client) {
+      const stored = await sessions.subscriptions(client.id)
+      const session = registry.find(client.id)
+      if (session !== undefined) for (const { topic, qos } of stored) queueOf(session).filters.set(topic, qos)
+      return stored
+    },
+    cleanSubscriptions: client => sessions.forget(client.id),
+
+    // `keep` and `incomingStorePacket` have put it into the queues.
+    subscriptionsByTopic: async () => [],
+    outgoingEnqueue: async () => {},
+    outgoingEnqueueCombi: async () => {},
+    async outgoingUpdate (client, packet) {
+      if ((packet as { cmd?: string }).cmd === 'pubrel' && isQueueId(packet.messageId)) await queueOfClient(client)?.received(packet.messageId)
+    },
+    async outgoingClearMessageId (client, packet) {
+      if (isQueueId(packet.messageId)) await queueOfClient(client)?.acknowledged(packet.messageId)
+    },
+    outgoingStream: () => Readable.from([]),
+
+    // With a higher QoS `keep` has done it.
+    async storeRetained (packet) { if ((packet as { qos?: number }).qos === 0) await retained.storeRetained(packet) },
+    createRetainedStreamCombi: filters => surviving(retained.createRetainedStreamCombi(filters)),
+    createRetainedStream: filter => surviving(retained.createRetainedStream(filter)),
+
+    async incomingStorePacket (client, packet) {
+      const message = packet as unknown as PublishPacket
+      if (isUserTopic(packet.topic)) return await sessions.receive(client.id, packet.messageId)
+      await retain(packet)
+      await sessions.receive(client.id, packet.messageId, message)
+    },
+    async incomingGetPacket (client, packet) {
+      if (!await sessions.received(client.id, packet.messageId)) throw new Error('no such packet')
+      return packet
+    },
+    incomingDelPacket: (client, packet) => sessions.releaseReceived(client.id, packet.messageId),
+    cleanIncoming: client => sessions.forgetReceived(client.id),
+
+    putWill: async (client, will) => { await wills.put(client.id, will as unknown as Will) },
+    // Aedes takes no notice of a failure, and one would end the process.
+    delWill: client => wills.take(client.id).catch((error: unknown) => log.debug({ err: error }, 'a will could not be removed')),
+    getWill: async () => undefined,
+    streamWill: () => Readable.from([]),
+    getClientList: () => Readable.from([]),
+    countOffline: async () => ({ subsCount: 0, clientsCount: 0 }),
+    destroy: async () => {}
+  }
+
+  return {
+    emitter: {
+      on: (topic, receive, done) => route(topic).on(topic, receive, done),
+      removeListener: (topic, receive, done) => route(topic).removeListener(topic, receive, done),
+      emit: (packet, done) => route(packet.topic).emit(packet, done),
+      // The wills of the connections that a stop has closed go first.
+      close: done => {
+        const end = (): unknown => setImmediate(() => own.close(() => shared.close(done)))
+        Promise.allSettled(taking).then(end, end)
+      }
+    },
+    persistence,
+    async keep (packet) {
+      await retain(packet as never)
+      await sessions.enqueue(packet)
+    },
+    async takeWill (client) {
+      const taken = wills.take(client.id)
+      taking.add(taken)
+      return await taken.finally(() => taking.delete(taken)) !== undefined
+    },
+    publishWills (publish) {
+      const round = (): void => {
+        wills.round(publish).catch((error: unknown) => log.debug({ err: error }, 'the wills of other processes could not be read'))
+      }
+      willTimer = setInterval(round, willRoundMs)
+      round()
+    },
+    async [Symbol.asyncDispose] () {
+      clearInterval(willTimer)
+      for (const each of [connection, retainedConnection, pubConn, subConn]) each.disconnect()
+    }
+  }
+}

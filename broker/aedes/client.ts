@@ -1,0 +1,23 @@
+/** What this folder relies on of Aedes's client beyond its published types. */
+import { type Client } from 'aedes'
+import { type Arrival } from '../transport/arrival.ts'
+import { type DeviceSession } from '../inbox/device-connection.ts'
+
+/** Why a CONNECT is refused; the code goes into the CONNACK [MQTT-3.2.2-6]. */
+export interface Refusal { returnCode: 2 | 3 | 4 | 5, reason: string }
+
+export interface EchoClient extends Client {
+  /** Set in preConnect, before anything else of the connection is decided. */
+  session?: DeviceSession
+  refusal?: Refusal
+  /** Until the CONNECT is accepted. */
+  arrival?: Arrival
+  /** Where the client is, as far as a balancer in between tells. */
+  address?: string
+  duplicates: Record<string, number>
+  _nextId: number
+  _keepaliveTimer: NodeJS.Timeout | null
+  waitForDrain (done: () => void): void
+}
+
+export const connectionOf = (client: Client): EchoClient => client as EchoClient

@@ -1,0 +1,169 @@
+/**
+ * Aedes's persistence with the users' own topics taken out.
+ *
+ * Inbox packets are kept in the log, so nothing of them is stored here: their
+ * acknowledgements go to the pump, and their subscriptions live in `devices`.
+ * What is left, the topics granted by `acl`, goes on to the inner persistence,
+ * and only for clients with an `acl`: a phone never depends on it.
+ */
+import { Readable } from 'node:stream'
+import { type Client, type Subscription } from 'aedes'
+import { isUserTopic } from '../../core/topics.ts'
+import { subscriptionKind } from '../access.ts'
+import { connectionOf } from './client.ts'
+import { type DeviceSession } from '../inbox/device-connection.ts'
+import { memoryTopics } from '../acl/topics-memory.ts'
+import { isOwnId } from '../inbox/packets.ts'
+import { type SessionRegistry } from '../inbox/registry.ts'
+
+interface AnyPacket { topic: string, messageId: number }
+type Named = Pick<Client, 'id'>
+
+/** What Aedes 1.2 calls, in promises; the published types still describe the callbacks of older versions. */
+export interface Persistence {
+  setup (broker: unknown): Promise<void>
+  addSubscriptions (client: Named, subscriptions: Subscription[]): Promise<void>
+  removeSubscriptions (client: Named, filters: string[]): Promise<void>
+  subscriptionsByClient (client: Named): Promise<Array<{ topic: string, qos: number }>>
+  cleanSubscriptions (client: Named): Promise<unknown>
+  subscriptionsByTopic (topic: string): Promise<unknown[]>
+  outgoingEnqueue (subscription: unknown, packet: AnyPacket): Promise<void>
+  outgoingEnqueueCombi (subscriptions: unknown[], packet: AnyPacket): Promise<void>
+  outgoingUpdate (client: Named, packet: AnyPacket): Promise<unknown>
+  outgoingClearMessageId (client: Named, packet: AnyPacket): Promise<unknown>
+  outgoingStream (client: Named): Readable
+  storeRetained (packet: AnyPacket): Promise<void>
+  createRetainedStreamCombi (filters: string[]): Readable
+  createRetainedStream (filter: string): Readable
+  incomingStorePacket (client: Named, packet: AnyPacket): Promise<void>
+  incomingGetPacket (client: Named, packet: AnyPacket): Promise<unknown>
+  incomingDelPacket (client: Named, packet: AnyPacket): Promise<void>
+  cleanIncoming? (client: Named): Promise<void>
+  putWill (client: Named, will: AnyPacket): Promise<unknown>
+  getWill (client: Named): Promise<unknown>
+  delWill (client: Named): Promise<unknown>
+  streamWill (brokers: object): Readable
+  getClientList (topic: string): Readable
+  countOffline (): Promise<unknown>
+  destroy (): Promise<void>
+}
+
+export function fencedPersistence (registry: SessionRegistry, inner: Persistence = memoryTopics()): Persistence {
+  const sessionOf = (client: Named): DeviceSession | undefined => connectionOf(client as Client).session ?? registry.find(client.id)
+  const usesInner = (client: Named): boolean => sessionOf(client)?.identity.acl !== undefined
+  const splitStored = new WeakMap<object, Promise<void>>()
+  // Aedes removes a will when its session is gone, with nothing but the id.
+  const withWill = new Set<string>()
+
+  // A phone's QoS 2 publishes are commands, and harmless when they are repeated on another
+  // connection; Aedes bounds their number (maxInflightInbound).
+  const incoming = new WeakMap<Named, Set<number>>()
+  function ownIncoming (client: Named): Set<number> {
+    const known = incoming.get(client) ?? new Set()
+    incoming.set(client, known)
+    return known
+  }
+
+  async function storeSubscriptions (client: Named, subscriptions: Subscription[]): Promise<void> {
+    const session = sessionOf(client)
+    if (session === undefined) return
+    const ofKind = (kind: 'own' | 'granted'): Subscription[] => subscriptions.filter(({ topic }) =>
+      subscriptionKind(session.identity, topic) === kind && (kind === 'own' || session.subscriptions.holds(topic)))
+    const own = new Map(session.stored.map(({ topic, qos }) => [topic, qos]))
+    for (const { topic, qos } of ofKind('own')) own.set(topic, qos)
+    if (ofKind('own').length > 0) await session.store([...own].map(([topic, qos]) => ({ topic, qos })))
+    if (ofKind('granted').length > 0) await inner.addSubscriptions(client, ofKind('granted'))
+  }
+
+  return {
+    // Aedes asks for an async function by its constructor.
+    async setup (broker: unknown) { await inner.setup(broker) },
+
+    // Called once per filter, each time with the whole packet: stored once, and nothing that was refused.
+    // Aedes asks for the first filter before the others are authorized, but all in one turn.
+    async addSubscriptions (client: Named, subscriptions: Subscription[]) {
+      const stored = splitStored.get(subscriptions) ?? Promise.resolve().then(() => storeSubscriptions(client, subscriptions))
+      splitStored.set(subscriptions, stored)
+      await stored
+    },
+
+    async removeSubscriptions (client: Named, filters: string[]) {
+      await Promise.resolve() // behind a SUBSCRIBE of the same turn
+      const session = sessionOf(client)
+      if (session === undefined) return
+      const rest = session.stored.filter(({ topic }) => !filters.includes(topic))
+      if (rest.length < session.stored.length) await session.store(rest)
+      if (usesInner(client)) await inner.removeSubscriptions(client, filters)
+    },
+
+    async subscriptionsByClient (client: Named) {
+      const session = sessionOf(client)
+      const own = [...session?.stored ?? []]
+      return usesInner(client) ? [...own, ...await inner.subscriptionsByClient(client)] : own
+    },
+
+    async cleanSubscriptions (client: Named) {
+      if (usesInner(client)) await inner.cleanSubscriptions(client)
+    },
+
+    async subscriptionsByTopic (topic: string) {
+      return isUserTopic(topic) || topic.startsWith('$') ? [] : await inner.subscriptionsByTopic(topic)
+    },
+
+    // An acknowledgement: Aedes takes the packet out of its store by the identifier.
+    async outgoingClearMessageId (client: Named, packet: AnyPacket) {
+      if (isOwnId(packet.messageId)) sessionOf(client)?.acknowledged(packet.messageId)
+      else if (usesInner(client)) return await inner.outgoingClearMessageId(client, packet)
+      return undefined
+    },
+
+    async outgoingUpdate (client: Named, packet: AnyPacket) {
+      // An observer's copies were never stored.
+      if (usesInner(client)) await inner.outgoingUpdate(client, packet)
+    },
+
+    outgoingStream: (client: Named) => usesInner(client) ? inner.outgoingStream(client) : Readable.from([]),
+    async outgoingEnqueue (subscription: unknown, packet: AnyPacket) { await inner.outgoingEnqueue(subscription, packet) },
+    async outgoingEnqueueCombi (subscriptions: unknown[], packet: AnyPacket) { await inner.outgoingEnqueueCombi(subscriptions, packet) },
+
+    async storeRetained (packet: AnyPacket) {
+      if (!isUserTopic(packet.topic)) await inner.storeRetained(packet)
+    },
+    createRetainedStreamCombi (filters: string[]) {
+      const granted = filters.filter(filter => !isUserTopic(filter))
+      return granted.length === 0 ? Readable.from([]) : inner.createRetainedStreamCombi(granted)
+    },
+    createRetainedStream: (filter: string) => inner.createRetainedStream(filter),
+
+    async incomingStorePacket (client: Named, packet: AnyPacket) {
+      if (usesInner(client)) return await inner.incomingStorePacket(client, packet)
+      ownIncoming(client).add(packet.messageId)
+    },
+    async incomingGetPacket (client: Named, packet: AnyPacket) {
+      if (usesInner(client)) return await inner.incomingGetPacket(client, packet)
+      if (!ownIncoming(client).has(packet.messageId)) throw new Error('no such packet')
+      return packet
+    },
+    async incomingDelPacket (client: Named, packet: AnyPacket) {
+      if (usesInner(client)) return await inner.incomingDelPacket(client, packet)
+      ownIncoming(client).delete(packet.messageId)
+    },
+    async cleanIncoming (client: Named) {
+      if (usesInner(client)) await inner.cleanIncoming?.(client)
+    },
+
+    async putWill (client: Named, will: AnyPacket) {
+      if (!usesInner(client)) return
+      withWill.add(client.id)
+      await inner.putWill(client, will)
+    },
+    async delWill (client: Named) {
+      if (withWill.delete(client.id) || usesInner(client)) await inner.delWill(client)
+    },
+    async getWill (client: Named) { return usesInner(client) ? await inner.getWill(client) : undefined },
+    streamWill: (brokers: object) => inner.streamWill(brokers),
+    getClientList: (topic: string) => inner.getClientList(topic),
+    async countOffline () { return await inner.countOffline() },
+    async destroy () { await inner.destroy() }
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * CONNECT: who is it, which device, and may it have what it asks for?
+ *
+ * Everything is decided in preConnect, where the packet can still be changed:
+ * Aedes's client ids are global, so the id becomes one bound to the user, and
+ * wills are checked here because Aedes checks them only when they are sent.
+ */
+import { type AuthenticateError, type Client, type ConnectPacket } from 'aedes'
+import { type Logger } from 'pino'
+import { AppError, findAppError } from '../../core/errors.ts'
+import { type Identity } from '../../core/identity.ts'
+import { checkText } from '../../core/message-rules.ts'
+import { type Messaging } from '../../messaging/start.ts'
+import { openDevice } from '../../store/people/devices.ts'
+import { mayPublish } from '../access.ts'
+import { connectionOf, type Refusal } from '../aedes/client.ts'
+import { DeviceSession } from '../inbox/device-connection.ts'
+import { connectsTotal } from '../metrics.ts'
+import { type SessionRegistry } from '../inbox/registry.ts'
+
+const MAX_CLIENT_ID_LENGTH = 128
+const MAX_KEEPALIVE_S = 1_800
+const SPOKEN_VERSIONS: ReadonlySet<number> = new Set([3, 4])
+
+export interface ConnectDeps { messaging: Messaging, registry: SessionRegistry, log: Logger }
+
+// Aedes drops a packet whose broker counter is lower than the last one it sent
+// to the client, although counters overtake each other in ordinary operation.
+const NO_DUPLICATES: Record<string, number> = new Proxy({}, { get: () => 0, set: () => true, deleteProperty: () => true })
+
+type Callback = (error: Error | null, success: boolean) => void
+
+/** Never fails by itself: what is wrong is noted and told by `authenticate`, which can send a CONNACK. */
+export function preConnect (deps: ConnectDeps, client: Client, packet: ConnectPacket, done: Callback): void {
+  connectionOf(client).arrival?.connecting()
+  openSession(deps, client, packet)
+    .catch((error: unknown) => { connectionOf(client).refusal = refusalFor(error, deps.log) })
+    .finally(() => done(null, true))
+}
+
+async function openSession ({ messaging, registry, log }: ConnectDeps, client: Client, packet: ConnectPacket): Promise<void> {
+  if (!SPOKEN_VERSIONS.has(packet.protocolVersion ?? 0)) return // Aedes refuses it [MQTT-3.1.2-2]
+  const connection = connectionOf(client)
+  connection.duplicates = NO_DUPLICATES
+  // 0 would mean a connection that is never found dead.
+  packet.keepalive = Math.min(packet.keepalive || MAX_KEEPALIVE_S, MAX_KEEPALIVE_S)
+
+  const identity = await authenticateUser(messaging, packet)
+  const deviceId = checkClientId(packet)
+  checkWill(identity, packet)
+  const clean = packet.clean === true
+  // What an older connection has collected is written while that one still counts.
+  await messaging.acknowledgements.settled(identity.userId)
+  const { lease, subscriptions: stored } = await openDevice(messaging.database.reads, identity.userId, deviceId, clean)
+  // Nobody would ever close the session of a connection that is gone by now.
+  if (connection.closed) return
+  connection.session = new DeviceSession({ client: connection, identity, deviceId, clean, lease, stored, messaging, log })
+  packet.clientId = connection.session.clientId
+  registry.opening(connection.session)
+  connection.session.onClose(messaging.connections.add(connection.session))
+  messaging.cluster.opened({ userId: identity.userId, deviceId, lease })
+}
+
+async function authenticateUser (messaging: Messaging, packet: ConnectPacket): Promise<Identity> {
+  const identity = await messaging.authentication.authenticate(packet.password?.toString() ?? '')
+  if (packet.username && packet.username !== identity.userId) {
+    throw new AppError('unauthenticated', 'invalid_token', 'the user name is not the user of the token')
+  }
+  return identity
+}
+
+function checkClientId ({ clientId, clean }: ConnectPacket): string {
+  // A device without an id has no place in the log to come back to [MQTT-3.1.3-8].
+  if (clientId === '') {
+    if (clean !== true) throw new RefusedClientId('an empty client id needs a clean session')
+    return `anonymous-${crypto.randomUUID()}`
+  }
+  try {
+    if (checkText(clientId, 'client id') <= MAX_CLIENT_ID_LENGTH) return clientId
+  } catch (error) {
+    throw new RefusedClientId((error as Error).message)
+  }
+  throw new RefusedClientId(`a client id has at most ${MAX_CLIENT_ID_LENGTH} characters`)
+}
+
+class RefusedClientId extends Error {}
+
+function checkWill (identity: Identity, { will }: ConnectPacket): void {
+  if (will !== undefined && !mayPublish(identity, will.topic)) {
+    throw new AppError('forbidden', 'topic_not_allowed', 'the will\'s topic is not yours to publish to')
+  }
+}
+
+function refusalFor (error: unknown, log: Logger): Refusal {
+  if (error instanceof RefusedClientId) return { returnCode: 2, reason: error.message }
+  const refusal = findAppError(error)
+  if (refusal !== undefined) return { returnCode: RETURN_CODES[refusal.fault] ?? 3, reason: refusal.message }
+  log.error({ err: error }, 'a CONNECT failed')
+  return { returnCode: 3, reason: 'internal error' }
+}
+
+const RETURN_CODES: Partial<Record<AppError['fault'], Refusal['returnCode']>> = { unauthenticated: 4, forbidden: 5, unavailable: 3 }
+
+export function authenticate (log: Logger, client: Client, done: (error: AuthenticateError | null, success: boolean | null) => void): void {
+  const { session, refusal } = connectionOf(client)
+  if (session !== undefined && refusal === undefined) {
+    connectsTotal.inc({ outcome: 'accepted' })
+    return done(null, true)
+  }
+  const { returnCode, reason } = refusal ?? { returnCode: 3 as const, reason: 'no session' }
+  connectsTotal.inc({ outcome: returnCode === 3 ? 'failed' : 'refused' })
+  log.info({ return_code: returnCode, reason }, 'a CONNECT was refused')
+  done(Object.assign(new Error(reason), { returnCode }), null)
+}

@@ -1,0 +1,36 @@
+/** What Aedes may forward to a client: topics granted by `acl`, and copies for admins. */
+import { type AedesPublishPacket, type Client } from 'aedes'
+import { isGranted, mayReceive } from '../access.ts'
+import { connectionOf } from '../aedes/client.ts'
+
+/** So much may wait for a full socket of a client that is entitled to every packet. */
+const MAX_BACKLOG_PACKETS = 1_000
+const MAX_BACKLOG_BYTES = 1024 * 1024
+
+/**
+ * Repeats the access check, because a subscription may be older than the token.
+ *
+ * What comes to a stored session through its queue in Redis does not come from here.
+ *
+ * For a full socket QoS 0 and an observer's copies are dropped. QoS 1 and 2 are
+ * kept up to a bound; then the connection ends, and a stored session gets them
+ * when it comes back.
+ */
+export function authorizeForward (client: Client, packet: AedesPublishPacket): AedesPublishPacket | null {
+  const { session, conn } = connectionOf(client)
+  if (session === undefined || !mayReceive(session.identity, packet.topic)) return null
+  if (packet.qos > 0 && !packet.retain && session.queue?.holds(packet.topic) === true) {
+    session.queue.look()
+    return null
+  }
+  if (!conn.writableNeedDrain) return packet
+  if (packet.qos === 0 || !isGranted(session.identity, packet.topic)) return null
+  if (isLive(packet) && (session.keptForDrain() > MAX_BACKLOG_PACKETS || conn.writableLength > MAX_BACKLOG_BYTES)) {
+    session.disconnect('it does not take what it subscribed to')
+  }
+  // Refusing it here would take it out of the stored session.
+  return packet
+}
+
+/** Retained messages and those of a restored session are read only as fast as the socket takes them. */
+const isLive = ({ retain, messageId }: AedesPublishPacket & { messageId?: number }): boolean => !retain && !messageId

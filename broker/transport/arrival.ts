@@ -1,0 +1,43 @@
+/**
+ * A connection that owes its CONNECT: where it comes from, its place among
+ * those of its address, and how long it has [MQTT-3.1.0-1].
+ *
+ * The deadline counts from the first moment, whatever comes before CONNECT (a
+ * PROXY header, a WebSocket upgrade), and byte by byte is not fast enough.
+ */
+import { type Socket } from 'node:net'
+import { type AddressLimits } from '../limits/address.ts'
+
+export interface Arrival {
+  /** Undefined until it is known; admission comes with it. */
+  address: string | undefined
+  /** Says where it comes from; false: there are too many, and it is closed. */
+  admit (address: string | undefined): boolean
+  /** CONNECT is here; what follows is not the client's delay. */
+  connecting (): void
+  /** CONNECT is accepted. */
+  finished (): void
+}
+
+export function arrive (socket: Socket, limits: AddressLimits, connectTimeoutMs: number): Arrival {
+  const deadline = setTimeout(() => socket.destroy(), connectTimeoutMs)
+  socket.once('close', () => clearTimeout(deadline))
+  let finished = (): void => {}
+  return {
+    address: undefined,
+    admit (address) {
+      const admission = address === undefined ? undefined : limits.admit(address) // undefined: it is closed already
+      if (admission === undefined || socket.destroyed) {
+        admission?.left()
+        socket.destroy()
+        return false
+      }
+      this.address = address
+      finished = admission.finished
+      socket.once('close', admission.left)
+      return true
+    },
+    connecting () { clearTimeout(deadline) },
+    finished () { finished() }
+  }
+}

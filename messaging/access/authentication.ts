@@ -1,0 +1,129 @@
+/**
+ * Who is asking: verifies tokens and remembers the answer.
+ *
+ * A verification costs 200 to 400 µs, so a verified token is kept until it
+ * expires, under a hash of itself. What is checked each time is what can change
+ * meanwhile: the clock, and whether the user's tokens were revoked.
+ */
+import { createHash, createPublicKey, type KeyObject } from 'node:crypto'
+import { createRemoteJWKSet, errors, jwtVerify, type JWTVerifyOptions } from 'jose'
+import { LRUCache } from 'lru-cache'
+import { AppError, unavailable } from '../../core/errors.ts'
+import { identityFromClaims, isRevoked, type Identity } from '../../core/identity.ts'
+import { type Database } from '../../store/database.ts'
+import { tokensValidAfter } from '../../store/people/users.ts'
+
+const MAX_REMEMBERED_TOKENS = 50_000
+const MAX_REMEMBERED_USERS = 100_000
+const MAX_TOKEN_LENGTH = 16_384
+/** A revocation reaches every node within this time. */
+const REVOCATION_CHECK_MS = 1_000
+
+export type TokenKey =
+  | { kind: 'secret', secret: Uint8Array }
+  | { kind: 'public', pem: string }
+  | { kind: 'jwks', url: string }
+
+export interface AuthenticationOptions { key: TokenKey, issuer?: string, audience?: string }
+
+export interface Authentication {
+  /** Throws `unauthenticated` for a token that does not hold, `unavailable` when that cannot be told now. */
+  authenticate (token: string): Promise<Identity>
+  /** What is remembered of the user is asked for again. */
+  forget (userId: string): void
+}
+
+interface RememberedUser { name: string | undefined, validAfter: Date | undefined, checkedAt: number }
+
+export interface AuthenticationDeps {
+  database: Database
+  /** Sees to it that the user exists, and has the token's name where it counts. */
+  meet: (identity: Identity) => Promise<void>
+}
+
+export function startAuthentication ({ key, issuer, audience }: AuthenticationOptions, { database, meet }: AuthenticationDeps): Authentication {
+  const verify = verifier(key, { issuer, audience, requiredClaims: ['sub', 'exp'] })
+  const tokens = new LRUCache<string, Identity>({ max: MAX_REMEMBERED_TOKENS })
+  const users = new LRUCache<string, RememberedUser>({ max: MAX_REMEMBERED_USERS })
+
+  async function readToken (token: string): Promise<Identity> {
+    if (token === '' || token.length > MAX_TOKEN_LENGTH) throw refused('a token is required')
+    const hash = createHash('sha256').update(token).digest('base64url')
+    const known = tokens.get(hash)
+    if (known !== undefined) {
+      if (known.expiresAt * 1000 > Date.now()) return known
+      tokens.delete(hash)
+      throw refused('the token has expired')
+    }
+    const identity = identityFromClaims(await verify(token))
+    tokens.set(hash, identity)
+    return identity
+  }
+
+  // A user exists from the first time seen. What is remembered is the name of the latest token, which may not be the user's.
+  async function lookUp (identity: Identity): Promise<RememberedUser> {
+    const { userId, name } = identity
+    const known = users.get(userId)
+    const sameName = known !== undefined && (name === undefined || name === known.name)
+    if (sameName && Date.now() - known.checkedAt < REVOCATION_CHECK_MS) return known
+    const validAfter = await tokensValidAfter(database.reads, userId)
+    // A refused token changes nothing, and names nobody.
+    const refused = validAfter !== undefined && isRevoked(identity, validAfter)
+    if (!sameName && !refused) await meet(identity)
+    const user = { name: refused ? known?.name : name ?? known?.name, validAfter, checkedAt: Date.now() }
+    users.set(userId, user)
+    return user
+  }
+
+  return {
+    async authenticate (token) {
+      const identity = await readToken(token)
+      const { validAfter } = await lookUp(identity)
+      if (validAfter !== undefined && isRevoked(identity, validAfter)) throw refused('the token was revoked')
+      return identity
+    },
+    forget (userId) { users.delete(userId) }
+  }
+}
+
+function verifier (key: TokenKey, options: JWTVerifyOptions): (token: string) => Promise<Record<string, unknown>> {
+  const check = chooseKey(key, options)
+  return async token => {
+    try {
+      return (await check(token)).payload
+    } catch (error) {
+      if (error instanceof errors.JWTExpired) throw refused('the token has expired')
+      if (error instanceof errors.JWTClaimValidationFailed) throw refused(`the claim \`${error.claim}\` is missing or wrong`)
+      if (error instanceof errors.JWKSTimeout) throw unavailable('the keys that verify tokens cannot be fetched', error)
+      if (error instanceof errors.JOSEError) throw refused('the token is not valid')
+      throw unavailable('the keys that verify tokens cannot be fetched', error)
+    }
+  }
+}
+
+// The algorithms are fixed by the type of the key, never taken from the token.
+function chooseKey (key: TokenKey, options: JWTVerifyOptions) {
+  switch (key.kind) {
+    case 'secret':
+      return (token: string) => jwtVerify(token, key.secret, { ...options, algorithms: ['HS256', 'HS384', 'HS512'] })
+    case 'public': {
+      const publicKey = createPublicKey(key.pem)
+      return (token: string) => jwtVerify(token, publicKey, { ...options, algorithms: algorithmsFor(publicKey) })
+    }
+    case 'jwks': {
+      const keys = createRemoteJWKSet(new URL(key.url))
+      return (token: string) => jwtVerify(token, keys, { ...options, algorithms: ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'] })
+    }
+  }
+}
+
+function algorithmsFor (key: KeyObject): string[] {
+  switch (key.asymmetricKeyType) {
+    case 'rsa': return ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512']
+    case 'ec': return ['ES256', 'ES384', 'ES512']
+    case 'ed25519': return ['EdDSA', 'Ed25519']
+    default: throw new Error(`JWT_PUBLIC_KEY: a key of type ${key.asymmetricKeyType} cannot verify tokens`)
+  }
+}
+
+const refused = (detail: string): AppError => new AppError('unauthenticated', 'invalid_token', detail)

@@ -1,0 +1,106 @@
+/**
+ * Erasing a user. The request is one transaction: a durable mark, no token
+ * counts any more, the audit log. What follows is done in pieces by whichever
+ * process gets to it first, and goes on after a crash wherever it had got to,
+ * without being told: the mark is looked for when a process starts and each second.
+ *
+ * Between the first step (leaving all conversations) and the next one lies the time in which
+ * every node hears of it and what was under way comes to its end.
+ */
+import { type Logger } from 'pino'
+import { AppError } from '../../core/errors.ts'
+import { writeAudit } from '../../store/audit-log.ts'
+import { type Database } from '../../store/database.ts'
+import { beginErasure, claimErasure, findErasure, postponeErasure, type Erasure } from '../../store/erasure/erasures.ts'
+import { revokeTokens } from '../../store/people/revocations.ts'
+import { doPiece } from './erasure-steps.ts'
+import { type Revocations } from '../access/revocations.ts'
+import { type WakeEvent } from '../deliver/wakes.ts'
+
+const POLL_MS = 1_000
+/** Others come in between two pieces. */
+const PAUSE_MS = 20
+/** Longer than a revocation takes to reach every connection, and a connection's end to be written down. */
+const SETTLE_MS = 3_000
+const RETRY_MS = 30_000
+
+export interface Erasures extends AsyncDisposable {
+  /** Throws `not_found` for a user nobody has seen. One that is running goes on. */
+  request (actorId: string, userId: string): Promise<Erasure>
+  /** The latest erasure of the user. Throws `not_found` when there was none. */
+  find (userId: string): Promise<Erasure>
+}
+
+export interface ErasuresDeps {
+  database: Database
+  epoch: string
+  wake: (events: WakeEvent[]) => void
+  revocations: Pick<Revocations, 'announce'>
+  log: Logger
+  settleMs?: number
+}
+
+export function startErasures ({ database, epoch, wake, revocations, log, settleMs = SETTLE_MS }: ErasuresDeps): Erasures {
+  let running: Promise<void> | undefined
+  const stopping = new AbortController()
+
+  /** False when there is nothing to do now. */
+  async function piece (): Promise<boolean> {
+    let claimed: Erasure | undefined
+    try {
+      const wakes = await database.transact(async tx => {
+        claimed = await claimErasure(tx)
+        if (claimed === undefined) return undefined
+        const settledAt = new Date(claimed.requested_at.getTime() + settleMs)
+        if (claimed.step !== 'leave' && settledAt.getTime() > Date.now()) {
+          await postponeErasure(tx, claimed.user_id, settledAt)
+          return []
+        }
+        return await doPiece(tx, claimed, { epoch, at: new Date() })
+      })
+      if (wakes !== undefined && wakes.length > 0) wake(wakes)
+      return wakes !== undefined
+    } catch (error) {
+      if (error instanceof AppError && error.transient) {
+        log.warn({ err: error }, 'an erasure cannot go on now and is tried again')
+      } else {
+        log.error({ err: error, user_id: claimed?.user_id, step: claimed?.step }, 'an erasure failed and is tried again')
+        if (claimed !== undefined) await postponeErasure(database.reads, claimed.user_id, new Date(Date.now() + RETRY_MS)).catch(() => {}) // else at the next look
+      }
+      return false
+    }
+  }
+
+  async function run (): Promise<void> {
+    while (!stopping.signal.aborted && await piece()) await new Promise(resolve => setTimeout(resolve, PAUSE_MS))
+  }
+
+  const look = (): void => { running ??= run().finally(() => { running = undefined }) }
+  look()
+  const timer = setInterval(look, POLL_MS)
+
+  return {
+    async request (actorId, userId) {
+      const { erasure, revocation } = await database.transact(async tx => {
+        const erasure = await beginErasure(tx, userId, actorId)
+        const revocation = await revokeTokens(tx, userId, 'every')
+        if (revocation === undefined) throw new AppError('not_found', 'user_not_found', 'there is no such user')
+        await writeAudit(tx, { actorId, action: 'erase', subjectId: userId })
+        return { erasure, revocation }
+      })
+      revocations.announce(revocation)
+      look()
+      return erasure
+    },
+    async find (userId) {
+      const erasure = await findErasure(database.reads, userId)
+      if (erasure === undefined) throw new AppError('not_found', 'erasure_not_found', 'this user was never erased')
+      return erasure
+    },
+    async [Symbol.asyncDispose] () {
+      stopping.abort()
+      clearInterval(timer)
+      await running
+    }
+  }
+}

@@ -1,0 +1,313 @@
+/**
+ * Several nodes over Redis.
+ *
+ *   echo:nodes            sorted set: node → end of its lease
+ *   echo:presence:<user>  sorted set: node (listens), node/t (has a tracked session) and node/o (redis-online.ts) → end of the entry
+ *   echo:node:<node>      channel: wakes, rendered, for users of that node; answers to its questions
+ *   echo:all              channel: openings, revocations, due pushes, questions, comings and goings of nodes
+ *   echo:observe          channel: copies for admins, used only while somebody observes
+ *
+ * A node that dies is ignored as soon as its lease has run out, whatever its
+ * presence entries say. A Redis that was emptied is noticed at the next
+ * heartbeat, and everything is registered again. While Redis is away nothing
+ * waits for it: calls answer "not known" at once.
+ */
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { Redis } from 'ioredis'
+import { type Logger } from 'pino'
+import { type Cluster, type ClusterEvents, type Holdings } from './cluster.ts'
+import { decodeMessage, encodeLive, encodeRevoked, encodeWake } from './messages.ts'
+import { createRedisOnline, results } from './online-redis.ts'
+import { createRedisQuestions, type AnswerMessage, type QuestionMessage } from './questions-redis.ts'
+
+const HEARTBEAT_MS = 2_000
+const NODE_LEASE_MS = 10_000
+const PRESENCE_MS = 180_000
+const REFRESH_MS = 60_000
+const COMMAND_TIMEOUT_MS = 1_000
+const AWAY_MS = 1_000
+/** An emptied Redis is filled again by the heartbeats of all; until then nobody is known to be absent. */
+const REGISTRATION_MS = 2 * HEARTBEAT_MS
+const JOIN_WITHIN_MS = 2_000
+const KEYS_PER_PIPELINE = 1_000
+const TRACKED = '/t'
+
+const NODES = 'echo:nodes'
+const ALL = 'echo:all'
+const OBSERVE = 'echo:observe'
+const presenceKey = (userId: string): string => `echo:presence:${userId}`
+const nodeChannel = (nodeId: string): string => `echo:node:${nodeId}`
+
+export function joinRedis (url: string, log: Logger): Cluster {
+  const nodeId = randomUUID()
+  const options = {
+    commandTimeout: COMMAND_TIMEOUT_MS,
+    enableOfflineQueue: false,
+    enableAutoPipelining: true,
+    maxRetriesPerRequest: 0,
+    retryStrategy: (attempt: number) => Math.min(attempt * 100, AWAY_MS)
+  }
+  const commands = new Redis(url, options)
+  // Subscriptions are kept by the client and made again on each reconnect.
+  // No ready check: a subscription may be sent before it, and in subscriber mode its INFO
+  // is refused, which left a node deaf in one start of ten.
+  const subscriber = new Redis(url, { ...options, enableReadyCheck: false, enableOfflineQueue: true, commandTimeout: undefined, maxRetriesPerRequest: null })
+  const lostListeners: Array<() => void> = []
+  const online = createRedisOnline(commands, nodeId, { nodesKey: NODES, presenceKey, entryMs: PRESENCE_MS })
+  const questions = createRedisQuestions(nodeId, {
+    livingNodes: () => attempt(() => commands.zrange(NODES, Date.now(), '+inf', 'BYSCORE')),
+    lastKnownNodes: () => nodes,
+    publish: async question => await attempt(() => commands.publish(ALL, JSON.stringify(question))) !== undefined
+  })
+  let nodes = new Set<string>()
+  /** Nodes that are gone, whose users one of the others has to look after. */
+  const unclaimed = new Set<string>()
+  let holdings: Holdings | undefined
+  let events: ClusterEvents | undefined
+  let observers = 0
+  let awayUntil = 0
+  let registered = false
+  let uncertainUntil = 0
+  /** Users whose comings and goings could not be told. */
+  const missed = new Set<string>()
+  let refreshedAt = 0
+  let beating: Promise<void> | undefined
+  let timer: NodeJS.Timeout | undefined
+  let reported: 'connected' | 'away' = 'connected'
+
+  for (const connection of [commands, subscriber]) connection.on('error', () => report('away'))
+  // It may come back without what it knew: the next heartbeat tells.
+  commands.on('close', () => { uncertainUntil = Infinity })
+
+  function report (state: 'connected' | 'away'): void {
+    if (state === reported) return
+    reported = state
+    if (state === 'away') log.warn('Redis is away: nodes find each other\'s events by the sweep')
+    else log.info('Redis is back')
+  }
+
+  // A Redis that hangs is asked again after a while, not by every send.
+  async function attempt<T> (work: () => Promise<T>): Promise<T | undefined> {
+    if (Date.now() < awayUntil || commands.status !== 'ready') return undefined
+    try {
+      const result = await work()
+      report('connected')
+      return result
+    } catch {
+      awayUntil = Date.now() + AWAY_MS
+      report('away')
+      return undefined
+    }
+  }
+
+  /** Runs in the background; what it would have done is made up for by the next heartbeat or the sweep. */
+  function inBackground (work: () => Promise<unknown>): void {
+    attempt(work).catch((error: unknown) => log.error({ err: error }, 'a notice to other nodes failed'))
+  }
+
+  async function heartbeat (): Promise<void> {
+    await attempt(async () => {
+      const now = Date.now()
+      const [lost, added, alive, , counted] = results(await commands.pipeline()
+        .zremrangebyscore(NODES, 0, now)
+        .zadd(NODES, now + NODE_LEASE_MS, nodeId)
+        .zrange(NODES, 0, -1)
+        .pexpire(NODES, NODE_LEASE_MS * 10)
+        .pubsub('NUMSUB', OBSERVE)
+        .exec())
+      for (const node of nodes) if (!(alive as string[]).includes(node) && node !== nodeId) unclaimed.add(node)
+      nodes = new Set(alive as string[])
+      observers = Number((counted as unknown[])[1] ?? 0)
+      const forgotten = added === 1 && registered
+      if (added === 1) refreshedAt = 0
+      uncertainUntil = forgotten ? now + REGISTRATION_MS : Math.min(uncertainUntil, now + REGISTRATION_MS)
+      if (now - refreshedAt > REFRESH_MS) await register(now)
+      if (missed.size > 0) await correct(now)
+      if (added === 1) await commands.publish(ALL, JSON.stringify({ kind: 'nodes_changed', from: nodeId }))
+      registered = true
+      // Whoever forgot this node has forgotten those that are gone, too.
+      if (forgotten || Number(lost) > 0) lostListeners.forEach(listener => listener())
+      for (const node of unclaimed) {
+        events?.abandoned(await online.claim(node))
+        unclaimed.delete(node)
+      }
+    })
+  }
+
+  function beat (): void {
+    beating ??= heartbeat().finally(() => { beating = undefined })
+  }
+
+  async function register (now: number): Promise<void> {
+    if (holdings === undefined) return
+    const entries = [
+      ...holdings.listening().map(userId => [userId, nodeId] as const),
+      ...holdings.tracked().map(userId => [userId, nodeId + TRACKED] as const)
+    ]
+    for (let i = 0; i < entries.length; i += KEYS_PER_PIPELINE) {
+      const pipeline = commands.pipeline()
+      for (const [userId, member] of entries.slice(i, i + KEYS_PER_PIPELINE)) {
+        const key = presenceKey(userId)
+        pipeline.zremrangebyscore(key, 0, now).zadd(key, now + PRESENCE_MS, member).pexpire(key, PRESENCE_MS)
+      }
+      results(await pipeline.exec())
+    }
+    const missing = await online.register(holdings.online())
+    if (registered) events?.reappeared(missing)
+    refreshedAt = now
+  }
+
+  async function correct (now: number): Promise<void> {
+    const users = [...missed]
+    const [listening, tracked] = [new Set(holdings?.listening()), new Set(holdings?.tracked())]
+    const pipeline = commands.pipeline()
+    for (const userId of users) {
+      for (const [held, member] of [[listening, nodeId], [tracked, nodeId + TRACKED]] as const) {
+        const key = presenceKey(userId)
+        if (held.has(userId)) pipeline.zadd(key, now + PRESENCE_MS, member).pexpire(key, PRESENCE_MS)
+        else pipeline.zrem(key, member)
+      }
+      // Whoever changes from here on either tells it or is missed again.
+      missed.delete(userId)
+    }
+    try {
+      results(await pipeline.exec())
+    } catch (error) {
+      for (const userId of users) missed.add(userId)
+      throw error
+    }
+  }
+
+  /** Members of the users' presence on other nodes that are alive; undefined when not known. */
+  async function presenceElsewhere (userIds: string[]): Promise<Map<string, string[]> | undefined> {
+    if (userIds.length === 0 || (nodes.size === 1 && nodes.has(nodeId))) return new Map()
+    return await attempt(async () => {
+      const now = Date.now()
+      const pipeline = commands.pipeline()
+      for (const userId of userIds) pipeline.zrange(presenceKey(userId), now, '+inf', 'BYSCORE')
+      const members = results(await pipeline.exec()) as string[][]
+      return new Map(userIds.map((userId, i) => [userId, members[i]!.filter(member => {
+        const node = member.replace(TRACKED, '')
+        return node !== nodeId && nodes.has(node)
+      })]))
+    })
+  }
+
+  async function publishToNodes (userIds: string[], encode: (users: Set<string>) => string): Promise<void> {
+    const elsewhere = await presenceElsewhere(userIds)
+    const usersByNode = new Map<string, Set<string>>()
+    for (const [userId, members] of elsewhere ?? []) {
+      for (const member of members) {
+        if (member.endsWith(TRACKED)) continue // whoever is tracked is listened for too
+        usersByNode.set(member, (usersByNode.get(member) ?? new Set()).add(userId))
+      }
+    }
+    await Promise.all([...usersByNode].map(([node, users]) => commands.publish(nodeChannel(node), encode(users))))
+  }
+
+  return {
+    nodeId,
+    async join (heard: ClusterEvents, held: Holdings) {
+      holdings = held
+      events = heard
+      subscriber.on('message', (channel: string, text: string) => {
+        try {
+          deliver(heard, channel, text)
+        } catch (error) {
+          log.warn({ err: error, channel }, 'a notice from another node could not be read')
+        }
+      })
+      const subscribed = subscriber.subscribe(nodeChannel(nodeId), ALL).catch(() => {}) // kept and repeated until it succeeds
+      commands.on('ready', beat)
+      await within(JOIN_WITHIN_MS, Promise.all([subscribed, commands.status === 'ready' ? undefined : once(commands, 'ready')]))
+      await heartbeat()
+      timer = setInterval(beat, HEARTBEAT_MS)
+    },
+    async trackedElsewhere (userIds) {
+      const elsewhere = await presenceElsewhere(userIds)
+      if (elsewhere === undefined || !registered || Date.now() < uncertainUntil) return undefined
+      return new Set([...elsewhere].filter(([, members]) => members.some(member => member.endsWith(TRACKED))).map(([userId]) => userId))
+    },
+    async arrived (userIds) {
+      const known = await attempt(() => online.arrived(userIds))
+      if (known === undefined) refreshedAt = 0 // the next heartbeat enters them
+      return known
+    },
+    // Before all nodes have registered again, whoever is on another one seems to be gone.
+    departed: async userIds => registered && Date.now() >= uncertainUntil ? await attempt(() => online.departed(userIds)) : undefined,
+    onlineElsewhere: async userIds => {
+      const others = new Set(nodes)
+      others.delete(nodeId)
+      return others.size === 0 ? new Set() : await attempt(() => online.onNodes(userIds, others))
+    },
+    changed (userId, kind, present) {
+      const member = kind === 'tracked' ? nodeId + TRACKED : nodeId
+      const key = presenceKey(userId)
+      // Pipelines, both: a lone command waits for its turn to be batched, and a going would overtake the coming after it.
+      const change = present
+        ? () => commands.pipeline().zadd(key, Date.now() + PRESENCE_MS, member).pexpire(key, PRESENCE_MS).exec()
+        : () => commands.pipeline().zrem(key, member).exec()
+      attempt(async () => results(await change())).then(told => { if (told === undefined) missed.add(userId) }, () => missed.add(userId))
+    },
+    observing (present) {
+      const change = present ? subscriber.subscribe(OBSERVE) : subscriber.unsubscribe(OBSERVE)
+      change.catch(() => {})
+    },
+    wake (events) {
+      inBackground(async () => {
+        await publishToNodes([...new Set(events.map(event => event.userId))], users => encodeWake(events.filter(event => users.has(event.userId)), nodeId))
+        if (observers > 0) await commands.publish(OBSERVE, encodeWake(events, nodeId))
+      })
+    },
+    live (userIds, payload) {
+      inBackground(async () => {
+        await publishToNodes(userIds, users => encodeLive([...users], payload, nodeId))
+        if (observers > 0) await commands.publish(OBSERVE, encodeLive(userIds, payload, nodeId))
+      })
+    },
+    opened: opening => inBackground(() => commands.publish(ALL, JSON.stringify({ kind: 'opened', from: nodeId, opening }))),
+    revoked: revocation => inBackground(() => commands.publish(ALL, encodeRevoked(revocation, nodeId))),
+    pushDue: () => inBackground(() => commands.publish(ALL, JSON.stringify({ kind: 'push_due', from: nodeId }))),
+    ask: (about, asks) => questions.ask(about, asks, events!.answers[about](asks)),
+    onNodeLost (listener) { lostListeners.push(listener) },
+    state: () => commands.status === 'ready' && Date.now() >= awayUntil ? 'connected' : 'away',
+    async [Symbol.asyncDispose] () {
+      clearInterval(timer)
+      await beating
+      await attempt(async () => {
+        await commands.zrem(NODES, nodeId)
+        await commands.publish(ALL, JSON.stringify({ kind: 'nodes_changed', from: nodeId }))
+      })
+      commands.disconnect()
+      subscriber.disconnect()
+    }
+  }
+
+  function deliver (events: ClusterEvents, channel: string, text: string): void {
+    const message = decodeMessage(text)
+    if (message.from === nodeId) return
+    switch (message.kind) {
+      case 'wake': return channel === OBSERVE ? events.observe(message.events) : events.wake(message.events)
+      case 'live': return channel === OBSERVE ? events.observeLive(message.userIds, message.payload) : events.live(message.userIds, message.payload)
+      case 'opened': return events.opened(message.opening)
+      case 'revoked': return events.revoked(message.revocation)
+      case 'push_due': return events.pushDue()
+      case 'question': return answer(events, message)
+      case 'answer': return questions.answered(message)
+      case 'nodes_changed': return beat()
+    }
+  }
+
+  function answer ({ answers }: ClusterEvents, { from, id, about, asks }: QuestionMessage): void {
+    const message: AnswerMessage = { kind: 'answer', from: nodeId, id, answer: answers[about](asks as never) }
+    inBackground(() => commands.publish(nodeChannel(from), JSON.stringify(message)))
+  }
+}
+
+/** Waits for `work`, but no longer than this. */
+async function within (ms: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  await Promise.race([work.catch(() => {}), new Promise<void>(resolve => { timer = setTimeout(resolve, ms) })])
+  clearTimeout(timer)
+}

@@ -1,0 +1,57 @@
+/** What nodes tell each other. A body shared by many recipients travels once. */
+import { type EventBody, type EventType } from '../../core/events.ts'
+import { type Revocation } from '../../store/people/revocations.ts'
+import { type Opening } from './cluster.ts'
+import { type AnswerMessage, type QuestionMessage } from './questions-redis.ts'
+import { type WakeEvent } from '../deliver/wakes.ts'
+
+export type ClusterMessage = QuestionMessage | AnswerMessage | { from: string } & (
+  | { kind: 'wake', events: WakeEvent[] }
+  | { kind: 'live', userIds: string[], payload: Buffer }
+  | { kind: 'opened', opening: Opening }
+  | { kind: 'revoked', revocation: Revocation }
+  | { kind: 'push_due' }
+  | { kind: 'nodes_changed' })
+
+/** `events`: [user, seq, index into `bodies` or -1]. */
+interface WireWake { kind: 'wake', from: string, bodies: Array<[EventType, string]>, events: Array<[string, number, number]> }
+interface WireLive { kind: 'live', from: string, users: string[], payload: string }
+interface WireRevoked { kind: 'revoked', from: string, user: string, valid_after: number }
+type WirePlain = { kind: 'opened', from: string, opening: Opening } | { kind: 'push_due' | 'nodes_changed', from: string }
+
+export function encodeWake (events: WakeEvent[], from: string): string {
+  const indexes = new Map<EventBody, number>()
+  const wire: WireWake = { kind: 'wake', from, bodies: [], events: [] }
+  for (const { userId, seq, body } of events) {
+    if (body !== undefined && !indexes.has(body)) {
+      indexes.set(body, wire.bodies.push([body.type, body.tail.toString()]) - 1)
+    }
+    wire.events.push([userId, seq, body === undefined ? -1 : indexes.get(body)!])
+  }
+  return JSON.stringify(wire)
+}
+
+export const encodeLive = (users: string[], payload: Buffer, from: string): string =>
+  JSON.stringify({ kind: 'live', from, users, payload: payload.toString() } satisfies WireLive)
+
+export const encodeRevoked = ({ userId, validAfter }: Revocation, from: string): string =>
+  JSON.stringify({ kind: 'revoked', from, user: userId, valid_after: validAfter.getTime() } satisfies WireRevoked)
+
+/** Throws on anything that no node of this version sends. */
+export function decodeMessage (text: string): ClusterMessage {
+  const wire = JSON.parse(text) as WireWake | WireLive | WireRevoked | WirePlain | QuestionMessage | AnswerMessage
+  switch (wire.kind) {
+    case 'wake': {
+      const bodies = wire.bodies.map(([type, tail]): EventBody => ({ type, tail: Buffer.from(tail) }))
+      return { kind: 'wake', from: wire.from, events: wire.events.map(([userId, seq, index]) => ({ userId, seq, body: bodies[index] })) }
+    }
+    case 'live': return { kind: 'live', from: wire.from, userIds: wire.users, payload: Buffer.from(wire.payload) }
+    case 'revoked': return { kind: 'revoked', from: wire.from, revocation: { userId: wire.user, validAfter: new Date(wire.valid_after) } }
+    case 'question':
+    case 'answer':
+    case 'opened':
+    case 'push_due':
+    case 'nodes_changed': return wire
+    default: throw new Error('unknown kind of notice')
+  }
+}

@@ -1,0 +1,116 @@
+/** Who is in a group: adding, what they may do, removing and leaving. */
+import { AppError } from '../../core/errors.ts'
+import { requireUserId } from '../../core/identity.ts'
+import { type ConversationView } from '../../core/views.ts'
+import { enterParticipants, leaveConversation, setParticipantRights, type Membership } from '../../store/conversations/conversations.ts'
+import { type Executor } from '../../store/database.ts'
+import { type NewEvent } from '../../store/log/inbox.ts'
+import { ensureUsers } from '../../store/people/users.ts'
+import { type Change, type ChangeConversation, type ChangeContext } from './change.ts'
+import { requireAdmin, requireGroup, requireGroupAdmin } from './membership.ts'
+
+export const MAX_PARTICIPANTS = 1_000
+/** Many who enter a large group at once: its members get one event with the whole conversation instead of one each. */
+const MAX_ADDED_EVENTS = 10_000
+
+export interface Rights { role?: 'admin' | 'member', can_send_messages?: boolean }
+
+export interface Participants {
+  addParticipants (actorId: string, conversationId: string, userIds: string[]): Promise<ConversationView>
+  /** A group with members keeps an admin: throws `conflict` when the last one would be none. */
+  changeParticipant (actorId: string, conversationId: string, userId: string, rights: Rights): Promise<void>
+  /** Removes somebody, or oneself: leaving. When no admin is left, whoever has been in longest becomes one. */
+  removeParticipant (actorId: string, conversationId: string, userId: string): Promise<void>
+}
+
+export function manageParticipants (change: ChangeConversation, get: (viewerId: string, conversationId: string) => Promise<ConversationView>): Participants {
+  return {
+    async addParticipants (actorId, conversationId, userIds) {
+      const asked = [...new Set(userIds.map(requireUserId))]
+      await change(conversationId, actorId, async (tx, { conversation, actor, members, at }) => {
+        requireGroupAdmin(conversation, actor)
+        const present = new Set(members.map(member => member.user_id))
+        const entering = asked.filter(id => !present.has(id))
+        if (present.size + entering.length > MAX_PARTICIPANTS) throw tooManyParticipants()
+        if (entering.length === 0) return { events: [] }
+        await ensureUsers(tx, entering)
+        await enterParticipants(tx, conversationId, entering.map(user_id => ({ user_id, role: 'member' })), conversation.last_seq, at)
+        return { activity: true, events: addedEvents(conversation, members, entering, at) }
+      })
+      return await get(actorId, conversationId)
+    },
+
+    async changeParticipant (actorId, conversationId, userId, rights) {
+      await change(conversationId, actorId, async (tx, { conversation, actor, members }) => {
+        requireGroupAdmin(conversation, actor)
+        const subject = members.find(member => member.user_id === userId)
+        if (subject === undefined) throw unknownParticipant()
+        const after = { role: rights.role ?? subject.role, can_send_messages: rights.can_send_messages ?? subject.can_send_messages }
+        if (after.role === subject.role && after.can_send_messages === subject.can_send_messages) return { events: [] }
+        if (after.role === 'member' && !hasAdmin(members.filter(member => member !== subject))) throw lastAdmin()
+        await setParticipantRights(tx, conversationId, userId, after)
+        return { events: rightsEvents(members, { ...subject, ...after }) }
+      })
+    },
+
+    async removeParticipant (actorId, conversationId, userId) {
+      await change(conversationId, actorId, async (tx, { conversation, actor, members, at }) => {
+        requireGroup(conversation)
+        if (userId !== actorId) requireAdmin(actor)
+        if (!members.some(member => member.user_id === userId)) throw unknownParticipant()
+        return await leave(tx, { conversation, members, at }, userId)
+      })
+    }
+  }
+}
+
+/** Takes a present member out. A group that is left without an admin gets one. */
+export async function leave (tx: Executor, { conversation, members, at }: Omit<ChangeContext, 'actor'>, userId: string): Promise<Change> {
+  await leaveConversation(tx, conversation.id, userId, conversation.last_seq, at)
+  const staying = members.filter(member => member.user_id !== userId)
+  const heir = conversation.type === 'direct' || hasAdmin(staying) ? undefined : longestIn(staying)
+  if (heir !== undefined) await setParticipantRights(tx, conversation.id, heir.user_id, { role: 'admin' })
+  return {
+    activity: true,
+    events: [
+      ...eventsAbout(members, 'participant_removed', conversation.id, { user_id: userId, left_at: at.toISOString() }),
+      ...(heir === undefined ? [] : rightsEvents(staying, { ...heir, role: 'admin' }))
+    ]
+  }
+}
+
+function addedEvents ({ id, last_seq }: ChangeContext['conversation'], members: Membership[], entering: string[], at: Date): NewEvent[] {
+  const created = entering.map((user_id): NewEvent => ({ user_id, type: 'conversation_created', conversation_id: id }))
+  if (members.length * entering.length > MAX_ADDED_EVENTS) {
+    return [...created, ...members.map(({ user_id }): NewEvent => ({ user_id, type: 'conversation_updated', conversation_id: id }))]
+  }
+  return [...created, ...entering.flatMap(user_id => eventsAbout(members, 'participant_added', id, {
+    user_id,
+    role: 'member',
+    can_send_messages: true,
+    joined_at: at.toISOString(),
+    last_delivered_seq: last_seq,
+    last_read_seq: last_seq
+  }))]
+}
+
+const rightsEvents = (members: Membership[], { conversation_id, user_id, role, can_send_messages }: Membership): NewEvent[] =>
+  eventsAbout(members, 'participant_updated', conversation_id, { user_id, role, can_send_messages })
+
+const eventsAbout = (members: Membership[], type: NewEvent['type'], conversationId: string, data: Record<string, unknown>): NewEvent[] =>
+  members.map(({ user_id }) => ({ user_id, type, conversation_id: conversationId, data }))
+
+const hasAdmin = (members: Membership[]): boolean => members.some(member => member.role === 'admin')
+
+// `members` come in the order of their ids, which decides between those who joined together.
+const longestIn = (members: Membership[]): Membership | undefined =>
+  members.toSorted((a, b) => a.joined_at.getTime() - b.joined_at.getTime())[0]
+
+const unknownParticipant = (): AppError =>
+  new AppError('not_found', 'participant_not_found', 'this user is not a participant of the conversation')
+
+const lastAdmin = (): AppError =>
+  new AppError('conflict', 'last_admin', 'a group keeps an admin: make somebody else one first')
+
+export const tooManyParticipants = (): AppError =>
+  new AppError('conflict', 'too_many_participants', `a conversation has at most ${MAX_PARTICIPANTS} participants`)

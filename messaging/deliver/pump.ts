@@ -1,0 +1,201 @@
+/**
+ * A pump moves one device from its cursor to the end of its user's inbox log.
+ *
+ * sentSeq   last event handed to the connection
+ * ackedSeq  last event of the unbroken run the device has acknowledged
+ * knownSeq  end of the log as far as wakes and the sweep have told
+ *
+ * Never more than WINDOW events lie between the first two, so a device that
+ * stops reading costs WINDOW events of memory and nothing else. A woken pump
+ * at the end of its log sends what the wake carries; otherwise it reads the log
+ * after sentSeq. A device that is live and one that was away for a week differ
+ * only in how far sentSeq is behind knownSeq.
+ */
+import { type EventBody } from '../../core/events.ts'
+import { type Listener, type WakeEvent } from './wakes.ts'
+
+export const WINDOW = 64
+/** Waiting for half the window to be free keeps log reads to pages worth their round trip. */
+const REFILL_BELOW = WINDOW / 2
+const RETRY_READ_MS = 1_000
+
+export interface PumpEvent { seq: number, body: EventBody }
+
+/** What a pump drives: MQTT and JSON WebSocket connections are thin adapters to this. */
+export interface PumpConnection {
+  /** Writes events in order; false asks to wait for `drained`. */
+  write (events: PumpEvent[]): boolean
+}
+
+export interface PumpOptions {
+  userId: string
+  connection: PumpConnection
+  /** Up to `limit` events after `seq`, rendered. */
+  readLog: (userId: string, seq: number, limit: number) => Promise<PumpEvent[]>
+  /** The unbroken run of acknowledged events has grown to `seq`. */
+  onAcknowledged: (seq: number) => void
+  /** False: a live copy. What was written counts as acknowledged, and nothing is told of it. */
+  tracked: boolean
+  now: () => number
+}
+
+/** Events up to `seq` were handed over at `at` (milliseconds). */
+interface Handover { seq: number, at: number }
+
+export class Pump implements Listener {
+  readonly userId: string
+  readonly tracked: boolean
+  readonly #options: PumpOptions
+  #sentSeq = 0
+  #ackedSeq = 0
+  #knownSeq = 0
+  #reading = false
+  #started = false
+  #blocked = false
+  #blockedAt = 0
+  #closed = false
+  /** Acknowledged ahead of the unbroken run; allocated only when it happens. */
+  #early: Set<number> | undefined
+  #handovers: Handover[] = []
+  #movedAt = 0
+  #graceReported = 0
+
+  constructor (options: PumpOptions) {
+    this.#options = options
+    this.userId = options.userId
+    this.tracked = options.tracked
+  }
+
+  get sentSeq (): number { return this.#sentSeq }
+  get ackedSeq (): number { return this.#ackedSeq }
+  get knownSeq (): number { return this.#knownSeq }
+  get inFlight (): number { return this.#sentSeq - this.#ackedSeq }
+
+  /** Begins after `cursor`; `end` is where the log ended when the cursor was read. */
+  start (cursor: number, end: number): void {
+    this.#sentSeq = this.#ackedSeq = cursor
+    this.#graceReported = cursor
+    this.#started = true
+    this.learn(end)
+  }
+
+  wake (events: WakeEvent[]): void {
+    const { connection } = this.#options
+    const fresh: PumpEvent[] = []
+    if (this.#mayWrite() && !this.#reading) {
+      let next = this.#sentSeq + 1
+      for (const { seq, body } of events) {
+        if (seq !== next || body === undefined || next > this.#ackedSeq + WINDOW) continue
+        fresh.push({ seq, body })
+        next++
+      }
+    }
+    this.#knownSeq = Math.max(this.#knownSeq, events.at(-1)!.seq)
+    if (fresh.length > 0) this.#handOver(fresh, connection)
+    this.#fill()
+  }
+
+  /** The log ends at `seq` or later: what a wake would have said, had it arrived. */
+  learn (seq: number): void {
+    this.#knownSeq = Math.max(this.#knownSeq, seq)
+    this.#fill()
+  }
+
+  /** The device acknowledged this one event. */
+  acknowledge (seq: number): void {
+    if (this.#closed || seq <= this.#ackedSeq || seq > this.#sentSeq) return
+    if (seq !== this.#ackedSeq + 1) {
+      (this.#early ??= new Set()).add(seq)
+      return
+    }
+    let run = seq
+    while (this.#early?.delete(run + 1) === true) run++
+    this.#moveTo(run)
+  }
+
+  /** The device has everything up to `seq`, by whatever way it came: nothing of it is sent again. */
+  skipTo (seq: number): void {
+    if (this.#closed || !this.#started || seq <= this.#ackedSeq) return
+    for (const early of this.#early ?? []) if (early <= seq) this.#early!.delete(early)
+    this.#sentSeq = Math.max(this.#sentSeq, seq)
+    this.#moveTo(seq)
+  }
+
+  drained (): void {
+    this.#blocked = false
+    this.#fill()
+  }
+
+  close (): void {
+    this.#closed = true
+  }
+
+  /** When the oldest unacknowledged event was handed over; undefined when nothing is in flight. */
+  get oldestInFlightAt (): number | undefined {
+    return this.inFlight > 0 ? this.#handovers[0]?.at : undefined
+  }
+
+  /** Since when the window has not moved although something is in flight, or the socket takes nothing although nothing is. */
+  get stalledSince (): number | undefined {
+    return this.inFlight > 0 ? this.#movedAt : this.#blockedSince
+  }
+
+  // An `ack` command, or acknowledging what was never read, empties the window of a frozen device.
+  get #blockedSince (): number | undefined {
+    return this.#blocked && this.#knownSeq > this.#sentSeq ? this.#blockedAt : undefined
+  }
+
+  /** True once for every new event that is unacknowledged while the oldest one has waited for longer than the grace period. */
+  takeOverdue (graceMs: number): boolean {
+    const oldest = this.oldestInFlightAt ?? this.#blockedSince
+    if (oldest === undefined || this.#knownSeq <= this.#graceReported || this.#options.now() - oldest < graceMs) return false
+    this.#graceReported = this.#knownSeq
+    return true
+  }
+
+  #mayWrite (): boolean {
+    return this.#started && !this.#closed && !this.#blocked
+  }
+
+  #handOver (events: PumpEvent[], connection: PumpConnection): void {
+    const now = this.#options.now()
+    if (this.inFlight === 0) this.#movedAt = now
+    // Behind what is kept: the missing events cannot be acknowledged any more.
+    if (events[0]!.seq !== this.#sentSeq + 1) this.#ackedSeq = events[0]!.seq - 1
+    this.#sentSeq = events.at(-1)!.seq
+    this.#blocked = !connection.write(events)
+    if (this.#blocked) this.#blockedAt = now
+    if (!this.tracked) this.#ackedSeq = this.#sentSeq
+    else this.#handovers.push({ seq: this.#sentSeq, at: now })
+  }
+
+  #moveTo (seq: number): void {
+    this.#ackedSeq = seq
+    this.#movedAt = this.#options.now()
+    while (this.#handovers.length > 0 && this.#handovers[0]!.seq <= seq) this.#handovers.shift()
+    this.#options.onAcknowledged(seq)
+    this.#fill()
+  }
+
+  #fill (): void {
+    if (!this.#mayWrite() || this.#reading || this.#sentSeq >= this.#knownSeq || this.inFlight > REFILL_BELOW) return
+    this.#reading = true
+    this.#readOn().catch(() => {
+      // The database is away. Waits, then looks again; the sweep would too.
+      setTimeout(() => { this.#reading = false; this.#fill() }, RETRY_READ_MS).unref()
+    })
+  }
+
+  async #readOn (): Promise<void> {
+    const from = this.#sentSeq
+    const known = this.#knownSeq
+    const events = await this.#options.readLog(this.userId, from, WINDOW - this.inFlight)
+    this.#reading = false
+    if (this.#closed) return
+    const fresh = events.filter(event => event.seq > this.#sentSeq)
+    // Nothing there although something was announced: believe the log, unless a wake came meanwhile.
+    if (events.length === 0 && this.#knownSeq === known) this.#knownSeq = from
+    if (fresh.length > 0 && this.#mayWrite()) this.#handOver(fresh, this.#options.connection)
+    this.#fill()
+  }
+}

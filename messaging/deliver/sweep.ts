@@ -1,0 +1,58 @@
+/**
+ * The sweep makes up for whatever a wake did not do.
+ *
+ * Every SWEEP_MS it compares the logs of the connected users with their pumps,
+ * so a lost wake costs seconds, never an event. More often it looks at sessions
+ * that do not acknowledge: after the grace period their user is due for a push,
+ * after STALLED_MS they are disconnected.
+ */
+import { type Logger } from 'pino'
+import { type Database } from '../../store/database.ts'
+import { lastSeqs } from '../../store/people/users.ts'
+import { type Overdue } from './overdue.ts'
+import { type Session, type Sessions } from './tracked-sessions.ts'
+
+const SWEEP_MS = 5_000
+const STALLED_MS = 60_000
+const USERS_PER_QUERY = 1_000
+const MAX_WATCH_MS = 1_000
+const MIN_WATCH_MS = 20
+
+export function startSweep ({ sessions, database, overdue, graceMs, stalledMs = STALLED_MS, log, now }: {
+  sessions: Sessions, database: Database, overdue: Overdue, graceMs: number, stalledMs?: number, log: Logger, now: () => number
+}): AsyncDisposable {
+  let sweeping: Promise<void> | undefined
+
+  async function sweep (): Promise<void> {
+    const users = sessions.users()
+    for (let i = 0; i < users.length; i += USERS_PER_QUERY) {
+      for (const { id, inbox_seq } of await lastSeqs(database.reads, users.slice(i, i + USERS_PER_QUERY))) {
+        for (const session of sessions.of(id)) session.pump.learn(inbox_seq)
+      }
+    }
+  }
+
+  function watch (): void {
+    for (const session of sessions.all()) {
+      if (session.pump.takeOverdue(graceMs)) overdue.add({ userId: session.userId, seq: session.pump.knownSeq, dueAt: new Date() })
+      if (isStalled(session)) session.disconnect(`it has not acknowledged anything for ${stalledMs} ms`)
+    }
+  }
+
+  const isStalled = ({ pump }: Session): boolean => pump.stalledSince !== undefined && now() - pump.stalledSince > stalledMs
+
+  const sweepTimer = setInterval(() => {
+    sweeping ??= sweep()
+      .catch((error: unknown) => { log.warn({ err: error }, 'the sweep could not read the inboxes') })
+      .finally(() => { sweeping = undefined })
+  }, SWEEP_MS)
+  const watchTimer = setInterval(watch, Math.min(MAX_WATCH_MS, Math.max(MIN_WATCH_MS, Math.min(graceMs, stalledMs) / 4)))
+
+  return {
+    async [Symbol.asyncDispose] () {
+      clearInterval(sweepTimer)
+      clearInterval(watchTimer)
+      await sweeping
+    }
+  }
+}

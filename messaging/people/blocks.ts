@@ -1,0 +1,52 @@
+/**
+ * Blocks. What they do to messages, pushes, typing and presence is decided where
+ * those are made. The moment one begins or ends, both see the other's presence
+ * change to what they may know of it from then on.
+ */
+import { AppError, invalid } from '../../core/errors.ts'
+import { countBlocks, deleteBlock, insertBlock } from '../../store/people/blocks.ts'
+import { type Database } from '../../store/database.ts'
+import { lockUsers } from '../../store/people/users.ts'
+import { type PresenceViews } from './presence-views.ts'
+import { type Wakes } from '../deliver/wakes.ts'
+
+const MAX_BLOCKS = 10_000
+
+export interface Blocks {
+  /** Of somebody who is blocked already: nothing changes. Throws `invalid` for oneself, `conflict` beyond 10,000. */
+  block (userId: string, otherId: string): Promise<void>
+  unblock (userId: string, otherId: string): Promise<void>
+}
+
+export function manageBlocks ({ database, presenceViews, wakes }: { database: Database, presenceViews: PresenceViews, wakes: Pick<Wakes, 'live'> }): Blocks {
+  // After each request, changed or not: one that failed here is sent again and tells it then.
+  async function tellPresence (one: string, other: string): Promise<void> {
+    for (const [viewer, seen] of [[one, other], [other, one]] as const) {
+      const presence = await presenceViews.find(viewer, seen)
+      if (presence !== undefined) wakes.live([viewer], Buffer.from(JSON.stringify({ type: 'presence', ...presence })))
+    }
+  }
+
+  return {
+    async block (userId, otherId) {
+      requireOther(userId, otherId)
+      await database.transact(async tx => {
+        await lockUsers(tx, [userId])
+        const added = await insertBlock(tx, { blocker_user_id: userId, blocked_user_id: otherId })
+        if (added && await countBlocks(tx, userId) > MAX_BLOCKS) throw tooManyBlocks()
+      })
+      await tellPresence(userId, otherId)
+    },
+    async unblock (userId, otherId) {
+      requireOther(userId, otherId)
+      await deleteBlock(database.reads, { blocker_user_id: userId, blocked_user_id: otherId })
+      await tellPresence(userId, otherId)
+    }
+  }
+}
+
+function requireOther (userId: string, otherId: string): void {
+  if (userId === otherId) throw invalid('invalid_block', 'nobody blocks themselves')
+}
+
+const tooManyBlocks = (): AppError => new AppError('conflict', 'too_many_blocks', `at most ${MAX_BLOCKS} users can be blocked`)

@@ -1,0 +1,69 @@
+/**
+ * The connections of this node, whatever they subscribed to: through them a user
+ * is online, and they are what a revocation ends.
+ */
+import { type Identity } from '../../core/identity.ts'
+
+/** A connection as an administrator sees it. Times are milliseconds since 1970. */
+export interface ConnectionState {
+  device_id: string
+  /** `tracked` acknowledges, `live` only looks on, `none` has not subscribed to its inbox. */
+  delivery: 'tracked' | 'live' | 'none'
+  clean_session: boolean
+  address: string | null
+  connected_at: number
+  last_active_at: number
+  /** Events it was sent and has not acknowledged. */
+  unacknowledged: number
+  /** Events between what it has acknowledged and the end of the log. */
+  lag: number
+  token_expires_at: number
+}
+
+export interface Connection {
+  readonly userId: string
+  readonly deviceId: string
+  /** What its token says; changes when it sends a fresh one. */
+  readonly identity: Pick<Identity, 'issuedAt'>
+  disconnect (reason: string): void
+  state (): ConnectionState
+}
+
+export interface Connections {
+  /** Returns the function that ends it. */
+  add (connection: Connection): () => void
+  has (userId: string): boolean
+  of (userId: string): Iterable<Connection>
+  /** How many users are connected. */
+  users (): number
+  count (): number
+}
+
+/** `changed` hears of a user's first connection and of the last one's end. */
+export function createConnections (changed: (userId: string, present: boolean) => void): Connections {
+  const byUser = new Map<string, Set<Connection>>()
+  let count = 0
+  return {
+    add (connection) {
+      const { userId } = connection
+      let own = byUser.get(userId)
+      if (own === undefined) {
+        byUser.set(userId, own = new Set())
+        changed(userId, true)
+      }
+      own.add(connection)
+      count++
+      return () => {
+        if (!own.delete(connection)) return
+        count--
+        if (own.size > 0) return
+        byUser.delete(userId)
+        changed(userId, false)
+      }
+    },
+    has: userId => byUser.has(userId),
+    of: userId => byUser.get(userId) ?? [],
+    users: () => byUser.size,
+    count: () => count
+  }
+}

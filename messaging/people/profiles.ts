@@ -1,0 +1,72 @@
+/**
+ * The name of a user: their own choice, or the `name` of their tokens. Others
+ * keep copies of it with the conversations they share, so a change is an event
+ * there; those who read a log later are told the name as it is by then.
+ */
+import { type Identity } from '../../core/identity.ts'
+import { type Database, type Executor } from '../../store/database.ts'
+import { appendEvents, type NewEvent } from '../../store/log/inbox.ts'
+import { findName, nameAudience, setName, type StoredName } from '../../store/people/profiles.ts'
+import { ensureUsers, lockUsers } from '../../store/people/users.ts'
+import { wakesWithNames } from '../log/participant-events.ts'
+import { type WakeEvent } from '../deliver/wakes.ts'
+
+type Claims = Pick<Identity, 'userId' | 'name' | 'issuedAt'>
+
+export interface Profiles {
+  /** The user's own choice: tokens issued until now do not change it back. */
+  rename (userId: string, name: string): Promise<void>
+  /** Creates the user when new; the token's name becomes theirs unless they got one after it was issued. */
+  meet (claims: Claims): Promise<void>
+}
+
+export function manageProfiles ({ database, epoch, wake }: { database: Database, epoch: string, wake: (events: WakeEvent[]) => void }): Profiles {
+  /** `choose` decides under the user's lock. */
+  async function change (userId: string, choose: (current: StoredName) => StoredName | undefined): Promise<void> {
+    const wakes = await database.transact(async tx => {
+      const audience = await nameAudience(tx, userId)
+      await lockUsers(tx, [...new Set([userId, ...audience.map(member => member.user_id)])])
+      const current = await findName(tx, userId)
+      const next = current === undefined ? undefined : choose(current)
+      if (current === undefined || next === undefined) return []
+      await setName(tx, userId, next)
+      if (next.name === current.name) return []
+      return await wakesWithNames(tx, epoch, await appendEvents(tx, await nameEvents(tx, userId), new Date()))
+    })
+    if (wakes.length > 0) wake(wakes)
+  }
+
+  return {
+    async rename (userId, name) {
+      await change(userId, () => ({ name, name_changed_at: new Date() }))
+    },
+    async meet (claims) {
+      await ensureUsers(database.reads, [claims.userId])
+      if (claims.name === undefined) return
+      const current = await findName(database.reads, claims.userId)
+      // Nearly always the name is known, and nothing needs a lock.
+      if (current === undefined || nameFromToken(claims, current) === undefined) return
+      await change(claims.userId, current => nameFromToken(claims, current))
+    }
+  }
+}
+
+// Read again under the user's lock: whoever lets somebody into a conversation takes
+// that lock too, so this is everybody who could have seen the former name.
+async function nameEvents (tx: Executor, userId: string): Promise<NewEvent[]> {
+  const audience = await nameAudience(tx, userId)
+  return audience.map(member => ({
+    user_id: member.user_id, type: 'participant_updated', conversation_id: member.conversation_id, data: { user_id: userId }
+  }))
+}
+
+/**
+ * Two tokens with different names do not take turns: only one issued in a later
+ * second than the present name changes it. One without a date names whoever has no name.
+ */
+function nameFromToken ({ name, issuedAt }: Claims, current: StoredName): StoredName | undefined {
+  if (name === undefined || name === current.name) return undefined
+  const issued = new Date(Math.floor(issuedAt ?? NaN) * 1_000)
+  if (Number.isNaN(issued.getTime())) return current.name === null ? { name, name_changed_at: current.name_changed_at } : undefined
+  return current.name_changed_at === null || issued > current.name_changed_at ? { name, name_changed_at: issued } : undefined
+}

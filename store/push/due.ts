@@ -1,0 +1,188 @@
+/**
+ * Who has something to be woken for: one row per user, claimed by bridges with a lease.
+ *
+ * `seq` is the newest event the row stands for. It moves with every such event,
+ * so a bridge that is done can tell whether something came while it was sending.
+ * `leased_until` is also the proof of a claim: whoever finds another value there
+ * has lost the row (to a cancellation, or to a bridge that came after the lease).
+ *
+ * Statements on several rows lock them in id order first, so that bridges,
+ * senders and acknowledgements queue up instead of deadlocking.
+ */
+import { type Executor, type Statement } from '../database.ts'
+
+/**
+ * When a row that exists becomes due: a new event is never later than its own time,
+ * except behind a push that is being sent, merged or retried. A failing device
+ * holds up what is new for the user's other devices by a minute at most.
+ */
+export const earlierDue = `
+  least(push_due.due_at, excluded.due_at + case when push_due.attempts = 0 then interval '0' else interval '1 minute' end)`
+
+// A user who has caught up in the meantime gets no row.
+const SCHEDULE: Statement = {
+  name: 'push_due_schedule',
+  text: `
+    insert into push_due (user_id, seq, due_at)
+    select d.user_id, d.seq, d.due_at
+      from unnest($1::text[], $2::bigint[], $3::timestamptz[]) as d (user_id, seq, due_at)
+      join users u on u.id = d.user_id and u.acked_seq < d.seq
+     order by u.id
+    on conflict (user_id) do update
+       set seq = greatest(push_due.seq, excluded.seq), due_at = ${earlierDue}`
+}
+
+export interface DuePush { userId: string, seq: number, dueAt: Date }
+
+/** Makes a push due for each user who has not acknowledged `seq`. */
+export async function schedulePushes (db: Executor, due: DuePush[]): Promise<void> {
+  await db.rows(SCHEDULE, [due.map(d => d.userId), due.map(d => d.seq), due.map(d => d.dueAt)])
+}
+
+const CANCEL: Statement = {
+  name: 'push_due_cancel',
+  text: `
+    with caught_up as materialized (
+      select p.user_id
+        from push_due p
+        join users u on u.id = p.user_id and u.acked_seq >= u.inbox_seq
+       where p.user_id = any($1::text[])
+       order by p.user_id
+         for update of p
+    )
+    delete from push_due p using caught_up where p.user_id = caught_up.user_id`
+}
+
+/** Cancels what users who have caught up were to be woken for. */
+export async function cancelPushes (tx: Executor, userIds: string[]): Promise<void> {
+  await tx.rows(CANCEL, [userIds])
+}
+
+// After a crash nobody watches the sessions that were open: whoever has a phone
+// to wake and something it was never told of is due after the grace period.
+const RECOVER: Statement = {
+  name: 'push_due_recover',
+  text: `
+    insert into push_due (user_id, seq, due_at)
+    select u.id, u.inbox_seq, $1
+      from users u
+     where u.acked_seq < u.inbox_seq
+       and exists (select 1 from devices d where d.user_id = u.id and d.push_token is not null
+                     and greatest(d.pushed_seq, u.acked_seq) < u.inbox_seq)
+     order by u.id
+    on conflict do nothing`
+}
+
+export async function recoverPushes (db: Executor, dueAt: Date): Promise<void> {
+  await db.rows(RECOVER, [dueAt])
+}
+
+// The array is filled once; a join with the limited subquery may run it again and claim more.
+const CLAIM: Statement = {
+  name: 'push_due_claim',
+  text: `
+    update push_due
+       set leased_until = $2, attempts = attempts + 1
+     where user_id = any(array(
+             select user_id from push_due
+              where due_at <= $1 and (leased_until is null or leased_until <= $1)
+              order by due_at
+              limit $3
+                for update skip locked))
+    returning user_id, seq, attempts`
+}
+
+export interface ClaimedPush { user_id: string, seq: number, attempts: number }
+
+export async function claimPushes (db: Executor, now: Date, leasedUntil: Date, limit: number): Promise<ClaimedPush[]> {
+  return await db.rows(CLAIM, [now, leasedUntil, limit])
+}
+
+// Index: push_due_due_at_index, whose first entry after $1 is the answer.
+const NEXT_DUE: Statement = {
+  name: 'push_due_next',
+  text: 'select min(due_at) as due_at from push_due where due_at > $1'
+}
+
+/** When the next row after `now` becomes due. */
+export async function nextPushDue (db: Executor, now: Date): Promise<Date | undefined> {
+  const [row] = await db.rows<{ due_at: Date | null }>(NEXT_DUE, [now])
+  return row?.due_at ?? undefined
+}
+
+// Index: push_due_due_at_index. Counting stops at a number that says enough.
+const MEASURE: Statement = {
+  name: 'push_due_measure',
+  text: `
+    select count(*)::int as rows, min(due_at) as oldest_at
+      from (select due_at from push_due where due_at <= $1 order by due_at limit 100000) as due`
+}
+
+/** How many users are due, and since when the first of them; claimed ones count until they are done. */
+export async function measureDue (db: Executor, now: Date): Promise<{ rows: number, oldestAt: Date | undefined }> {
+  const [row] = await db.rows<{ rows: number, oldest_at: Date | null }>(MEASURE, [now])
+  return { rows: row?.rows ?? 0, oldestAt: row?.oldest_at ?? undefined }
+}
+
+const SETTLE: Statement = {
+  name: 'push_due_settle',
+  text: `
+    with done as materialized (
+      select p.user_id
+        from push_due p
+        join unnest($1::text[], $2::bigint[]) as v (user_id, seq) on p.user_id = v.user_id and p.seq = v.seq
+       where p.leased_until = $3
+       order by p.user_id
+         for update of p
+    )
+    delete from push_due p using done where p.user_id = done.user_id`
+}
+
+// A statement of its own: its snapshot sees what the delete above waited for.
+const RELEASE: Statement = {
+  name: 'push_due_release',
+  text: `
+    with moved as materialized (
+      select p.user_id
+        from push_due p
+        join unnest($1::text[], $2::bigint[]) as v (user_id, seq) on p.user_id = v.user_id and p.seq <> v.seq
+       where p.leased_until = $3
+       order by p.user_id
+         for update of p
+    )
+    update push_due p set leased_until = null, attempts = 0 from moved where p.user_id = moved.user_id`
+}
+
+/** Removes claimed rows that are done; one that moved while it was claimed becomes due again. */
+export async function settlePushes (db: Executor, claims: Array<{ user_id: string, seq: number }>, leasedUntil: Date): Promise<void> {
+  if (claims.length === 0) return
+  const values = [claims.map(claim => claim.user_id), claims.map(claim => claim.seq), leasedUntil]
+  await db.rows(SETTLE, values)
+  await db.rows(RELEASE, values)
+}
+
+const POSTPONE: Statement = {
+  name: 'push_due_postpone',
+  text: `
+    with later as materialized (
+      select p.user_id, v.due_at, v.attempts
+        from push_due p
+        join unnest($1::text[], $2::timestamptz[], $3::int[]) as v (user_id, due_at, attempts) on p.user_id = v.user_id
+       where p.leased_until = $4
+       order by p.user_id
+         for update of p
+    )
+    update push_due p
+       set due_at = later.due_at, leased_until = null, attempts = later.attempts
+      from later
+     where p.user_id = later.user_id`
+}
+
+/** `attempts` is what the next claim counts on from. */
+export interface PostponedPush { user_id: string, due_at: Date, attempts: number }
+
+/** Gives claimed rows back, to be claimed again when they are due. */
+export async function postponePushes (db: Executor, postponed: PostponedPush[], leasedUntil: Date): Promise<void> {
+  if (postponed.length === 0) return
+  await db.rows(POSTPONE, [postponed.map(p => p.user_id), postponed.map(p => p.due_at), postponed.map(p => p.attempts), leasedUntil])
+}

@@ -1,0 +1,53 @@
+/** A process that cannot keep up refuses early what it could only answer late. */
+import { setImmediate as turn } from 'node:timers/promises'
+import { expect, test } from 'vitest'
+import { defaultLimits, type OverloadLimits } from '../../../api/limits/overload.ts'
+import { PROBLEM_TYPE } from '../../../api/contract/problems.ts'
+import { until } from '../../support/until.ts'
+import { direct, send, startTestApi } from '../api.ts'
+
+const limits: OverloadLimits = { ...defaultLimits(), eventLoopDelayMs: 100, sampleMs: 100 }
+
+/** Keeps the loop of this process, which is also the server's, late by `ms` in every turn, until it is stopped. */
+function makeLate (ms: number): { stop (): void } {
+  const state = { late: true }
+  const spin = async (): Promise<void> => {
+    while (state.late) {
+      for (const end = performance.now() + ms; performance.now() < end;) { /* nothing else runs */ }
+      await turn()
+    }
+  }
+  spin().catch(() => {})
+  return { stop () { state.late = false } }
+}
+
+test('a late event loop answers 503 at once, health goes on, and nothing is refused when it is over', async () => {
+  await using api = await startTestApi({ overload: limits })
+  const [alice, bob] = [await api.user('alice'), await api.user('bob')]
+  const conversation = await until(() => direct(alice, bob), 'a conversation is made')
+  const late = makeLate(250)
+  try {
+    const answer = await until(async () => {
+      const answer = await send(alice, conversation, 'too much')
+      return answer.status === 503 && answer
+    }, 'a message is refused', 20_000)
+    expect(answer.headers.get('content-type')).toContain(PROBLEM_TYPE)
+    expect([answer.body.code, answer.headers.get('retry-after')]).toEqual(['overloaded', '1'])
+    for (const path of ['//health', '//ready']) expect((await api.anonymous().get(path)).status, path).toBe(200)
+  } finally {
+    late.stop()
+  }
+  await until(async () => (await send(alice, conversation, 'again')).status === 201, 'messages are taken again', 20_000)
+})
+
+test('memory that is about to end refuses, too', async () => {
+  for (const short of [{ heapBytes: 1 }, { residentBytes: 1 }]) {
+    await using api = await startTestApi({ overload: { ...limits, ...short, eventLoopDelayMs: 0 } })
+    const alice = await api.user('alice')
+    const answer = await until(async () => {
+      const answer = await alice.get('/users/me')
+      return answer.status === 503 && answer
+    }, 'a request is refused')
+    expect(answer.body.code).toBe('overloaded')
+  }
+})

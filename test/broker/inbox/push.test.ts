@@ -1,0 +1,115 @@
+/** When a session that does not acknowledge makes its user due for a push. */
+import pino from 'pino'
+import { expect, test, vi } from 'vitest'
+import { collectOverdue } from '../../../messaging/deliver/overdue.ts'
+import { pubackPacket, startTestBroker, subscribePacket, type RawClient, type TestBroker } from '../../support/broker.ts'
+import { until } from '../../support/until.ts'
+
+async function subscribedRaw (broker: TestBroker, clientId = 'phone'): Promise<RawClient> {
+  const raw = await broker.rawDevice('ann', { clientId, clean: false })
+  raw.packet(subscribePacket(1, 'user/ann/inbox'))
+  await raw.nth('suback', 1)
+  return raw
+}
+
+const due = async (broker: TestBroker): Promise<{ seq: number, ms: number } | undefined> =>
+  (await broker.sql('select seq::int, extract(epoch from due_at - now())::float * 1000 as ms from push_due where user_id = $1', 'ann'))[0]
+
+test('a session that does not acknowledge within the grace period makes its user due, and acknowledging cancels it', async () => {
+  await using broker = await startTestBroker({ graceMs: 100 })
+  const conversation = await broker.direct('bob', 'ann')
+  const raw = await subscribedRaw(broker)
+  const sentAt = Date.now()
+  await broker.say('bob', conversation, 'hello')
+  await raw.nth('publish', 2)
+  expect((await until(() => due(broker), 'a push is due')).seq).toBe(2)
+  expect(Date.now() - sentAt).toBeGreaterThanOrEqual(99)
+  for (const { messageId } of raw.of('publish')) raw.packet(pubackPacket(messageId!))
+  await until(async () => await due(broker) === undefined, 'the push is cancelled')
+})
+
+test('a session that acknowledges in time makes nobody due', async () => {
+  await using broker = await startTestBroker({ graceMs: 100 })
+  const conversation = await broker.direct('bob', 'ann')
+  const silent = await subscribedRaw(broker, 'silent')
+  await broker.device('ann', { subscribe: ['user/ann/inbox'] })
+  await broker.say('bob', conversation, 'hello')
+  // The silent one is overdue by the time its user has acknowledged elsewhere.
+  await silent.nth('publish', 2)
+  const session = [...broker.messaging.sessions.of('ann')].find(({ deviceId }) => deviceId === 'silent')!
+  await until(() => !session.pump.takeOverdue(1_000_000) && Date.now() - session.pump.oldestInFlightAt! > 300, 'the grace period is over')
+  await broker.messaging.overdue.flush()
+  expect(await due(broker)).toBeUndefined()
+})
+
+test('a session that goes away with unacknowledged events makes its user due at once', async () => {
+  await using broker = await startTestBroker()
+  const conversation = await broker.direct('bob', 'ann')
+  const raw = await subscribedRaw(broker)
+  await broker.say('bob', conversation, 'hello')
+  await raw.nth('publish', 2)
+  expect(await due(broker)).toBeUndefined()
+  raw[Symbol.dispose]()
+  const row = await until(() => due(broker), 'a push is due')
+  expect(row.seq).toBe(2)
+  expect(row.ms).toBeLessThanOrEqual(0)
+})
+
+test('beside another session its user is due after the grace period only', async () => {
+  await using broker = await startTestBroker({ graceMs: 60_000 })
+  const conversation = await broker.direct('bob', 'ann')
+  const leaving = await subscribedRaw(broker)
+  const staying = await subscribedRaw(broker, 'tablet')
+  await broker.say('bob', conversation, 'hello')
+  await Promise.all([leaving.nth('publish', 2), staying.nth('publish', 2)])
+  leaving[Symbol.dispose]()
+  expect((await until(() => due(broker), 'a push is due')).ms).toBeGreaterThan(50_000)
+})
+
+test('a session that leaves with everything acknowledged makes nobody due', async () => {
+  await using broker = await startTestBroker()
+  const conversation = await broker.direct('bob', 'ann')
+  const phone = await broker.device('ann', { subscribe: ['user/ann/inbox'] })
+  await broker.say('bob', conversation, 'hello')
+  await until(() => phone.events.length === 2, 'all came')
+  await until(() => [...broker.messaging.sessions.of('ann')].every(session => session.pump.ackedSeq === 2), 'all is acknowledged')
+  await phone.leave()
+  await until(() => !broker.messaging.sessions.has('ann'), 'the session is over')
+  await broker.messaging.overdue.flush()
+  expect(await due(broker)).toBeUndefined()
+})
+
+test('a live copy is no session: a message beside it is due at once', async () => {
+  await using broker = await startTestBroker()
+  const conversation = await broker.direct('bob', 'ann')
+  const copy = await broker.device('ann')
+  await copy.subscribe('user/ann/inbox', 0)
+  await broker.say('bob', conversation, 'hello')
+  expect((await until(() => due(broker), 'a push is due')).ms).toBeLessThanOrEqual(0)
+})
+
+test('stopping with unacknowledged events makes their users due', async () => {
+  await using broker = await startTestBroker()
+  const conversation = await broker.direct('bob', 'ann')
+  const raw = await subscribedRaw(broker)
+  await broker.say('bob', conversation, 'hello')
+  await raw.nth('publish', 2)
+  await broker.stop()
+  expect((await due(broker))?.seq).toBe(2)
+})
+
+test('while the database is away due pushes are tried once a second', async () => {
+  vi.useFakeTimers()
+  try {
+    const rows = vi.fn().mockRejectedValue(new Error('away'))
+    const overdue = collectOverdue({ database: { reads: { rows } } as never, pushDue: () => {}, log: pino({ enabled: false }) })
+    overdue.add({ userId: 'ann', seq: 1, dueAt: new Date() })
+    await vi.advanceTimersByTimeAsync(500)
+    expect(rows).toHaveBeenCalledTimes(1)
+    rows.mockResolvedValue([])
+    await vi.advanceTimersByTimeAsync(1_000)
+    expect(rows).toHaveBeenCalledTimes(2)
+  } finally {
+    vi.useRealTimers()
+  }
+})

@@ -1,0 +1,92 @@
+import { sql } from 'drizzle-orm'
+import pino from 'pino'
+import { expect, test } from 'vitest'
+import { expire, KEPT_MS } from '../../../messaging/log/retention.ts'
+import { readInboxLog } from '../../../messaging/log/read.ts'
+import { startMessaging, type Messaging } from '../../../messaging/start.ts'
+import { openDatabase } from '../../../store/database.ts'
+import { devices, inbox_events } from '../../../migrations/schema.ts'
+import { createDatabase } from '../../support/database.ts'
+import { range } from '../../support/phone.ts'
+import { SECRET } from '../../support/tokens.ts'
+
+const log = pino({ level: 'silent' })
+
+async function startOnDatabase (): Promise<Messaging & AsyncDisposable> {
+  const created = await createDatabase()
+  const database = openDatabase(created.url, () => {})
+  const messaging = await startMessaging({ database, authentication: { key: { kind: 'secret', secret: SECRET } }, graceMs: 10_000, log })
+  return {
+    ...messaging,
+    async [Symbol.asyncDispose] () {
+      await messaging[Symbol.asyncDispose]()
+      await database[Symbol.asyncDispose]()
+      await created[Symbol.asyncDispose]()
+    }
+  }
+}
+
+async function sendMany (messaging: Messaging, count: number): Promise<void> {
+  const { conversation } = await messaging.conversations.create('alice', { type: 'direct', participant_ids: ['bob'] })
+  await Promise.all(range(1, count).map(n => messaging.sends.send({
+    senderId: 'alice', draft: { conversation_id: conversation.id, content: `message ${n}`, message_type: 'text' }
+  })))
+}
+
+const old = sql`now() - interval '31 days'`
+
+test('events older than 30 days go from the beginning of a log, and who is behind them is told to resync', async () => {
+  await using messaging = await startOnDatabase()
+  const { database } = messaging
+  await sendMany(messaging, 20)
+  // Clocks of two writers disagreed: seq 11 claims to be younger than seq 12.
+  await database.reads.orm.update(inbox_events).set({ created_at: old }).where(sql`seq <= 12 and seq <> 11`)
+  const removed = await expire({ database, log, now: Date.now })
+
+  expect(removed.events).toBe(24)
+  for (const userId of ['alice', 'bob']) {
+    const events = await messaging.inboxLog.after(userId, 5, 100)
+    expect(events.map(event => event.seq)).toEqual(range(12, 21))
+    expect(events[0]!.body.type).toBe('resync_required')
+    expect((await messaging.inboxLog.after(userId, 12, 100)).map(event => event.body.type)).not.toContain('resync_required')
+  }
+})
+
+test('a log of which nothing is kept tells a device behind it to resync, and nothing to one at its end', async () => {
+  await using messaging = await startOnDatabase()
+  await sendMany(messaging, 3)
+  await expire({ database: messaging.database, log, now: () => Date.now() + KEPT_MS + 60_000 })
+  const behind = await messaging.inboxLog.after('bob', 1, 100)
+  expect(behind.map(({ seq, body }) => [seq, body.type])).toEqual([[4, 'resync_required']])
+  expect(await messaging.inboxLog.after('bob', 4, 100)).toEqual([])
+})
+
+test('an event that is committed while the log is read is no reason to resync', async () => {
+  await using messaging = await startOnDatabase()
+  const { reads } = messaging.database
+  let looked = false
+  const log = readInboxLog({
+    ...reads,
+    async rows (statement, values) {
+      const rows = await reads.rows<never>(statement, values)
+      if (!looked) await sendMany(messaging, 1)
+      looked = true
+      return rows
+    }
+  }, messaging.epoch)
+  expect((await log.after('bob', 0, 100)).map(({ seq, body }) => [seq, body.type])).toEqual([[1, 'conversation_created'], [2, 'new_message']])
+})
+
+test('cursors and sessions of devices not seen for 30 days go, push tokens stay', async () => {
+  await using messaging = await startOnDatabase()
+  const { database } = messaging
+  await sendMany(messaging, 1)
+  await database.reads.orm.insert(devices).values([
+    { user_id: 'bob', device_id: 'lost', acked_seq: 1, last_seen_at: old },
+    { user_id: 'bob', device_id: 'sleeping', acked_seq: 1, subscriptions: [], platform: 'ios', push_token: 'token', last_seen_at: old },
+    { user_id: 'bob', device_id: 'in-use', acked_seq: 1 }
+  ])
+  expect((await expire({ database, log, now: Date.now })).devices).toBe(2)
+  const left = await database.reads.orm.select().from(devices).orderBy(devices.device_id)
+  expect(left.map(device => [device.device_id, device.acked_seq, device.push_token])).toEqual([['in-use', 1, null], ['sleeping', null, 'token']])
+})
