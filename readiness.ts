@@ -25,7 +25,7 @@ export async function waitFor (name: string, probe: () => Promise<unknown>, { lo
   }
 }
 
-export const probeDatabase = (database: Database) => async (): Promise<void> => { await readEpoch(database.reads) }
+export const probeDatabase = (database: Database) => async (): Promise<void> => { await readEpoch(database.autocommit) }
 
 export const probeRedis = (url: string) => async (): Promise<void> => {
   const redis = new Redis(url, { lazyConnect: true, maxRetriesPerRequest: 0, retryStrategy: () => null, commandTimeout: 2_000, connectTimeout: 2_000 })

@@ -12,7 +12,7 @@ import { createServer, type AddressInfo } from 'node:net'
 import pg from 'pg'
 import pino from 'pino'
 import { uuidv7 } from 'uuidv7'
-import { startAuthentication } from '../messaging/access/authentication.ts'
+import { createAuthentication } from '../messaging/access/authentication.ts'
 import { migrate } from '../migrations/migrate.ts'
 import { openDatabase } from '../store/database.ts'
 import { startEmbeddedPostgres } from '../store/embedded-postgres/start.ts'
@@ -24,8 +24,8 @@ let stopping = false
 const pool = new pg.Pool({ connectionString: postgres.url, max: 16 })
 pool.on('error', () => {}) // the database is stopped before this process
 const database = openDatabase(postgres.url, () => {})
-const authentication = startAuthentication({ key: { kind: 'secret', secret: new TextEncoder().encode(process.env.JWT_SECRET) } }, {
-  database, meet: ({ userId }) => ensureUsers(database.reads, [userId])
+const authentication = createAuthentication({ key: { kind: 'secret', secret: new TextEncoder().encode(process.env.JWT_SECRET) } }, {
+  database, meet: ({ userId }) => ensureUsers(database.autocommit, [userId])
 })
 
 async function transaction<T> (work: (client: pg.PoolClient) => Promise<T>): Promise<T> {

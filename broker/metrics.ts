@@ -1,6 +1,6 @@
 /** What the MQTT door measures. */
 import { Counter } from 'prom-client'
-import { observed } from '../messaging/gauges.ts'
+import { gaugesOver } from '../messaging/gauges.ts'
 
 export const connectsTotal = new Counter({
   name: 'echo_mqtt_connects_total',
@@ -13,7 +13,7 @@ export const throttledTotal = new Counter({
   labelNames: ['limit']
 })
 
-const brokers = observed<{ counts (): { connections: number, sessions: number } }>()
+const brokers = gaugesOver<{ counts (): { connections: number, sessions: number } }>()
 /** Shows the state of a broker until the returned function is called. */
 export const showBroker = brokers.add
 

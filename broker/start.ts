@@ -27,7 +27,7 @@ import { fencedPersistence } from './aedes/persistence.ts'
 import { authorizePublish } from './handlers/publish.ts'
 import { limitRate } from './limits/rate.ts'
 import { connectRedisTopics } from './acl/topics-redis.ts'
-import { SessionRegistry } from './inbox/registry.ts'
+import { ConnectionRegistry } from './inbox/registry.ts'
 import { authorizeSubscribe, followSubscriptions } from './handlers/subscribe.ts'
 
 const CONNECT_TIMEOUT_MS = 10_000
@@ -66,7 +66,7 @@ export interface Broker extends AsyncDisposable {
 export async function startBroker (options: BrokerOptions, { messaging, log }: { messaging: Messaging, log: Logger }): Promise<Broker> {
   const { host, mqttPort, wsPort, redisUrl, rateLimitSends = 0, proxyProtocol = false, trustProxy = false } = options
   const { willRoundMs, connectTimeoutMs = CONNECT_TIMEOUT_MS, drainTimeoutMs = DRAIN_TIMEOUT_MS } = options
-  const registry = new SessionRegistry()
+  const registry = new ConnectionRegistry()
   const limits = new AddressLimits()
   const connectDeps = { messaging, registry, log }
   const commandRate = limitRate({ perSecond: rateLimitSends, now: Date.now, onWait: () => throttledTotal.inc({ limit: 'commands' }) })

@@ -57,7 +57,7 @@ async function execute (messaging: Messaging, context: CommandContext, command: 
       return { message }
     }
     case 'read_receipt':
-      await messaging.reads.read({
+      await messaging.readReceipts.read({
         readerId: userId,
         messageId: command.message_id,
         clientAt: clientTime(command.read_at)
@@ -81,7 +81,7 @@ async function execute (messaging: Messaging, context: CommandContext, command: 
 
 /** Acknowledges everything up to `seq` for a device. Throws `invalid` beyond the end of the log. */
 export async function acknowledge (messaging: Pick<Messaging, 'database' | 'acknowledgements'>, userId: string, deviceId: string | undefined, seq: number): Promise<void> {
-  const [user] = await inboxCounters(messaging.database.reads, [userId])
+  const [user] = await inboxCounters(messaging.database.autocommit, [userId])
   if (user === undefined || seq > user.inbox_seq) {
     throw new AppError('invalid', 'seq_beyond_end', `the inbox ends at ${user?.inbox_seq ?? 0}`)
   }

@@ -12,7 +12,7 @@ interface GaugeOptions<Source> {
   over?: (values: number[]) => number
 }
 
-export interface Observed<Source> {
+export interface SourceGauges<Source> {
   /** Returns the function that ends it. */
   add (source: Source): () => void
   gauge (options: GaugeOptions<Source>): void
@@ -22,7 +22,7 @@ export interface Observed<Source> {
 
 const sum = (values: number[]): number => values.reduce((total, value) => total + value, 0)
 
-export function observed<Source> (): Observed<Source> {
+export function gaugesOver<Source> (): SourceGauges<Source> {
   const open = new Set<Source>()
   return {
     add (source) {

@@ -8,14 +8,14 @@ import { unavailable } from '../core/errors.ts'
 const MAX_RUNNING = 2
 const MAX_WAITING = 20_000
 
-export interface Turns {
+export interface KeyedQueue {
   /** Runs `work` when it is its turn. Throws `unavailable` when too much waits. */
-  take<T> (key: string, work: () => Promise<T>): Promise<T>
+  run<T> (key: string, work: () => Promise<T>): Promise<T>
   /** Resolves when nothing waits and nothing runs. */
   drained (): Promise<void>
 }
 
-export function takeTurns (): Turns {
+export function createKeyedQueue (): KeyedQueue {
   const queues = new Map<string, Array<() => Promise<void>>>() // also of keys that run
   const ready: string[] = []
   const idle: Array<() => void> = []
@@ -42,7 +42,7 @@ export function takeTurns (): Turns {
   }
 
   return {
-    async take (key, work) {
+    async run (key, work) {
       if (waiting >= MAX_WAITING) throw unavailable('too many changes are waiting to be stored')
       return await new Promise((resolve, reject) => {
         const settle = (): Promise<void> => work().then(resolve, reject)

@@ -5,9 +5,9 @@ import { type Database } from '../store/database.ts'
 import { type Acknowledgements } from './receipts/acknowledgements.ts'
 import { type Cluster } from './cluster/cluster.ts'
 import { type Connections } from './people/connections.ts'
-import { observed } from './gauges.ts'
+import { gaugesOver } from './gauges.ts'
 import { type Sends } from './send/queue.ts'
-import { type Sessions } from './deliver/tracked-sessions.ts'
+import { type TrackedSessions } from './deliver/tracked-sessions.ts'
 
 const COUNTS = [1, 2, 5, 10, 25, 50, 100, 250, 500]
 const COMMIT_S = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15]
@@ -37,12 +37,12 @@ export interface MessagingParts {
   database: Pick<Database, 'pools'>
   sends: Pick<Sends, 'waiting'>
   acknowledgements: Pick<Acknowledgements, 'waiting'>
-  sessions: Pick<Sessions, 'all' | 'count'>
+  sessions: Pick<TrackedSessions, 'all' | 'count'>
   connections: Pick<Connections, 'users'>
   cluster: Pick<Cluster, 'state'>
 }
 
-const systems = observed<MessagingParts>()
+const systems = gaugesOver<MessagingParts>()
 /** Shows the state of a system until the returned function is called. */
 export const showParts = systems.add
 

@@ -4,33 +4,33 @@ import { type Database } from '../store/database.ts'
 import { readEpoch } from '../store/meta.ts'
 import { recoverPushes } from '../store/push/due.ts'
 import { alone, type Cluster, type Opening } from './cluster/cluster.ts'
-import { collectAcknowledgements, type Acknowledgements } from './receipts/acknowledgements.ts'
-import { startAuthentication, type Authentication, type AuthenticationOptions } from './access/authentication.ts'
-import { manageBlocks, type Blocks } from './people/blocks.ts'
+import { createAcknowledgements, type Acknowledgements } from './receipts/acknowledgements.ts'
+import { createAuthentication, type Authentication, type AuthenticationOptions } from './access/authentication.ts'
+import { createBlocks, type Blocks } from './people/blocks.ts'
 import { commitSends, type KnownSessions } from './send/plan.ts'
 import { createConnections, type Connections } from './people/connections.ts'
-import { manageConversations, type Conversations } from './conversations/conversations.ts'
+import { createConversations, type Conversations } from './conversations/conversations.ts'
 import { startErasures, type Erasures } from './admin/erasures.ts'
 import { startExpiry } from './log/retention.ts'
-import { readInboxLog, type InboxLog } from './log/read.ts'
-import { changeMessages, type MessageChanges } from './messages/changes.ts'
-import { collectOverdue, type Overdue } from './deliver/overdue.ts'
+import { createInboxLog, type InboxLog } from './log/read.ts'
+import { createMessageChanges, type MessageChanges } from './messages/changes.ts'
+import { createOverdue, type Overdue } from './deliver/overdue.ts'
 import { showParts } from './metrics.ts'
-import { observeCommits, observeSends } from './send/trace.ts'
+import { traceCommits, traceSends } from './send/trace.ts'
 import { createPresenceNotices } from './people/presence-notices.ts'
 import { createPresenceViews, type PresenceViews } from './people/presence-views.ts'
 import { startPresence, type Presence } from './people/presence.ts'
-import { manageProfiles, type Profiles } from './people/profiles.ts'
+import { createProfiles, type Profiles } from './people/profiles.ts'
 import { answerFrom } from './cluster/questions.ts'
-import { startReads, type Reads } from './receipts/read-receipts.ts'
+import { createReadReceipts, type ReadReceipts } from './receipts/read-receipts.ts'
 import { startRevocations, type Revocations } from './access/revocations.ts'
-import { startSearch, type Search } from './messages/search.ts'
+import { createSearch, type Search } from './messages/search.ts'
 import { startSends, type Sends } from './send/queue.ts'
-import { createSessions, type Sessions } from './deliver/tracked-sessions.ts'
+import { createTrackedSessions, type TrackedSessions } from './deliver/tracked-sessions.ts'
 import { gatherStatistics, type Statistics } from './admin/statistics.ts'
 import { startSweep } from './deliver/sweep.ts'
 import { createTyping, type Typing } from './conversations/typing.ts'
-import { manageUserSessions, type UserSessions } from './admin/user-connections.ts'
+import { createUserConnections, type UserConnections } from './admin/user-connections.ts'
 import { createWakes, type WakeEvent, type Wakes } from './deliver/wakes.ts'
 
 export interface MessagingDeps {
@@ -53,13 +53,13 @@ export interface Messaging extends AsyncDisposable {
   epoch: string
   authentication: Pick<Authentication, 'authenticate'>
   sends: Sends
-  reads: Reads
+  readReceipts: ReadReceipts
   search: Search
   messageChanges: MessageChanges
   conversations: Conversations
   acknowledgements: Acknowledgements
   inboxLog: InboxLog
-  sessions: Sessions
+  trackedSessions: TrackedSessions
   connections: Connections
   presence: Pick<Presence, 'isOnline'>
   presenceViews: PresenceViews
@@ -68,7 +68,7 @@ export interface Messaging extends AsyncDisposable {
   profiles: Pick<Profiles, 'rename'>
   revocations: Pick<Revocations, 'revoke'>
   erasures: Pick<Erasures, 'request' | 'find'>
-  userSessions: UserSessions
+  userConnections: UserConnections
   statistics: () => Promise<Statistics>
   wakes: Wakes
   overdue: Overdue
@@ -81,8 +81,8 @@ export interface Messaging extends AsyncDisposable {
 }
 
 export async function startMessaging ({ database, authentication, graceMs, stalledMs, log, cluster = alone(), offlineAfterMs, erasureSettleMs }: MessagingDeps): Promise<Messaging> {
-  const epoch = await readEpoch(database.reads)
-  const sessions = createSessions((userId, present) => cluster.changed(userId, 'tracked', present))
+  const epoch = await readEpoch(database.autocommit)
+  const sessions = createTrackedSessions((userId, present) => cluster.changed(userId, 'tracked', present))
   const local = createWakes({
     changed: (userId, present) => cluster.changed(userId, 'listening', present),
     observing: present => cluster.observing(present)
@@ -97,8 +97,8 @@ export async function startMessaging ({ database, authentication, graceMs, stall
     cluster.pushDue()
   }
 
-  const overdue = collectOverdue({ database, pushDue, log })
-  const sends = observeSends(startSends(observeCommits(commitSends({
+  const overdue = createOverdue({ database, pushDue, log })
+  const sends = traceSends(startSends(traceCommits(commitSends({
     database,
     epoch,
     graceMs,
@@ -107,23 +107,23 @@ export async function startMessaging ({ database, authentication, graceMs, stall
     overdue: overdue.add,
     findSessions: userIds => findSessions(userIds, sessions, cluster)
   }), log)), log)
-  const reads = startReads({ database, epoch, wake })
-  const messageChanges = changeMessages({ database, epoch, wake })
-  const acknowledgements = collectAcknowledgements({ database, epoch, fenced: cluster.state() !== 'alone', wake, log })
+  const reads = createReadReceipts({ database, epoch, wake })
+  const messageChanges = createMessageChanges({ database, epoch, wake })
+  const acknowledgements = createAcknowledgements({ database, epoch, fenced: cluster.state() !== 'alone', wake, log })
   const sweep = startSweep({ sessions, database, overdue, graceMs, stalledMs, log, now: Date.now })
   const expiry = startExpiry({ database, log, now: Date.now }, sessions)
-  const profiles = manageProfiles({ database, epoch, wake })
-  const known = startAuthentication(authentication, { database, meet: profiles.meet })
+  const profiles = createProfiles({ database, epoch, wake })
+  const known = createAuthentication(authentication, { database, meet: profiles.meet })
   const connections = createConnections((userId, present) => presence.changed(userId, present))
   const notices = createPresenceNotices({ database, wakes, log })
   const presence = startPresence({ connections, cluster, notices, offlineAfterMs })
-  const presenceViews = createPresenceViews(database.reads, presence)
+  const presenceViews = createPresenceViews(database.autocommit, presence)
   const revocations = startRevocations({ database, authentication: known, connections, cluster, log })
   const erasures = startErasures({ database, epoch, wake, revocations, log, settleMs: erasureSettleMs })
   // Nobody watches the sessions of a node that is gone; those that come back cancel this by acknowledging.
   cluster.onNodeLost(() => {
     log.warn('a node is gone; what its sessions left unacknowledged becomes due')
-    recoverPushes(database.reads, new Date(Date.now() + graceMs))
+    recoverPushes(database.autocommit, new Date(Date.now() + graceMs))
       .catch((error: unknown) => log.error({ err: error }, 'due pushes of a lost node could not be written'))
   })
   await cluster.join({
@@ -145,22 +145,22 @@ export async function startMessaging ({ database, authentication, graceMs, stall
     epoch,
     authentication: known,
     sends,
-    reads,
-    search: startSearch(database),
+    readReceipts: reads,
+    search: createSearch(database),
     messageChanges,
-    conversations: manageConversations({ database, epoch, wake }),
+    conversations: createConversations({ database, epoch, wake }),
     acknowledgements,
-    inboxLog: readInboxLog(database.reads, epoch),
-    sessions,
+    inboxLog: createInboxLog(database.autocommit, epoch),
+    trackedSessions: sessions,
     connections,
     presence,
     presenceViews,
-    blocks: manageBlocks({ database, presenceViews, wakes }),
-    typing: createTyping({ db: database.reads, wakes }),
+    blocks: createBlocks({ database, presenceViews, wakes }),
+    typing: createTyping({ db: database.autocommit, wakes }),
     profiles,
     revocations,
     erasures,
-    userSessions: manageUserSessions({ database, cluster }),
+    userConnections: createUserConnections({ database, cluster }),
     statistics: () => gatherStatistics(database, cluster),
     wakes,
     overdue,
@@ -198,7 +198,7 @@ const acrossNodes = (local: Wakes, cluster: Cluster): Wakes => ({
   }
 })
 
-async function findSessions (userIds: string[], sessions: Sessions, cluster: Cluster): Promise<KnownSessions> {
+async function findSessions (userIds: string[], sessions: TrackedSessions, cluster: Cluster): Promise<KnownSessions> {
   const present = new Set(userIds.filter(id => sessions.has(id)))
   const elsewhere = await cluster.trackedElsewhere(userIds.filter(id => !present.has(id)))
   for (const userId of elsewhere ?? []) present.add(userId)

@@ -54,12 +54,12 @@ export function deliverBatches (deps: BatchDeps): (batch: Batch) => Promise<void
 
   async function deliver ({ claims, leasedUntil }: Batch): Promise<void> {
     const at = new Date(now())
-    const devices = await pendingPushes(database.reads, {
+    const devices = await pendingPushes(database.autocommit, {
       userIds: claims.map(claim => claim.user_id), leasedUntil, now: at, expiresBefore: new Date(at.getTime() - expireAfterMs)
     })
     const plans = planDevices(devices, { now: at, mergeMs, told })
     const sending = plans.filter(plan => plan.send.length > 0)
-    const badges = await unreadBadges(database.reads, [...new Set(sending.map(({ device }) => device.user_id))], at)
+    const badges = await unreadBadges(database.autocommit, [...new Set(sending.map(({ device }) => device.user_id))], at)
     const sends = sending.flatMap(({ device, send }) => send.map(pending => ({
       pending,
       push: renderPush(device, pending, { epoch, now: at, expireAfterMs, privacy, badge: badges.get(device.user_id) ?? 0 })
@@ -97,7 +97,7 @@ export function deliverBatches (deps: BatchDeps): (batch: Batch) => Promise<void
 
   // Something that only one of the users makes fail: chance in the delay takes them apart.
   async function giveBack ({ claims, leasedUntil }: Batch): Promise<void> {
-    await postponePushes(database.reads, claims.map(({ user_id, attempts }) => ({
+    await postponePushes(database.autocommit, claims.map(({ user_id, attempts }) => ({
       user_id, due_at: new Date(now() + backoff(attempts)), attempts
     })), leasedUntil)
   }

@@ -37,13 +37,13 @@ export async function deliverReads (deps: ReadsDeps): Promise<number> {
   const { database, dispatch, now, expireAfterMs } = deps
   const at = new Date(now())
   const leasedUntil = new Date(at.getTime() + deps.leaseMs)
-  const claims = await claimReads(database.reads, at, leasedUntil, deps.usersPerBatch)
+  const claims = await claimReads(database.autocommit, at, leasedUntil, deps.usersPerBatch)
   if (claims.length === 0) return 0
-  const devices = await devicesShowingRead(database.reads, {
+  const devices = await devicesShowingRead(database.autocommit, {
     userIds: claims.map(claim => claim.user_id), leasedUntil, expiresBefore: new Date(at.getTime() - expireAfterMs), maxConversations: MAX_CONVERSATIONS
   })
   const ready = devices.filter(device => mayBeToldAt(device) <= at.getTime())
-  const badges = await unreadBadges(database.reads, [...new Set(ready.map(device => device.user_id))], at)
+  const badges = await unreadBadges(database.autocommit, [...new Set(ready.map(device => device.user_id))], at)
   const { results, believed } = ready.length === 0
     ? { results: [], believed: false }
     : await dispatch(ready.map(device => renderRead(device, badges.get(device.user_id) ?? 0, deps)))

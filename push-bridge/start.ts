@@ -85,8 +85,8 @@ export async function startPushBridge ({ database, sender, log, graceMs, privacy
   const inFlight = new Set<Promise<void>>()
   let failures = 0
 
-  const epoch = await readEpoch(database.reads)
-  await recoverPushes(database.reads, new Date(now() + graceMs))
+  const epoch = await readEpoch(database.autocommit)
+  await recoverPushes(database.autocommit, new Date(now() + graceMs))
   const gate = createGate({ now, random, log })
   const trust = createTrust(log)
   const dispatch = createDispatch({ sender, gate, trust, sendTimeoutMs: settings.sendTimeoutMs, log })
@@ -104,14 +104,14 @@ export async function startPushBridge ({ database, sender, log, graceMs, privacy
     try {
       const at = now()
       const leasedUntil = new Date(at + settings.leaseMs)
-      const claims = await claimPushes(database.reads, new Date(at), leasedUntil, settings.usersPerBatch)
+      const claims = await claimPushes(database.autocommit, new Date(at), leasedUntil, settings.usersPerBatch)
       failures = 0
       if (claims.length > 0) {
         const batch: Promise<void> = deliver({ claims, leasedUntil }).finally(() => { inFlight.delete(batch); alarm.ring() })
         inFlight.add(batch)
       }
       if (claims.length === settings.usersPerBatch) return 0
-      const nextAt = await nextPushDue(database.reads, new Date(at))
+      const nextAt = await nextPushDue(database.autocommit, new Date(at))
       return Math.max(0, Math.min(settings.pollMs, (nextAt?.getTime() ?? Infinity) - now()))
     } catch (error) {
       log.warn({ err: error }, 'due pushes could not be claimed and will be tried again')
@@ -132,7 +132,7 @@ export async function startPushBridge ({ database, sender, log, graceMs, privacy
   }
 
   async function measure (): Promise<void> {
-    const { rows, oldestAt } = await measureDue(database.reads, new Date(now()))
+    const { rows, oldestAt } = await measureDue(database.autocommit, new Date(now()))
     dueRows.set(rows)
     oldestDueSeconds.set(oldestAt === undefined ? 0 : (now() - oldestAt.getTime()) / 1_000)
   }

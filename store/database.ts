@@ -27,11 +27,11 @@ export interface Executor {
 export interface PoolState { name: 'reads' | 'writes', total: number, idle: number, waiting: number }
 
 export interface Database extends AsyncDisposable {
-  reads: Executor
+  autocommit: Executor
   /** One transaction on the write pool; repeated from the start after a deadlock or a serialization failure. */
   transact<T> (work: (tx: Executor) => Promise<T>): Promise<T>
   /** One read-only transaction on the read pool. The server cancels a statement that takes longer (SQLSTATE 57014). */
-  read<T> (statementTimeoutMs: number, work: (tx: Executor) => Promise<T>): Promise<T>
+  transactReadOnly<T> (statementTimeoutMs: number, work: (tx: Executor) => Promise<T>): Promise<T>
   pools (): PoolState[]
 }
 
@@ -58,9 +58,9 @@ export function openDatabase (url: string, onError: (error: Error) => void): Dat
   }
   const [readPool, writePool] = pools as [pg.Pool, pg.Pool]
   return {
-    reads: executor(readPool),
+    autocommit: executor(readPool),
     transact: work => repeatOnConflict(() => transactOnce(writePool, work)),
-    read: (statementTimeoutMs, work) => transactOnce(readPool, async tx => {
+    transactReadOnly: (statementTimeoutMs, work) => transactOnce(readPool, async tx => {
       await tx.rows(LIMIT_READS, [`${statementTimeoutMs}ms`])
       return await work(tx)
     }),

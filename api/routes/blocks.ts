@@ -23,7 +23,7 @@ export function blockRoutes (app: App, { blocks, database }: Messaging): void {
     }
   }, async request => {
     const { limit: wanted = DEFAULT_PAGE, cursor = '' } = request.query
-    const found = await listBlocks(database.reads, callerOf(request).userId, wanted + 1, cursor)
+    const found = await listBlocks(database.autocommit, callerOf(request).userId, wanted + 1, cursor)
     const page = found.slice(0, wanted)
     return {
       blocks: page.map(({ user_id, created_at }) => ({ user_id, created_at: created_at.toISOString() })),

@@ -43,8 +43,8 @@ export function conversationRoutes (app: App, { conversations, database, epoch, 
     const wanted = request.query.limit ?? DEFAULT_PAGE
     const after = request.query.cursor === undefined ? undefined : decodeCursor(request.query.cursor)
     // Before the list: whatever changes in between comes as an event after this seq.
-    const [counters] = await inboxCounters(database.reads, [userId])
-    const found = await listConversations(database.reads, userId, wanted + 1, after)
+    const [counters] = await inboxCounters(database.autocommit, [userId])
+    const found = await listConversations(database.autocommit, userId, wanted + 1, after)
     const page = found.slice(0, wanted)
     const last = page.at(-1)
     const more = found.length > wanted && last !== undefined

@@ -34,7 +34,7 @@ export function deviceRoutes (app: App, { database }: Messaging): void {
       ...operation('devices', 'List own devices'),
       response: { 200: Type.Object({ devices: Type.Array(refer(Device)) }, { description: 'By device id' }) }
     }
-  }, async request => ({ devices: (await listDevices(database.reads, callerOf(request).userId)).map(view) }))
+  }, async request => ({ devices: (await listDevices(database.autocommit, callerOf(request).userId)).map(view) }))
 
   app.get('/devices/:device_id', {
     schema: {
@@ -44,7 +44,7 @@ export function deviceRoutes (app: App, { database }: Messaging): void {
     }
   }, async request => {
     const deviceId = checked(request.params.device_id)
-    const device = (await listDevices(database.reads, callerOf(request).userId)).find(device => device.device_id === deviceId)
+    const device = (await listDevices(database.autocommit, callerOf(request).userId)).find(device => device.device_id === deviceId)
     if (device === undefined) throw unknownDevice()
     return view(device)
   })
@@ -56,7 +56,7 @@ export function deviceRoutes (app: App, { database }: Messaging): void {
       response: { 204: NoContent, ...problems('invalid_text', 'device_not_found') }
     }
   }, async (request, reply) => {
-    if (!await removeDevice(database.reads, callerOf(request).userId, checked(request.params.device_id))) throw unknownDevice()
+    if (!await removeDevice(database.autocommit, callerOf(request).userId, checked(request.params.device_id))) throw unknownDevice()
     return await reply.code(204).send(null)
   })
 }

@@ -42,7 +42,7 @@ export function inboxRoutes (app: App, { inboxLog, acknowledgements, database, e
       throw new AppError('gone', 'resync_required', 'events after this seq are no longer kept: take a new snapshot')
     }
     // After the events: the end cannot lie before what is handed out.
-    const [counters] = await inboxCounters(database.reads, [userId])
+    const [counters] = await inboxCounters(database.autocommit, [userId])
     return await reply.type('application/json').send(renderPage(events, after, counters?.inbox_seq ?? 0) as never)
 
     async function readWhenThere (waitS: number): Promise<Events> {
@@ -78,7 +78,7 @@ export function inboxRoutes (app: App, { inboxLog, acknowledgements, database, e
     const { seq } = request.body
     const deviceId = readIdHeader(request.raw.headers, 'x-device-id')
     if (deviceId === undefined) throw invalid('device_id_required', 'the header X-Device-ID must name the device that acknowledges')
-    const [counters] = await inboxCounters(database.reads, [userId])
+    const [counters] = await inboxCounters(database.autocommit, [userId])
     const lastSeq = counters?.inbox_seq ?? 0
     if (seq > lastSeq) throw invalid('seq_beyond_end', `the inbox ends at ${lastSeq}`)
     await acknowledgements.apply({ userId, deviceId, seq })

@@ -14,7 +14,7 @@ const DEFAULT_PAGE = 50
 const MAX_PAGE = 200
 const EXAMPLE = { conversation_id: UUID_EXAMPLE, content: 'Hello!', message_type: 'text', client_message_id: 'c-1' }
 
-export function messageRoutes (app: App, { sends, reads, database }: Messaging): void {
+export function messageRoutes (app: App, { sends, readReceipts: reads, database }: Messaging): void {
   app.post('/messages', {
     config: { sends: true },
     schema: {
@@ -47,7 +47,7 @@ export function messageRoutes (app: App, { sends, reads, database }: Messaging):
     response: { 200: refer(MessagePage, 'A page'), ...problems('invalid_cursor', 'not_a_participant', 'conversation_not_found') }
   }
   const readPage = (readerId: string, id: string, query: { limit?: number, before_id?: string, after_id?: string }) =>
-    readHistory(database.reads, readerId, id.toLowerCase(), { ...query, limit: query.limit ?? DEFAULT_PAGE })
+    readHistory(database.autocommit, readerId, id.toLowerCase(), { ...query, limit: query.limit ?? DEFAULT_PAGE })
 
   app.get('/conversations/:id/messages', {
     schema: {
@@ -73,7 +73,7 @@ export function messageRoutes (app: App, { sends, reads, database }: Messaging):
       response: { 200: refer(MessageStatus, 'The status for each recipient'), ...problems('not_the_sender', 'not_a_participant', 'message_not_found') }
     }
   }, async request => {
-    const { recipients, ...status } = await readStatus(database.reads, callerOf(request).userId, request.params.id.toLowerCase())
+    const { recipients, ...status } = await readStatus(database.autocommit, callerOf(request).userId, request.params.id.toLowerCase())
     return {
       ...status,
       recipients: recipients.map(({ delivered_at, read_at, ...recipient }) => ({

@@ -15,7 +15,7 @@ const MAX_NAME_LENGTH = 200
 
 export function userRoutes (app: App, { database, presenceViews, profiles }: Messaging): void {
   const profile = async (userId: string) => {
-    const user = await findUser(database.reads, userId)
+    const user = await findUser(database.autocommit, userId)
     if (user === undefined) throw unknownUser()
     return user
   }
@@ -52,7 +52,7 @@ export function userRoutes (app: App, { database, presenceViews, profiles }: Mes
       response: { 200: refer(Profile, 'What others see'), ...problems('user_not_found') }
     }
   }, async request => {
-    const found = await findProfile(database.reads, callerOf(request).userId, request.params.id)
+    const found = await findProfile(database.autocommit, callerOf(request).userId, request.params.id)
     if (found === undefined) throw unknownUser()
     return found
   })

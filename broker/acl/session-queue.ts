@@ -12,7 +12,7 @@ import { generate } from 'mqtt-packet'
 import { type Logger } from 'pino'
 import { filterMatches } from '../../core/topics.ts'
 import { isGranted } from '../access.ts'
-import { type DeviceSession } from '../inbox/device-connection.ts'
+import { type DeviceConnection } from '../inbox/device-connection.ts'
 import { isQueueId, queueId } from '../inbox/packets.ts'
 import { type QueuedMessage, type RedisSessions } from './sessions-redis.ts'
 
@@ -25,7 +25,7 @@ export class SessionQueue {
   /** What is stored, filter by filter. */
   readonly filters = new Map<string, number>()
   readonly #sessions: RedisSessions
-  readonly #session: DeviceSession
+  readonly #session: DeviceConnection
   readonly #log: Logger
   readonly #timer: NodeJS.Timeout
   /** Identifier -> n, of what was sent and not yet received by the device. */
@@ -39,7 +39,7 @@ export class SessionQueue {
   #again = false
   #full = false
 
-  constructor (sessions: RedisSessions, session: DeviceSession, log: Logger) {
+  constructor (sessions: RedisSessions, session: DeviceConnection, log: Logger) {
     this.#sessions = sessions
     this.#session = session
     this.#log = log

@@ -15,14 +15,14 @@ import { Redis } from 'ioredis'
 import { type Logger } from 'pino'
 import { isUserTopic } from '../../core/topics.ts'
 import { connectionOf } from '../aedes/client.ts'
-import { type DeviceSession } from '../inbox/device-connection.ts'
+import { type DeviceConnection } from '../inbox/device-connection.ts'
 import { type Emitter } from '../aedes/emitter.ts'
 import { isQueueId } from '../inbox/packets.ts'
 import { type Persistence } from '../aedes/persistence.ts'
 import { redisSessions } from './sessions-redis.ts'
 import { RedisWills, type Will } from './wills-redis.ts'
 import { SessionQueue } from './session-queue.ts'
-import { type SessionRegistry } from '../inbox/registry.ts'
+import { type ConnectionRegistry } from '../inbox/registry.ts'
 
 const CONCURRENCY = 100
 const CHANNEL_PREFIX = 'acl/'
@@ -45,7 +45,7 @@ export interface RedisTopics extends AsyncDisposable {
   publishWills (publish: (will: Will) => void): void
 }
 
-export interface RedisTopicsOptions { url: string, registry: SessionRegistry, log: Logger, willRoundMs?: number }
+export interface RedisTopicsOptions { url: string, registry: ConnectionRegistry, log: Logger, willRoundMs?: number }
 
 export function connectRedisTopics ({ url, registry, log, willRoundMs = WILL_ROUND_MS }: RedisTopicsOptions): RedisTopics {
   const require = createRequire(import.meta.url)
@@ -72,7 +72,7 @@ export function connectRedisTopics ({ url, registry, log, willRoundMs = WILL_ROU
   const taking = new Set<Promise<unknown>>()
   let willTimer: NodeJS.Timeout | undefined
 
-  function queueOf (session: DeviceSession): SessionQueue {
+  function queueOf (session: DeviceConnection): SessionQueue {
     session.queue ??= new SessionQueue(sessions, session, log)
     return session.queue
   }

@@ -1,14 +1,14 @@
 /** What this folder relies on of Aedes's client beyond its published types. */
 import { type Client } from 'aedes'
 import { type Arrival } from '../transport/arrival.ts'
-import { type DeviceSession } from '../inbox/device-connection.ts'
+import { type DeviceConnection } from '../inbox/device-connection.ts'
 
 /** Why a CONNECT is refused; the code goes into the CONNACK [MQTT-3.2.2-6]. */
 export interface Refusal { returnCode: 2 | 3 | 4 | 5, reason: string }
 
 export interface EchoClient extends Client {
   /** Set in preConnect, before anything else of the connection is decided. */
-  session?: DeviceSession
+  session?: DeviceConnection
   refusal?: Refusal
   /** Until the CONNECT is accepted. */
   arrival?: Arrival

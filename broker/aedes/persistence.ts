@@ -11,10 +11,10 @@ import { type Client, type Subscription } from 'aedes'
 import { isUserTopic } from '../../core/topics.ts'
 import { subscriptionKind } from '../access.ts'
 import { connectionOf } from './client.ts'
-import { type DeviceSession } from '../inbox/device-connection.ts'
+import { type DeviceConnection } from '../inbox/device-connection.ts'
 import { memoryTopics } from '../acl/topics-memory.ts'
 import { isOwnId } from '../inbox/packets.ts'
-import { type SessionRegistry } from '../inbox/registry.ts'
+import { type ConnectionRegistry } from '../inbox/registry.ts'
 
 interface AnyPacket { topic: string, messageId: number }
 type Named = Pick<Client, 'id'>
@@ -48,8 +48,8 @@ export interface Persistence {
   destroy (): Promise<void>
 }
 
-export function fencedPersistence (registry: SessionRegistry, inner: Persistence = memoryTopics()): Persistence {
-  const sessionOf = (client: Named): DeviceSession | undefined => connectionOf(client as Client).session ?? registry.find(client.id)
+export function fencedPersistence (registry: ConnectionRegistry, inner: Persistence = memoryTopics()): Persistence {
+  const sessionOf = (client: Named): DeviceConnection | undefined => connectionOf(client as Client).session ?? registry.find(client.id)
   const usesInner = (client: Named): boolean => sessionOf(client)?.identity.acl !== undefined
   const splitStored = new WeakMap<object, Promise<void>>()
   // Aedes removes a will when its session is gone, with nothing but the id.

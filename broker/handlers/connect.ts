@@ -14,15 +14,15 @@ import { type Messaging } from '../../messaging/start.ts'
 import { openDevice } from '../../store/people/devices.ts'
 import { mayPublish } from '../access.ts'
 import { connectionOf, type Refusal } from '../aedes/client.ts'
-import { DeviceSession } from '../inbox/device-connection.ts'
+import { DeviceConnection } from '../inbox/device-connection.ts'
 import { connectsTotal } from '../metrics.ts'
-import { type SessionRegistry } from '../inbox/registry.ts'
+import { type ConnectionRegistry } from '../inbox/registry.ts'
 
 const MAX_CLIENT_ID_LENGTH = 128
 const MAX_KEEPALIVE_S = 1_800
 const SPOKEN_VERSIONS: ReadonlySet<number> = new Set([3, 4])
 
-export interface ConnectDeps { messaging: Messaging, registry: SessionRegistry, log: Logger }
+export interface ConnectDeps { messaging: Messaging, registry: ConnectionRegistry, log: Logger }
 
 // Aedes drops a packet whose broker counter is lower than the last one it sent
 // to the client, although counters overtake each other in ordinary operation.
@@ -51,10 +51,10 @@ async function openSession ({ messaging, registry, log }: ConnectDeps, client: C
   const clean = packet.clean === true
   // What an older connection has collected is written while that one still counts.
   await messaging.acknowledgements.settled(identity.userId)
-  const { lease, subscriptions: stored } = await openDevice(messaging.database.reads, identity.userId, deviceId, clean)
+  const { lease, subscriptions: stored } = await openDevice(messaging.database.autocommit, identity.userId, deviceId, clean)
   // Nobody would ever close the session of a connection that is gone by now.
   if (connection.closed) return
-  connection.session = new DeviceSession({ client: connection, identity, deviceId, clean, lease, stored, messaging, log })
+  connection.session = new DeviceConnection({ client: connection, identity, deviceId, clean, lease, stored, messaging, log })
   packet.clientId = connection.session.clientId
   registry.opening(connection.session)
   connection.session.onClose(messaging.connections.add(connection.session))

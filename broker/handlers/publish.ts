@@ -11,7 +11,7 @@ import { decideCommand, type Reply } from '../../messaging/commands.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import { isOwnOutbox, mayPublish } from '../access.ts'
 import { connectionOf } from '../aedes/client.ts'
-import { type DeviceSession } from '../inbox/device-connection.ts'
+import { type DeviceConnection } from '../inbox/device-connection.ts'
 import { type RateLimit } from '../limits/rate.ts'
 
 type Callback = (error?: Error | null) => void
@@ -62,7 +62,7 @@ function publishWill ({ shared, log }: PublishDeps, client: Client, will: Publis
   })
 }
 
-function runCommand ({ messaging, log, commandRate }: PublishDeps, session: DeviceSession, packet: PublishPacket, done: Callback): void {
+function runCommand ({ messaging, log, commandRate }: PublishDeps, session: DeviceConnection, packet: PublishPacket, done: Callback): void {
   packet.retain = false
   const decide = (): Promise<Reply | undefined> => decideCommand(messaging, {
     door: 'mqtt',

@@ -3,7 +3,7 @@ import { type Aedes, type Client, type Subscription } from 'aedes'
 import { type Logger } from 'pino'
 import { subscriptionKind } from '../access.ts'
 import { connectionOf } from '../aedes/client.ts'
-import { type DeviceSession } from '../inbox/device-connection.ts'
+import { type DeviceConnection } from '../inbox/device-connection.ts'
 import { watchAsObserver } from '../inbox/observers.ts'
 import { type Messaging } from '../../messaging/start.ts'
 
@@ -19,7 +19,7 @@ export function authorizeSubscribe (log: Logger, client: Client, subscription: S
 }
 
 // Counted here and not when it is stored: one SUBSCRIBE may bring thousands.
-function isAllowed (session: DeviceSession, filter: string): boolean {
+function isAllowed (session: DeviceConnection, filter: string): boolean {
   const kind = subscriptionKind(session.identity, filter)
   return kind === 'own' || (kind !== undefined && session.subscriptions.hold(filter))
 }

@@ -11,9 +11,9 @@ import { type Identity } from '../../core/identity.ts'
 import { inboxTopic, liveTopic, repliesTopic } from '../../core/topics.ts'
 import { type ConnectionState } from '../../messaging/people/connections.ts'
 import { Pump, type PumpConnection, type PumpEvent } from '../../messaging/deliver/pump.ts'
-import { type Session } from '../../messaging/deliver/tracked-sessions.ts'
+import { type TrackedSession } from '../../messaging/deliver/tracked-sessions.ts'
 import { type Messaging } from '../../messaging/start.ts'
-import { type Listener, type WakeEvent } from '../../messaging/deliver/wakes.ts'
+import { type WakeListener, type WakeEvent } from '../../messaging/deliver/wakes.ts'
 import { type StoredSubscription } from '../../migrations/schema.ts'
 import { saveSubscriptions, startingPoint } from '../../store/people/devices.ts'
 import { type EchoClient } from '../aedes/client.ts'
@@ -24,7 +24,7 @@ import { type SessionQueue } from '../acl/session-queue.ts'
 
 const RETRY_START_MS = 1_000
 
-export interface DeviceSessionOptions {
+export interface DeviceConnectionOptions {
   client: EchoClient
   identity: Identity
   deviceId: string
@@ -37,7 +37,7 @@ export interface DeviceSessionOptions {
   log: Logger
 }
 
-export class DeviceSession implements Listener, PumpConnection {
+export class DeviceConnection implements WakeListener, PumpConnection {
   identity: Identity
   readonly userId: string
   readonly deviceId: string
@@ -62,7 +62,7 @@ export class DeviceSession implements Listener, PumpConnection {
   readonly subscriptions: Subscriptions
   #inboxQos: 0 | 1 | undefined
   #pump: Pump | undefined
-  #tracked: Session | undefined
+  #tracked: TrackedSession | undefined
   #stopListening: (() => void) | undefined
   #waitsForDrain = false
   #replies = 0
@@ -70,7 +70,7 @@ export class DeviceSession implements Listener, PumpConnection {
   #closed = false
   #onClose: Array<() => void> | undefined
 
-  constructor ({ client, identity, deviceId, clean, lease, stored, messaging, log }: DeviceSessionOptions) {
+  constructor ({ client, identity, deviceId, clean, lease, stored, messaging, log }: DeviceConnectionOptions) {
     this.#client = client
     this.identity = identity
     this.renew(identity)
@@ -96,7 +96,7 @@ export class DeviceSession implements Listener, PumpConnection {
    */
   async store (subscriptions: StoredSubscription[]): Promise<void> {
     this.stored = subscriptions
-    const saved = this.#saved.then(() => saveSubscriptions(this.#messaging.database.reads, this.userId, this.deviceId, this.lease, subscriptions))
+    const saved = this.#saved.then(() => saveSubscriptions(this.#messaging.database.autocommit, this.userId, this.deviceId, this.lease, subscriptions))
     this.#saved = saved.catch(() => {})
     await saved
   }
@@ -134,7 +134,7 @@ export class DeviceSession implements Listener, PumpConnection {
   }
 
   #startPump (tracked: boolean): void {
-    const { inboxLog, acknowledgements, sessions } = this.#messaging
+    const { inboxLog, acknowledgements, trackedSessions: sessions } = this.#messaging
     const pump = new Pump({
       userId: this.userId,
       connection: this,
@@ -160,7 +160,7 @@ export class DeviceSession implements Listener, PumpConnection {
     while (!this.#closed && this.#pump === pump) {
       try {
         await this.#messaging.acknowledgements.settled(this.userId)
-        const at = await startingPoint(this.#messaging.database.reads, this.userId, this.deviceId)
+        const at = await startingPoint(this.#messaging.database.autocommit, this.userId, this.deviceId)
         if (at === undefined) throw new Error('the user of a session is not stored')
         if (this.#closed || this.#pump !== pump) return
         const cursor = this.clean ? at.acked_seq : at.cursor ?? at.acked_seq
@@ -177,12 +177,12 @@ export class DeviceSession implements Listener, PumpConnection {
     if (pump === undefined) return
     this.#pump = undefined
     pump.close()
-    if (this.#tracked !== undefined) this.#messaging.sessions.remove(this.#tracked)
+    if (this.#tracked !== undefined) this.#messaging.trackedSessions.remove(this.#tracked)
     this.#tracked = undefined
     // What it leaves unacknowledged is no longer watched here: without another
     // session its push is due now, else when that one has had its time.
     if (pump.tracked && pump.ackedSeq < pump.knownSeq) {
-      const { sessions, overdue, graceMs } = this.#messaging
+      const { trackedSessions: sessions, overdue, graceMs } = this.#messaging
       const dueAt = new Date(Date.now() + (sessions.has(this.userId) ? graceMs : 0))
       overdue.add({ userId: this.userId, seq: pump.knownSeq, dueAt })
     }

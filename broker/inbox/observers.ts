@@ -7,11 +7,11 @@
 import { eventHead, type EventBody } from '../../core/events.ts'
 import { filterMatches, inboxTopic, liveTopic } from '../../core/topics.ts'
 import { type Messaging } from '../../messaging/start.ts'
-import { type DeviceSession } from './device-connection.ts'
+import { type DeviceConnection } from './device-connection.ts'
 import { encodePublish } from './packets.ts'
 
 /** Lets the session see what `filter` matches, until it ends or unsubscribes. */
-export function watchAsObserver (messaging: Messaging, session: DeviceSession, filter: string): void {
+export function watchAsObserver (messaging: Messaging, session: DeviceConnection, filter: string): void {
   const first = session.observed === undefined
   session.observed ??= new Set()
   session.observed.add(filter)

@@ -6,15 +6,15 @@
  * connections with one id the later one stays [MQTT-3.1.4-2], and of more than
  * MAX_DEVICES connections of one user the one that has been idle for longest goes.
  */
-import { type DeviceSession } from './device-connection.ts'
+import { type DeviceConnection } from './device-connection.ts'
 
 export const MAX_DEVICES = 20
 
-export class SessionRegistry {
-  readonly #sessions = new Map<string, DeviceSession>()
-  readonly #users = new Map<string, Set<DeviceSession>>()
+export class ConnectionRegistry {
+  readonly #sessions = new Map<string, DeviceConnection>()
+  readonly #users = new Map<string, Set<DeviceConnection>>()
 
-  opening (session: DeviceSession): void {
+  opening (session: DeviceConnection): void {
     const older = this.#sessions.get(session.clientId)
     this.#sessions.set(session.clientId, session)
     if (older !== undefined) this.#end(older, 'the device connected again')
@@ -25,26 +25,26 @@ export class SessionRegistry {
   }
 
   // Counts no more from now on; its end is reported later.
-  #end (session: DeviceSession, reason: string): void {
+  #end (session: DeviceConnection, reason: string): void {
     this.#leave(session)
     session.disconnect(reason)
   }
 
-  #leave (session: DeviceSession): void {
+  #leave (session: DeviceConnection): void {
     const own = this.#users.get(session.userId)
     if (own?.delete(session) === true && own.size === 0) this.#users.delete(session.userId)
   }
 
-  closed (session: DeviceSession): void {
+  closed (session: DeviceConnection): void {
     this.#leave(session)
     if (this.#sessions.get(session.clientId) === session) this.#sessions.delete(session.clientId)
   }
 
-  find (clientId: string): DeviceSession | undefined {
+  find (clientId: string): DeviceConnection | undefined {
     return this.#sessions.get(clientId)
   }
 
-  all (): Iterable<DeviceSession> {
+  all (): Iterable<DeviceConnection> {
     return this.#sessions.values()
   }
 
@@ -53,5 +53,5 @@ export class SessionRegistry {
   }
 }
 
-const longestIdle = (sessions: Iterable<DeviceSession>): DeviceSession =>
+const longestIdle = (sessions: Iterable<DeviceConnection>): DeviceConnection =>
   [...sessions].reduce((idle, session) => session.activeAt < idle.activeAt ? session : idle)

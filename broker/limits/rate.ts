@@ -13,7 +13,7 @@ const BURST_S = 3
 const LONGEST_WAIT_S = 60
 const MS = 1_000
 
-interface Turns { tokens: number, at: number, waiting: Waiting[], timer: NodeJS.Timeout | undefined }
+interface TokenBucket { tokens: number, at: number, waiting: Waiting[], timer: NodeJS.Timeout | undefined }
 interface Waiting { owner: Owner, go (): void }
 
 /** A connection; once it is closed, what waits for it takes nobody's turn. */
@@ -36,70 +36,70 @@ export interface RateLimit extends Disposable {
 
 export function limitRate ({ perSecond, now, onWait = () => {} }: RateLimitOptions): RateLimit {
   const burst = perSecond * BURST_S
-  const users = new Map<string, Turns>()
+  const users = new Map<string, TokenBucket>()
 
-  function refill (turns: Turns): void {
+  function refill (bucket: TokenBucket): void {
     const time = now()
-    turns.tokens = Math.min(burst, turns.tokens + (time - turns.at) / MS * perSecond)
-    turns.at = time
+    bucket.tokens = Math.min(burst, bucket.tokens + (time - bucket.at) / MS * perSecond)
+    bucket.at = time
   }
 
-  function serve (userId: string, turns: Turns): void {
-    turns.timer = undefined
-    refill(turns)
-    for (let next = turns.waiting[0]; next !== undefined && (next.owner.closed || turns.tokens >= 1); next = turns.waiting[0]) {
-      turns.waiting.shift()
-      if (!next.owner.closed) turns.tokens--
+  function serve (userId: string, bucket: TokenBucket): void {
+    bucket.timer = undefined
+    refill(bucket)
+    for (let next = bucket.waiting[0]; next !== undefined && (next.owner.closed || bucket.tokens >= 1); next = bucket.waiting[0]) {
+      bucket.waiting.shift()
+      if (!next.owner.closed) bucket.tokens--
       next.go()
     }
-    schedule(userId, turns)
+    schedule(userId, bucket)
   }
 
-  function stopTimer (turns: Turns): void {
-    clearTimeout(turns.timer)
-    turns.timer = undefined
+  function stopTimer (bucket: TokenBucket): void {
+    clearTimeout(bucket.timer)
+    bucket.timer = undefined
   }
 
   // A device that lost its connection comes back with all it had sent: it must not wait for its former self.
-  function freeClosed (turns: Turns): void {
-    for (const { owner, go } of turns.waiting) if (owner.closed) go()
-    turns.waiting = turns.waiting.filter(({ owner }) => !owner.closed)
+  function freeClosed (bucket: TokenBucket): void {
+    for (const { owner, go } of bucket.waiting) if (owner.closed) go()
+    bucket.waiting = bucket.waiting.filter(({ owner }) => !owner.closed)
   }
 
   // A user is forgotten when nothing is left to remember: the next burst is whole again.
-  function schedule (userId: string, turns: Turns): void {
-    if (turns.timer !== undefined) return
-    if (turns.waiting.length === 0 && turns.tokens >= burst) {
+  function schedule (userId: string, bucket: TokenBucket): void {
+    if (bucket.timer !== undefined) return
+    if (bucket.waiting.length === 0 && bucket.tokens >= burst) {
       users.delete(userId)
       return
     }
-    const missing = turns.waiting.length > 0 ? 1 - turns.tokens : burst - turns.tokens
-    turns.timer = setTimeout(() => serve(userId, turns), Math.ceil(missing / perSecond * MS)).unref()
+    const missing = bucket.waiting.length > 0 ? 1 - bucket.tokens : burst - bucket.tokens
+    bucket.timer = setTimeout(() => serve(userId, bucket), Math.ceil(missing / perSecond * MS)).unref()
   }
 
   return {
     turn (userId, owner) {
       if (perSecond === 0) return undefined
-      let turns = users.get(userId)
-      if (turns === undefined) users.set(userId, turns = { tokens: burst, at: now(), waiting: [], timer: undefined })
-      refill(turns)
-      if (turns.waiting.length === 0 && turns.tokens >= 1) {
-        turns.tokens--
-        schedule(userId, turns)
+      let bucket = users.get(userId)
+      if (bucket === undefined) users.set(userId, bucket = { tokens: burst, at: now(), waiting: [], timer: undefined })
+      refill(bucket)
+      if (bucket.waiting.length === 0 && bucket.tokens >= 1) {
+        bucket.tokens--
+        schedule(userId, bucket)
         return undefined
       }
       onWait()
-      if (turns.waiting.length >= perSecond * LONGEST_WAIT_S) freeClosed(turns)
-      if (turns.waiting.length >= perSecond * LONGEST_WAIT_S) return Promise.reject(new Error('too many publishes wait for their turn'))
-      const { waiting } = turns
-      if (waiting.length === 0) stopTimer(turns) // it was for a full burst, which is later
+      if (bucket.waiting.length >= perSecond * LONGEST_WAIT_S) freeClosed(bucket)
+      if (bucket.waiting.length >= perSecond * LONGEST_WAIT_S) return Promise.reject(new Error('too many publishes wait for their turn'))
+      const { waiting } = bucket
+      if (waiting.length === 0) stopTimer(bucket) // it was for a full burst, which is later
       const turn = new Promise<void>(resolve => { waiting.push({ owner, go: resolve }) })
-      schedule(userId, turns)
+      schedule(userId, bucket)
       return turn
     },
     size: () => users.size,
     [Symbol.dispose] () {
-      for (const turns of users.values()) stopTimer(turns)
+      for (const bucket of users.values()) stopTimer(bucket)
       users.clear()
     }
   }

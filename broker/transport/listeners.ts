@@ -11,7 +11,7 @@ const MAX_FRAME_BYTES = 256 * 1024
 const PROXY_HEADER_TIMEOUT_MS = 3_000
 const MQTT_SUBPROTOCOLS = ['mqtt', 'mqttv3.1'] // [MQTT-6.0.0-3]
 
-export interface Listener extends AsyncDisposable { port: number }
+export interface ListeningServer extends AsyncDisposable { port: number }
 
 export interface ListenOptions { host: string, port: number, variable: string }
 
@@ -21,7 +21,7 @@ export interface Reception {
 }
 
 /** With `proxyProtocol` every connection begins with a balancer's word for where it comes from. */
-export async function listenTcp (options: ListenOptions & { proxyProtocol: boolean }, { arrive, accept }: Reception): Promise<Listener> {
+export async function listenTcp (options: ListenOptions & { proxyProtocol: boolean }, { arrive, accept }: Reception): Promise<ListeningServer> {
   const server = createTcpServer({ noDelay: true, keepAlive: true }, socket => {
     const arrival = arrive(socket)
     if (!options.proxyProtocol) {
@@ -41,7 +41,7 @@ export async function listenTcp (options: ListenOptions & { proxyProtocol: boole
 }
 
 /** With `trustProxy` the proxy in front says in a header where a connection comes from. */
-export async function listenWebSocket (options: ListenOptions & { trustProxy: boolean }, { arrive, accept }: Reception): Promise<Listener> {
+export async function listenWebSocket (options: ListenOptions & { trustProxy: boolean }, { arrive, accept }: Reception): Promise<ListeningServer> {
   const server = createHttpServer((_, response) => {
     response.writeHead(426, { upgrade: 'websocket', 'content-type': 'text/plain' }).end(`MQTT over WebSocket is at ${MQTT_PATH}\n`)
   })
@@ -77,7 +77,7 @@ function forwardedFor ({ headers }: IncomingMessage): string | undefined {
   return isIP(address) === 0 ? undefined : address
 }
 
-async function listen (server: TcpServer | HttpServer, { host, port, variable }: ListenOptions): Promise<Listener> {
+async function listen (server: TcpServer | HttpServer, { host, port, variable }: ListenOptions): Promise<ListeningServer> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       reject(error.code === 'EADDRINUSE'

@@ -41,7 +41,7 @@ export interface AuthenticationDeps {
   meet: (identity: Identity) => Promise<void>
 }
 
-export function startAuthentication ({ key, issuer, audience }: AuthenticationOptions, { database, meet }: AuthenticationDeps): Authentication {
+export function createAuthentication ({ key, issuer, audience }: AuthenticationOptions, { database, meet }: AuthenticationDeps): Authentication {
   const verify = verifier(key, { issuer, audience, requiredClaims: ['sub', 'exp'] })
   const tokens = new LRUCache<string, Identity>({ max: MAX_REMEMBERED_TOKENS })
   const users = new LRUCache<string, RememberedUser>({ max: MAX_REMEMBERED_USERS })
@@ -66,7 +66,7 @@ export function startAuthentication ({ key, issuer, audience }: AuthenticationOp
     const known = users.get(userId)
     const sameName = known !== undefined && (name === undefined || name === known.name)
     if (sameName && Date.now() - known.checkedAt < REVOCATION_CHECK_MS) return known
-    const validAfter = await tokensValidAfter(database.reads, userId)
+    const validAfter = await tokensValidAfter(database.autocommit, userId)
     // A refused token changes nothing, and names nobody.
     const refused = validAfter !== undefined && isRevoked(identity, validAfter)
     if (!sameName && !refused) await meet(identity)

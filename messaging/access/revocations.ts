@@ -57,7 +57,7 @@ export function startRevocations ({ database, authentication, connections, clust
     }
     const startedAt = performance.now()
     try {
-      const revocations = await recentRevocations(database.reads, (startedAt - polledAt + OVERLAP_MS) / 1000)
+      const revocations = await recentRevocations(database.autocommit, (startedAt - polledAt + OVERLAP_MS) / 1000)
       polledAt = startedAt
       failing = false
       revocations.forEach(apply)

@@ -65,7 +65,7 @@ export function startErasures ({ database, epoch, wake, revocations, log, settle
         log.warn({ err: error }, 'an erasure cannot go on now and is tried again')
       } else {
         log.error({ err: error, user_id: claimed?.user_id, step: claimed?.step }, 'an erasure failed and is tried again')
-        if (claimed !== undefined) await postponeErasure(database.reads, claimed.user_id, new Date(Date.now() + RETRY_MS)).catch(() => {}) // else at the next look
+        if (claimed !== undefined) await postponeErasure(database.autocommit, claimed.user_id, new Date(Date.now() + RETRY_MS)).catch(() => {}) // else at the next look
       }
       return false
     }
@@ -93,7 +93,7 @@ export function startErasures ({ database, epoch, wake, revocations, log, settle
       return erasure
     },
     async find (userId) {
-      const erasure = await findErasure(database.reads, userId)
+      const erasure = await findErasure(database.autocommit, userId)
       if (erasure === undefined) throw new AppError('not_found', 'erasure_not_found', 'this user was never erased')
       return erasure
     },

@@ -10,14 +10,14 @@ import { type Answers } from '../cluster/questions.ts'
 
 export const MAX_DEVICES_SHOWN = 200
 
-export interface UserSessions {
+export interface UserConnections {
   /** Throws `not_found` for a user nobody has seen; so does `disconnect`. */
   list (actorId: string, userId: string): Promise<{ inbox: InboxCounters, live: Answers<ConnectionState[]>, devices: StoredDevice[] }>
   /** Ends the connections of the user, or of one device. They may come back, and stored cursors stay. */
   disconnect (actorId: string, userId: string, deviceId: string | undefined): Promise<Answers<number>>
 }
 
-export function manageUserSessions ({ database, cluster }: { database: Database, cluster: Pick<Cluster, 'ask'> }): UserSessions {
+export function createUserConnections ({ database, cluster }: { database: Database, cluster: Pick<Cluster, 'ask'> }): UserConnections {
   return {
     async list (actorId, userId) {
       const stored = await database.transact(async tx => {

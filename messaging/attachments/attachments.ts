@@ -50,7 +50,7 @@ export function startAttachments (deps: AttachmentsDeps): Attachments {
           yield chunk
         }
       })())
-      if (!await completeAttachment(database.reads, view.id, size, UNSENT_S)) throw unavailable('the upload took too long')
+      if (!await completeAttachment(database.autocommit, view.id, size, UNSENT_S)) throw unavailable('the upload took too long')
       return { ...view, size }
     } catch (error) {
       await discard(view.id)
@@ -61,7 +61,7 @@ export function startAttachments (deps: AttachmentsDeps): Attachments {
   async function discard (id: string): Promise<void> {
     try {
       await files.remove(id)
-      await removeAttachments(database.reads, [id])
+      await removeAttachments(database.autocommit, [id])
     } catch (error) {
       log.warn({ err: error, attachment_id: id }, 'what is left of a failed upload could not be removed and will be later')
     }
@@ -74,7 +74,7 @@ export function startAttachments (deps: AttachmentsDeps): Attachments {
         const { sample, whole, bytes } = await takeSample(limited)
         if (sample.length === 0) throw invalid('attachment_empty', 'the file has no bytes')
         const view = { id: uuidv7(), content_type: await detectContentType(sample, whole), file_name: cleanFileName(claimedName), size: 0 }
-        await reserveAttachment(database.reads, { id: view.id, ownerId, contentType: view.content_type, fileName: view.file_name }, RESERVED_S)
+        await reserveAttachment(database.autocommit, { id: view.id, ownerId, contentType: view.content_type, fileName: view.file_name }, RESERVED_S)
         return await store(view, bytes)
       } finally {
         limited.return(undefined).catch(() => {}) // whoever failed may have left it half read
@@ -82,7 +82,7 @@ export function startAttachments (deps: AttachmentsDeps): Attachments {
     },
 
     async find (readerId, id) {
-      const found = await findAttachment(database.reads, id, readerId)
+      const found = await findAttachment(database.autocommit, id, readerId)
       if (found?.readable !== true) throw found?.left_since === true ? formerMember() : unknownAttachment()
       const { readable, left_since, ...view } = found
       return view

@@ -18,13 +18,13 @@ export interface CollectionDeps { database: Database, files: FileStore, log: Log
 
 /** Resolves to how many files went. Throws, after what could be removed was, when the store refused one. */
 export async function collectAttachments ({ database, files }: CollectionDeps, signal?: AbortSignal): Promise<number> {
-  const before = await releaseClock(database.reads) // what this run has claimed counts as released later, and is not claimed again
+  const before = await releaseClock(database.autocommit) // what this run has claimed counts as released later, and is not claimed again
   let total = 0
   let failure: unknown
   for (;;) {
-    const ids = await claimReleased(database.reads, before, FILES_PER_BATCH)
+    const ids = await claimReleased(database.autocommit, before, FILES_PER_BATCH)
     const outcome = await removeFiles(files, ids, signal)
-    await removeAttachments(database.reads, outcome.removed)
+    await removeAttachments(database.autocommit, outcome.removed)
     total += outcome.removed.length
     failure ??= outcome.failure
     const storeAway = outcome.removed.length === 0

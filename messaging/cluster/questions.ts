@@ -1,6 +1,6 @@
 /** What one node asks all of them, itself included, and how it answers. */
 import { type Connection, type Connections, type ConnectionState } from '../people/connections.ts'
-import { type Sessions } from '../deliver/tracked-sessions.ts'
+import { type TrackedSessions } from '../deliver/tracked-sessions.ts'
 
 export interface Questions {
   /** The connections of a user. */
@@ -26,7 +26,7 @@ export interface Answers<Answer> {
 /** How long all nodes together have. */
 export const ANSWER_WITHIN_MS = 1_000
 
-export function answerFrom (connections: Connections, sessions: Sessions): Answering {
+export function answerFrom (connections: Connections, sessions: TrackedSessions): Answering {
   const matching = ({ userId, deviceId }: Questions['disconnect']['asks']): Connection[] =>
     [...connections.of(userId)].filter(connection => deviceId === undefined || connection.deviceId === deviceId)
   return {

@@ -7,7 +7,7 @@ import { unknownConversation } from '../../core/errors.ts'
 import { findMembership, presentMembers, touchConversation, type Membership } from '../../store/conversations/conversations.ts'
 import { type Database, type Executor } from '../../store/database.ts'
 import { appendEvents, type NewEvent } from '../../store/log/inbox.ts'
-import { lockConversations, type LockedConversation } from '../../store/log/sends.ts'
+import { lockConversations, type LockedConversation } from '../../store/locks.ts'
 import { requirePresent } from './membership.ts'
 import { wakesWithNames } from '../log/participant-events.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'
@@ -23,7 +23,7 @@ export type ChangeConversation = (conversationId: string, actorId: string, work:
 export interface ChangeDeps { database: Database, epoch: string, wake: (events: WakeEvent[]) => void }
 
 /** Throws `not_found` for an actor who was never in, `forbidden` for a former member, and what `work` throws. */
-export const conversationChanger = ({ database, epoch, wake }: ChangeDeps): ChangeConversation => async (conversationId, actorId, work) => {
+export const createConversationChange = ({ database, epoch, wake }: ChangeDeps): ChangeConversation => async (conversationId, actorId, work) => {
   const wakes = await database.transact(tx => changeWithin(tx, epoch, conversationId, actorId, work))
   if (wakes.length > 0) wake(wakes)
 }

@@ -10,11 +10,11 @@ import {
 } from '../../store/conversations/conversations.ts'
 import { type Executor } from '../../store/database.ts'
 import { appendEvents, type AppendedEvent, type NewEvent } from '../../store/log/inbox.ts'
-import { lockConversations } from '../../store/log/sends.ts'
+import { lockConversations } from '../../store/locks.ts'
 import { ensureUsers } from '../../store/people/users.ts'
-import { conversationChanger, type ChangeDeps } from './change.ts'
+import { createConversationChange, type ChangeDeps } from './change.ts'
 import { requireGroupAdmin, requirePresent } from './membership.ts'
-import { manageParticipants, MAX_PARTICIPANTS, tooManyParticipants, type Participants } from './participants.ts'
+import { createParticipants, MAX_PARTICIPANTS, tooManyParticipants, type Participants } from './participants.ts'
 import { hintsFor } from '../log/render.ts'
 
 const MAX_TITLE_LENGTH = 200
@@ -30,19 +30,19 @@ export interface Conversations extends Participants {
   update (actorId: string, conversationId: string, change: ConversationChange): Promise<ConversationView>
 }
 
-export function manageConversations (deps: ChangeDeps): Conversations {
+export function createConversations (deps: ChangeDeps): Conversations {
   const { database, wake } = deps
-  const change = conversationChanger(deps)
+  const change = createConversationChange(deps)
 
   async function get (viewerId: string, conversationId: string): Promise<ConversationView> {
-    requirePresent(await findMembership(database.reads, conversationId, viewerId))
-    const [view] = await conversationViews(database.reads, [{ conversationId, userId: viewerId }])
+    requirePresent(await findMembership(database.autocommit, conversationId, viewerId))
+    const [view] = await conversationViews(database.autocommit, [{ conversationId, userId: viewerId }])
     if (view === undefined) throw unknownConversation()
     return view
   }
 
   return {
-    ...manageParticipants(change, get),
+    ...createParticipants(change, get),
     get,
 
     async create (creatorId, request) {

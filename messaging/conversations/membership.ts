@@ -1,7 +1,7 @@
 /** Who may do what in a conversation. */
 import { AppError, formerMember, unknownConversation } from '../../core/errors.ts'
 import { type Membership } from '../../store/conversations/conversations.ts'
-import { type LockedConversation } from '../../store/log/sends.ts'
+import { type LockedConversation } from '../../store/locks.ts'
 
 /** The membership of somebody who is in now. */
 export function requirePresent (membership: Membership | undefined): Membership {

@@ -23,7 +23,7 @@ export interface Participants {
   removeParticipant (actorId: string, conversationId: string, userId: string): Promise<void>
 }
 
-export function manageParticipants (change: ChangeConversation, get: (viewerId: string, conversationId: string) => Promise<ConversationView>): Participants {
+export function createParticipants (change: ChangeConversation, get: (viewerId: string, conversationId: string) => Promise<ConversationView>): Participants {
   return {
     async addParticipants (actorId, conversationId, userIds) {
       const asked = [...new Set(userIds.map(requireUserId))]

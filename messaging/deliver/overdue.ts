@@ -16,7 +16,7 @@ export interface Overdue {
   flush (): Promise<void>
 }
 
-export function collectOverdue ({ database, pushDue, log }: { database: Database, pushDue: () => void, log: Logger }): Overdue {
+export function createOverdue ({ database, pushDue, log }: { database: Database, pushDue: () => void, log: Logger }): Overdue {
   const pending = new Map<string, DuePush>() // one per user: the newest event, the earliest time
   let timer: NodeJS.Timeout | undefined
   let last: Promise<void> = Promise.resolve()
@@ -49,7 +49,7 @@ export function collectOverdue ({ database, pushDue, log }: { database: Database
       const batch = [...pending.values()].slice(0, MAX_PER_STATEMENT)
       for (const due of batch) pending.delete(due.userId)
       try {
-        await schedulePushes(database.reads, batch)
+        await schedulePushes(database.autocommit, batch)
         pushDue()
       } catch (error) {
         batch.forEach(note)

@@ -12,7 +12,7 @@
  * only in how far sentSeq is behind knownSeq.
  */
 import { type EventBody } from '../../core/events.ts'
-import { type Listener, type WakeEvent } from './wakes.ts'
+import { type WakeListener, type WakeEvent } from './wakes.ts'
 
 export const WINDOW = 64
 /** Waiting for half the window to be free keeps log reads to pages worth their round trip. */
@@ -42,7 +42,7 @@ export interface PumpOptions {
 /** Events up to `seq` were handed over at `at` (milliseconds). */
 interface Handover { seq: number, at: number }
 
-export class Pump implements Listener {
+export class Pump implements WakeListener {
   readonly userId: string
   readonly tracked: boolean
   readonly #options: PumpOptions

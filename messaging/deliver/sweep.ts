@@ -10,7 +10,7 @@ import { type Logger } from 'pino'
 import { type Database } from '../../store/database.ts'
 import { lastSeqs } from '../../store/people/users.ts'
 import { type Overdue } from './overdue.ts'
-import { type Session, type Sessions } from './tracked-sessions.ts'
+import { type TrackedSession, type TrackedSessions } from './tracked-sessions.ts'
 
 const SWEEP_MS = 5_000
 const STALLED_MS = 60_000
@@ -19,14 +19,14 @@ const MAX_WATCH_MS = 1_000
 const MIN_WATCH_MS = 20
 
 export function startSweep ({ sessions, database, overdue, graceMs, stalledMs = STALLED_MS, log, now }: {
-  sessions: Sessions, database: Database, overdue: Overdue, graceMs: number, stalledMs?: number, log: Logger, now: () => number
+  sessions: TrackedSessions, database: Database, overdue: Overdue, graceMs: number, stalledMs?: number, log: Logger, now: () => number
 }): AsyncDisposable {
   let sweeping: Promise<void> | undefined
 
   async function sweep (): Promise<void> {
     const users = sessions.users()
     for (let i = 0; i < users.length; i += USERS_PER_QUERY) {
-      for (const { id, inbox_seq } of await lastSeqs(database.reads, users.slice(i, i + USERS_PER_QUERY))) {
+      for (const { id, inbox_seq } of await lastSeqs(database.autocommit, users.slice(i, i + USERS_PER_QUERY))) {
         for (const session of sessions.of(id)) session.pump.learn(inbox_seq)
       }
     }
@@ -39,7 +39,7 @@ export function startSweep ({ sessions, database, overdue, graceMs, stalledMs = 
     }
   }
 
-  const isStalled = ({ pump }: Session): boolean => pump.stalledSince !== undefined && now() - pump.stalledSince > stalledMs
+  const isStalled = ({ pump }: TrackedSession): boolean => pump.stalledSince !== undefined && now() - pump.stalledSince > stalledMs
 
   const sweepTimer = setInterval(() => {
     sweeping ??= sweep()

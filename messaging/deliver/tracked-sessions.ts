@@ -6,7 +6,7 @@
  */
 import { type Pump } from './pump.ts'
 
-export interface Session {
+export interface TrackedSession {
   userId: string
   deviceId: string
   pump: Pump
@@ -14,20 +14,20 @@ export interface Session {
   disconnect (reason: string): void
 }
 
-export interface Sessions {
-  add (session: Session): void
-  remove (session: Session): void
+export interface TrackedSessions {
+  add (session: TrackedSession): void
+  remove (session: TrackedSession): void
   has (userId: string): boolean
-  of (userId: string): Iterable<Session>
+  of (userId: string): Iterable<TrackedSession>
   users (): string[]
-  all (): Iterable<Session>
+  all (): Iterable<TrackedSession>
   count (): number
 }
 
 /** `changed` hears of a user's first session and of the last one's end. */
-export function createSessions (changed: (userId: string, present: boolean) => void = () => {}): Sessions {
-  const byUser = new Map<string, Set<Session>>()
-  const everyone = new Set<Session>()
+export function createTrackedSessions (changed: (userId: string, present: boolean) => void = () => {}): TrackedSessions {
+  const byUser = new Map<string, Set<TrackedSession>>()
+  const everyone = new Set<TrackedSession>()
   return {
     add (session) {
       everyone.add(session)

@@ -13,7 +13,7 @@ export interface WakeEvent {
   body?: EventBody
 }
 
-export interface Listener {
+export interface WakeListener {
   /** Events of the listener's user in seq order. Must not throw and must not wait. */
   wake (events: WakeEvent[]): void
   /** Something for the moment (typing, presence); never stored. */
@@ -34,7 +34,7 @@ export interface Wakes {
   copy (events: WakeEvent[]): void
   copyLive (userIds: string[], payload: Buffer): void
   /** Returns the function that ends it. */
-  listen (userId: string, listener: Listener): () => void
+  listen (userId: string, listener: WakeListener): () => void
   observe (observer: Observer): () => void
   users (): string[]
   observed (): boolean
@@ -48,7 +48,7 @@ export interface WakesOptions {
 }
 
 export function createWakes ({ changed = () => {}, observing = () => {} }: WakesOptions = {}): Wakes {
-  const listeners = new Map<string, Set<Listener>>()
+  const listeners = new Map<string, Set<WakeListener>>()
   const observers = new Set<Observer>()
 
   return {

@@ -21,7 +21,7 @@ export interface InboxLog {
   after (userId: string, seq: number, limit: number): Promise<PumpEvent[]>
 }
 
-export function readInboxLog (db: Executor, epoch: string): InboxLog {
+export function createInboxLog (db: Executor, epoch: string): InboxLog {
   return {
     async after (userId, seq, limit) {
       const { rows, firstKept } = await readAfter(db, userId, seq, limit)

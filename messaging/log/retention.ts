@@ -6,7 +6,7 @@
 import { type Logger } from 'pino'
 import { type Database } from '../../store/database.ts'
 import { expireDevices, expireEvents, lockExpiry, touchDevices } from '../../store/log/retention.ts'
-import { type Sessions } from '../deliver/tracked-sessions.ts'
+import { type TrackedSessions } from '../deliver/tracked-sessions.ts'
 
 const DAY_MS = 86_400_000
 export const KEPT_MS = 30 * DAY_MS
@@ -32,14 +32,14 @@ export async function expire ({ database, now, signal }: ExpiryDeps): Promise<{ 
 }
 
 /** Devices that are connected were seen today, whether or not anything came for them. */
-export async function touchConnected ({ database, now }: ExpiryDeps, sessions: Sessions): Promise<void> {
+export async function touchConnected ({ database, now }: ExpiryDeps, sessions: TrackedSessions): Promise<void> {
   const connected = [...sessions.all()]
   for (let i = 0; i < connected.length; i += DEVICES_PER_STATEMENT) {
-    await touchDevices(database.reads, connected.slice(i, i + DEVICES_PER_STATEMENT), new Date(now()), new Date(now() - DAY_MS))
+    await touchDevices(database.autocommit, connected.slice(i, i + DEVICES_PER_STATEMENT), new Date(now()), new Date(now() - DAY_MS))
   }
 }
 
-export function startExpiry (deps: Omit<ExpiryDeps, 'signal'>, sessions: Sessions): AsyncDisposable {
+export function startExpiry (deps: Omit<ExpiryDeps, 'signal'>, sessions: TrackedSessions): AsyncDisposable {
   const stopping = new AbortController()
   let running: Promise<void> | undefined
 

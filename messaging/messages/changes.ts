@@ -18,11 +18,11 @@ import { appendEvents } from '../../store/log/inbox.ts'
 import { deleteMessages, editMessage, findChangeable, readAudience, type ChangeableMessage } from '../../store/messages/changes.ts'
 import { findMessage, messageView } from '../../store/messages/messages.ts'
 import { addReaction, countReactions, hasHiddenReactions, removeReaction } from '../../store/messages/reactions.ts'
-import { lockConversations } from '../../store/log/sends.ts'
+import { lockConversations } from '../../store/locks.ts'
 import { requireVisible } from './history.ts'
 import { sendingNotAllowed } from '../conversations/membership.ts'
 import { referenceFields } from '../log/render.ts'
-import { takeTurns } from '../keyed-queue.ts'
+import { createKeyedQueue } from '../keyed-queue.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'
 
 const MAX_EDITS = 100
@@ -53,14 +53,14 @@ interface Notice {
 interface Change<T> { notices: Notice[], result: T }
 type Check = (message: ChangeableMessage | undefined, actorId: string) => ChangeableMessage
 
-export function changeMessages ({ database, epoch, wake }: { database: Database, epoch: string, wake: (events: WakeEvent[]) => void }): MessageChanges {
-  const turns = takeTurns()
+export function createMessageChanges ({ database, epoch, wake }: { database: Database, epoch: string, wake: (events: WakeEvent[]) => void }): MessageChanges {
+  const turns = createKeyedQueue()
 
   /** `check` refuses without a lock first, so that nobody's conversation waits for what is not allowed. */
   async function change<T> (actorId: string, messageId: string, check: Check,
     work: (tx: Executor, message: ChangeableMessage, at: Date) => Promise<Change<T>>): Promise<T> {
-    const { conversation_id } = check(await findChangeable(database.reads, messageId, actorId), actorId)
-    return await turns.take(conversation_id, async () => {
+    const { conversation_id } = check(await findChangeable(database.autocommit, messageId, actorId), actorId)
+    return await turns.run(conversation_id, async () => {
       const { result, wakes } = await database.transact(async tx => {
         await lockConversations(tx, [conversation_id])
         const message = check(await findChangeable(tx, messageId, actorId), actorId)

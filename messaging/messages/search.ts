@@ -13,7 +13,7 @@ import { messageView } from '../../store/messages/messages.ts'
 import { countWords, findHits, foundMessages, searchedConversations, type SearchQuery } from '../../store/messages/search.ts'
 import { type HistoryPage } from './history.ts'
 import { requirePresent } from '../conversations/membership.ts'
-import { takeTurns } from '../keyed-queue.ts'
+import { createKeyedQueue } from '../keyed-queue.ts'
 
 export const MAX_QUERY_LENGTH = 200
 const CONVERSATIONS_PER_STATEMENT = 50
@@ -29,20 +29,20 @@ export interface Search {
   search (readerId: string, request: SearchRequest): Promise<HistoryPage>
 }
 
-export function startSearch (database: Pick<Database, 'reads' | 'read'>): Search {
-  const turns = takeTurns()
+export function createSearch (database: Pick<Database, 'autocommit' | 'transactReadOnly'>): Search {
+  const turns = createKeyedQueue()
 
   async function search (readerId: string, { query, conversationId, beforeId = LAST_ID, limit }: SearchRequest): Promise<HistoryPage> {
     if (checkText(query, 'q') > MAX_QUERY_LENGTH) throw invalid('invalid_query', `q has at most ${MAX_QUERY_LENGTH} code points`)
-    if (conversationId !== undefined) requirePresent(await findMembership(database.reads, conversationId, readerId))
-    if (await countWords(database.reads, query) === 0) throw invalid('invalid_query', 'q has no word to look for')
-    const ids = await database.read(STATEMENT_TIMEOUT_MS, db => newestHits(db, conversationId, { readerId, query, beforeId, limit: limit + 1 }))
-    const rows = await foundMessages(database.reads, ids.slice(0, limit), readerId)
+    if (conversationId !== undefined) requirePresent(await findMembership(database.autocommit, conversationId, readerId))
+    if (await countWords(database.autocommit, query) === 0) throw invalid('invalid_query', 'q has no word to look for')
+    const ids = await database.transactReadOnly(STATEMENT_TIMEOUT_MS, db => newestHits(db, conversationId, { readerId, query, beforeId, limit: limit + 1 }))
+    const rows = await foundMessages(database.autocommit, ids.slice(0, limit), readerId)
     return { messages: rows.map(row => messageView(row, row.status)), has_more: ids.length > limit }
   }
 
   return {
-    search: (readerId, request) => turns.take(readerId, async () => {
+    search: (readerId, request) => turns.run(readerId, async () => {
       try {
         return await search(readerId, request)
       } catch (error) {

@@ -3,7 +3,8 @@ import { mayBeAvatar } from '../../core/attachment-rules.ts'
 import { invalid, unknownUpload } from '../../core/errors.ts'
 import { readAttachments, replaceAvatar } from '../../store/attachments.ts'
 import { type Database } from '../../store/database.ts'
-import { findUser, lockUsers } from '../../store/people/users.ts'
+import { findUser } from '../../store/people/users.ts'
+import { lockUsers } from '../../store/locks.ts'
 
 /** Throws `invalid` for what is no picture, or none of the user's own. */
 export async function changeAvatar (database: Database, userId: string, avatar: string | null): Promise<void> {

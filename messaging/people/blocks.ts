@@ -6,7 +6,7 @@
 import { AppError, invalid } from '../../core/errors.ts'
 import { countBlocks, deleteBlock, insertBlock } from '../../store/people/blocks.ts'
 import { type Database } from '../../store/database.ts'
-import { lockUsers } from '../../store/people/users.ts'
+import { lockUsers } from '../../store/locks.ts'
 import { type PresenceViews } from './presence-views.ts'
 import { type Wakes } from '../deliver/wakes.ts'
 
@@ -18,7 +18,7 @@ export interface Blocks {
   unblock (userId: string, otherId: string): Promise<void>
 }
 
-export function manageBlocks ({ database, presenceViews, wakes }: { database: Database, presenceViews: PresenceViews, wakes: Pick<Wakes, 'live'> }): Blocks {
+export function createBlocks ({ database, presenceViews, wakes }: { database: Database, presenceViews: PresenceViews, wakes: Pick<Wakes, 'live'> }): Blocks {
   // After each request, changed or not: one that failed here is sent again and tells it then.
   async function tellPresence (one: string, other: string): Promise<void> {
     for (const [viewer, seen] of [[one, other], [other, one]] as const) {
@@ -39,7 +39,7 @@ export function manageBlocks ({ database, presenceViews, wakes }: { database: Da
     },
     async unblock (userId, otherId) {
       requireOther(userId, otherId)
-      await deleteBlock(database.reads, { blocker_user_id: userId, blocked_user_id: otherId })
+      await deleteBlock(database.autocommit, { blocker_user_id: userId, blocked_user_id: otherId })
       await tellPresence(userId, otherId)
     }
   }

@@ -55,7 +55,7 @@ export function createPresenceNotices ({ database, wakes, log }: { database: Dat
   async function writeSeen (batch: Array<[string, number]>): Promise<void> {
     if (batch.length === 0) return
     try {
-      await saveLastSeen(database.reads, batch.map(([userId, at]) => ({ userId, at: new Date(at) })))
+      await saveLastSeen(database.autocommit, batch.map(([userId, at]) => ({ userId, at: new Date(at) })))
     } catch (error) {
       for (const [userId, at] of batch) note(userId, at)
       throw error
@@ -66,7 +66,7 @@ export function createPresenceNotices ({ database, wakes, log }: { database: Dat
     if (batch.length === 0) return
     try {
       const states = new Map(batch)
-      for (const { user_id, others } of await presenceAudiences(database.reads, [...states.keys()])) {
+      for (const { user_id, others } of await presenceAudiences(database.autocommit, [...states.keys()])) {
         const { online, at } = states.get(user_id)!
         wakes.live(others, Buffer.from(JSON.stringify({ type: 'presence', user_id, online, last_seen_at: new Date(at).toISOString() })))
       }

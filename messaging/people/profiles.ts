@@ -7,7 +7,8 @@ import { type Identity } from '../../core/identity.ts'
 import { type Database, type Executor } from '../../store/database.ts'
 import { appendEvents, type NewEvent } from '../../store/log/inbox.ts'
 import { findName, nameAudience, setName, type StoredName } from '../../store/people/profiles.ts'
-import { ensureUsers, lockUsers } from '../../store/people/users.ts'
+import { ensureUsers } from '../../store/people/users.ts'
+import { lockUsers } from '../../store/locks.ts'
 import { wakesWithNames } from '../log/participant-events.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'
 
@@ -20,7 +21,7 @@ export interface Profiles {
   meet (claims: Claims): Promise<void>
 }
 
-export function manageProfiles ({ database, epoch, wake }: { database: Database, epoch: string, wake: (events: WakeEvent[]) => void }): Profiles {
+export function createProfiles ({ database, epoch, wake }: { database: Database, epoch: string, wake: (events: WakeEvent[]) => void }): Profiles {
   /** `choose` decides under the user's lock. */
   async function change (userId: string, choose: (current: StoredName) => StoredName | undefined): Promise<void> {
     const wakes = await database.transact(async tx => {
@@ -41,9 +42,9 @@ export function manageProfiles ({ database, epoch, wake }: { database: Database,
       await change(userId, () => ({ name, name_changed_at: new Date() }))
     },
     async meet (claims) {
-      await ensureUsers(database.reads, [claims.userId])
+      await ensureUsers(database.autocommit, [claims.userId])
       if (claims.name === undefined) return
-      const current = await findName(database.reads, claims.userId)
+      const current = await findName(database.autocommit, claims.userId)
       // Nearly always the name is known, and nothing needs a lock.
       if (current === undefined || nameFromToken(claims, current) === undefined) return
       await change(claims.userId, current => nameFromToken(claims, current))

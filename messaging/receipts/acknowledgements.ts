@@ -12,7 +12,8 @@ import { type Database, type Executor } from '../../store/database.ts'
 import { advanceCursors, findFenced } from '../../store/people/devices.ts'
 import { insertEvents, numberEvents } from '../../store/log/inbox.ts'
 import { cancelPushes } from '../../store/push/due.ts'
-import { lockForDelivery, raiseDelivered } from '../../store/log/receipts.ts'
+import { raiseDelivered } from '../../store/log/receipts.ts'
+import { lockForDelivery } from '../../store/locks.ts'
 import { setAckedSeqs } from '../../store/people/users.ts'
 import { commitInHalves } from '../log/halves.ts'
 import { deliverySeconds, flushDevices, flushSeconds, receiptsTotal } from '../metrics.ts'
@@ -46,7 +47,7 @@ export interface Acknowledgements {
   close (): Promise<void>
 }
 
-export function collectAcknowledgements ({ database, epoch, fenced, wake, log }: {
+export function createAcknowledgements ({ database, epoch, fenced, wake, log }: {
   database: Database
   epoch: string
   /** Connections of one device may be on other nodes. */

@@ -7,7 +7,7 @@ import { type Database } from '../../store/database.ts'
 import { insertEvents, numberEvents, type AppendedEvent } from '../../store/log/inbox.ts'
 import { notePushReads } from '../../store/push/reads.ts'
 import { findReadables, raiseRead, sendersBelow, type ReadMark } from '../../store/log/receipts.ts'
-import { lockUsers } from '../../store/people/users.ts'
+import { lockUsers } from '../../store/locks.ts'
 import { commitInHalves } from '../log/halves.ts'
 import { outcomeOf, readsTotal, receiptsTotal } from '../metrics.ts'
 import { readEvents, readKey, wakesFor } from '../log/render.ts'
@@ -18,22 +18,22 @@ const MAX_BATCH = 500
 const TELL_AFTER_MS = 3_000
 const MAX_WAITING = 20_000
 
-export interface Read {
+export interface ReadRequest {
   readerId: string
   messageId: string
   /** What the client's clock said; kept, but the server's decides. */
   clientAt?: Date
 }
 
-export interface Reads {
+export interface ReadReceipts {
   /** Resolves when committed. Throws `not_found`, `forbidden` or `unavailable`. */
-  read (read: Read): Promise<void>
+  read (read: ReadRequest): Promise<void>
   drained (): Promise<void>
 }
 
-interface Waiting { read: Read, resolve: () => void, reject: (error: unknown) => void }
+interface Waiting { read: ReadRequest, resolve: () => void, reject: (error: unknown) => void }
 
-export function startReads ({ database, epoch, wake }: { database: Database, epoch: string, wake: (events: WakeEvent[]) => void }): Reads {
+export function createReadReceipts ({ database, epoch, wake }: { database: Database, epoch: string, wake: (events: WakeEvent[]) => void }): ReadReceipts {
   const waiting: Waiting[] = []
   let running: Promise<void> | undefined
 
@@ -51,9 +51,9 @@ export function startReads ({ database, epoch, wake }: { database: Database, epo
     running = undefined
   }
 
-  async function commit (reads: Read[]): Promise<Array<AppError | undefined>> {
+  async function commit (reads: ReadRequest[]): Promise<Array<AppError | undefined>> {
     const at = new Date()
-    const found = await findReadables(database.reads, reads.map(read => read.messageId), reads.map(read => read.readerId))
+    const found = await findReadables(database.autocommit, reads.map(read => read.messageId), reads.map(read => read.readerId))
     const outcomes: Array<AppError | undefined> = []
     const marks = new Map<string, ReadMark>()
     const messageIds = new Map<string, string>()

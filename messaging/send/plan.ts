@@ -14,10 +14,9 @@ import { type AppendedEvent, type NewEvent, numberEvents } from '../../store/log
 import { messageView } from '../../store/messages/messages.ts'
 import { type DuePush } from '../../store/push/due.ts'
 import {
-  findRepeats, lockConversations, readMembers, readReplyTargets, writeSends, writeShown,
-  type LockedConversation, type Member, type NewMessage, type ReplyTarget, type Shown
+  findRepeats, readMembers, readReplyTargets, writeSends, writeShown, type Member, type NewMessage, type ReplyTarget, type Shown
 } from '../../store/log/sends.ts'
-import { lockUsers } from '../../store/people/users.ts'
+import { lockConversations, type LockedConversation, lockUsers } from '../../store/locks.ts'
 import { sendingNotAllowed } from '../conversations/membership.ts'
 import { type Outcome, type Send, type SendResult } from './queue.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'

@@ -6,7 +6,7 @@ import { type Logger } from 'pino'
 import { outcomeOf, sendBatchMessages, sendCommitSeconds, sendsTotal } from '../metrics.ts'
 import { type Outcome, type Send, type Sends } from './queue.ts'
 
-export function observeSends (sends: Sends, log: Logger): Sends {
+export function traceSends (sends: Sends, log: Logger): Sends {
   const count = ({ origin }: Send, outcome: string): void => sendsTotal.inc({ door: origin?.door ?? 'internal', outcome })
   return {
     ...sends,
@@ -27,7 +27,7 @@ export function observeSends (sends: Sends, log: Logger): Sends {
   }
 }
 
-export function observeCommits (commit: (batch: Send[]) => Promise<Outcome[]>, log: Logger): typeof commit {
+export function traceCommits (commit: (batch: Send[]) => Promise<Outcome[]>, log: Logger): typeof commit {
   return async batch => {
     const startedAt = performance.now()
     const outcomes = await commit(batch)

@@ -31,30 +31,6 @@ export const smallConversation = (conversation: string): string => `
       where s.conversation_id = ${conversation} and s.left_at is null
       limit ${MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS + 1}) as present) <= ${MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS}`
 
-// The senders are found before the lock, from counters that only rise: what
-// remains to be delivered under the lock concerns a subset of them.
-// Indexes: inbox_events_pkey, messages_pkey.
-const LOCK_FOR_DELIVERY: Statement = {
-  name: 'receipts_lock_for_delivery',
-  text: `
-    select u.id, u.inbox_seq, u.acked_seq
-      from users u
-     where u.id in (
-             select id from unnest($1::text[]) as receiver (id)
-             union
-             select m.sender_user_id
-               from unnest($1::text[], $2::bigint[]) as a (user_id, up_to)
-               join users r on r.id = a.user_id
-               join inbox_events e on e.user_id = a.user_id and e.seq > r.acked_seq and e.seq <= a.up_to and e.type = 'new_message'
-               join messages m on m.id = e.message_id)
-     order by u.id
-       for no key update of u`
-}
-
-export async function lockForDelivery (tx: Executor, receivers: string[], upTo: number[]): Promise<Array<{ id: string, inbox_seq: number, acked_seq: number }>> {
-  return await tx.rows(LOCK_FOR_DELIVERY, [receivers, upTo])
-}
-
 const DELIVER: Statement = {
   name: 'receipts_deliver',
   text: `

@@ -13,8 +13,6 @@ import { type AppendedEvent } from './inbox.ts'
 import { messageColumns, statusColumn, type MessageWithStatus } from '../messages/messages.ts'
 import { earlierDue } from '../push/due.ts'
 
-export interface LockedConversation { id: string, type: 'direct' | 'group', title: string | null, last_seq: number, last_activity_at: Date }
-
 export interface Member {
   conversation_id: string
   user_id: string
@@ -39,21 +37,6 @@ export interface NewMessage {
   client_message_id: string | null
   client_fingerprint: string | null
   hidden: boolean
-}
-
-const LOCK_CONVERSATIONS: Statement = {
-  name: 'sends_lock_conversations',
-  text: `
-    select id, type, title, last_seq, last_activity_at
-      from conversations
-     where id = any($1::uuid[])
-     order by id
-       for no key update`
-}
-
-export async function lockConversations (tx: Executor, ids: string[]): Promise<Map<string, LockedConversation>> {
-  const rows = await tx.rows<LockedConversation>(LOCK_CONVERSATIONS, [ids])
-  return new Map(rows.map(row => [row.id, row]))
 }
 
 // Index: messages_client_message_id_unique.

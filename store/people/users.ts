@@ -35,24 +35,6 @@ export async function inboxCounters (db: Executor, ids: string[]): Promise<Inbox
     .from(users).where(inArray(users.id, ids))
 }
 
-// Locked in id order (the column sorts by byte), after the conversations: two
-// transactions that share users queue up instead of deadlocking. "no key" keeps
-// foreign key checks of other transactions from waiting.
-const LOCK: Statement = {
-  name: 'users_lock',
-  text: `
-    select id, inbox_seq, acked_seq
-      from users
-     where id = any($1::text[])
-     order by id
-       for no key update`
-}
-
-export async function lockUsers (tx: Executor, ids: string[]): Promise<Map<string, InboxCounters>> {
-  const rows = await tx.rows<InboxCounters>(LOCK, [ids])
-  return new Map(rows.map(row => [row.id, row]))
-}
-
 const LAST_SEQS: Statement = {
   name: 'users_last_seqs',
   text: 'select id, inbox_seq from users where id = any($1::text[])'

@@ -188,7 +188,7 @@ export async function createWorld ({ api, mqttPort }: Echo): Promise<World> {
     perform,
     async settle () {
       await until(async () => {
-        const [counters] = await inboxCounters(api.messaging.database.reads, [users[0]!.id])
+        const [counters] = await inboxCounters(api.messaging.database.autocommit, [users[0]!.id])
         return counters!.acked_seq === counters!.inbox_seq
       }, 'the phone has acknowledged everything', 15_000)
     },

@@ -11,7 +11,7 @@ const MINUTE = 60_000
 const silent = (sender: RecordingSender) => sender.pushes.filter(push => push.body === undefined)
 const rows = (world: World) => world.sql<{ due_at: Date, leased_until: Date | null }>('select due_at, leased_until from push_reads')
 const cleared = async (world: World): Promise<void> => { await until(async () => (await rows(world)).length === 0, 'nothing is to be cleared') }
-const read = (world: World, readerId: string, messageId: string) => world.messaging.reads.read({ readerId, messageId })
+const read = (world: World, readerId: string, messageId: string) => world.messaging.readReceipts.read({ readerId, messageId })
 
 /** Ben's phone and tablet were told of one message of Ana's and two of Cleo's. */
 async function told (world: World) {
@@ -31,7 +31,7 @@ test('a message that a blocked sender has edited counts in no badge any more', a
   const { messages } = await told(world)
   await world.sql('insert into blocks (blocker_user_id, blocked_user_id) values ($1, $2)', 'ben', 'cleo')
   await world.messaging.messageChanges.edit('cleo', messages.last.id, { content: 'worse' })
-  expect(await unreadBadges(world.database.reads, ['ben'], new Date())).toEqual(new Map([['ben', 2]]))
+  expect(await unreadBadges(world.database.autocommit, ['ben'], new Date())).toEqual(new Map([['ben', 2]]))
 })
 
 test('reading on another device removes notifications from those that were told, and lowers the badge', async () => {

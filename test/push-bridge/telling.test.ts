@@ -1,6 +1,6 @@
 /** Who is told of what, and when. */
 import { expect, test } from 'vitest'
-import { type Session } from '../../messaging/deliver/tracked-sessions.ts'
+import { type TrackedSession } from '../../messaging/deliver/tracked-sessions.ts'
 import { until } from '../support/until.ts'
 import { after, createWorld, recordingSender } from './world.ts'
 
@@ -197,7 +197,7 @@ test('nobody is told of a conversation they left, of a deleted message or of one
   await world.messaging.messageChanges.delete('ana', secret.id)
   const read = await world.say('ana', group, 'hello')
   await world.messaging.conversations.removeParticipant('ben', group, 'ben')
-  await world.messaging.reads.read({ readerId: 'cleo', messageId: read.id })
+  await world.messaging.readReceipts.read({ readerId: 'cleo', messageId: read.id })
   const sender = recordingSender()
   await world.bridge(sender)
   await world.settled()
@@ -233,8 +233,8 @@ test('a session that ends while its message is being committed is a sleeping pho
   await using world = await createWorld()
   await world.phone('ben')
   const conversation = await world.direct('ana', 'ben')
-  const session = { userId: 'ben', deviceId: 'phone', pump: { takeOverdue: () => false, learn: () => {} }, disconnect: () => {} } as unknown as Session
-  const { sessions } = world.messaging
+  const session = { userId: 'ben', deviceId: 'phone', pump: { takeOverdue: () => false, learn: () => {} }, disconnect: () => {} } as unknown as TrackedSession
+  const { trackedSessions: sessions } = world.messaging
   sessions.add(session)
   const has = sessions.has
   // Gone as soon as it was asked for: between that and the commit.
@@ -253,9 +253,9 @@ test('a phone with a session is not woken before the grace period is over', asyn
   await using world = await createWorld()
   await world.phone('ben')
   const conversation = await world.direct('ana', 'ben')
-  const session = { userId: 'ben', deviceId: 'phone', pump: { takeOverdue: () => false, learn: () => {} }, disconnect: () => {} } as unknown as Session
-  world.messaging.sessions.add(session)
+  const session = { userId: 'ben', deviceId: 'phone', pump: { takeOverdue: () => false, learn: () => {} }, disconnect: () => {} } as unknown as TrackedSession
+  world.messaging.trackedSessions.add(session)
   await world.say('ana', conversation, 'hello')
   expect(await world.due('ben')).toBeUndefined()
-  world.messaging.sessions.remove(session)
+  world.messaging.trackedSessions.remove(session)
 })

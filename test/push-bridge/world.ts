@@ -45,7 +45,7 @@ export async function createWorld (): Promise<World> {
   const now = (): number => Date.now() + offsetMs
 
   const sql = async <Row>(text: string, ...values: unknown[]): Promise<Row[]> =>
-    await database.reads.rows<Row>({ name: `test_${++statements}`, text }, values)
+    await database.autocommit.rows<Row>({ name: `test_${++statements}`, text }, values)
   const due = async (userId: string): Promise<DueRow | undefined> =>
     (await sql<DueRow>('select user_id, seq, due_at, leased_until, attempts from push_due where user_id = $1', userId))[0]
 
@@ -90,7 +90,7 @@ export async function createWorld (): Promise<World> {
 }
 
 async function ensure (database: Database, id: string): Promise<void> {
-  await database.reads.rows({ name: 'test_ensure_user', text: 'insert into users (id, name) values ($1, initcap($1)) on conflict do nothing' }, [id])
+  await database.autocommit.rows({ name: 'test_ensure_user', text: 'insert into users (id, name) values ($1, initcap($1)) on conflict do nothing' }, [id])
 }
 
 export interface RecordingSender extends PushSender { pushes: Push[], bodies (): string[] }
@@ -109,10 +109,10 @@ export function recordingSender (answer: (push: Push, nth: number) => PushResult
 export function after (database: Database, statement: string, happen: () => Promise<void>): Database {
   return {
     ...database,
-    reads: {
-      ...database.reads,
+    autocommit: {
+      ...database.autocommit,
       rows: async <Row>(asked: { name: string, text: string }, values: unknown[]) => {
-        const rows = await database.reads.rows<Row>(asked, values)
+        const rows = await database.autocommit.rows<Row>(asked, values)
         if (asked.name === statement) await happen()
         return rows
       }

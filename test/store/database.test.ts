@@ -20,7 +20,7 @@ test('a connection that breaks inside a transaction fails that transaction and n
   })
   await expect(transaction).rejects.toMatchObject({ fault: 'unavailable' })
   await expect(transaction).rejects.toBeInstanceOf(AppError)
-  expect(await database.reads.rows(statement('two', 'select 2 as n'), [])).toEqual([{ n: 2 }])
+  expect(await database.autocommit.rows(statement('two', 'select 2 as n'), [])).toEqual([{ n: 2 }])
 })
 
 test('a deadlock is resolved by doing one of the transactions again', async () => {
@@ -37,5 +37,5 @@ test('a deadlock is resolved by doing one of the transactions again', async () =
     await bothHoldOne
     await tx.rows(bump(`bump_${second}`, second!), [])
   })))
-  expect(await database.reads.rows(statement('sum', 'select sum(n) as total from counters'), [])).toEqual([{ total: 4 }])
+  expect(await database.autocommit.rows(statement('sum', 'select sum(n) as total from counters'), [])).toEqual([{ total: 4 }])
 })

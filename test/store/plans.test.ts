@@ -14,10 +14,13 @@ import { eventsAfter, type AppendedEvent } from '../../store/log/inbox.ts'
 import { findMessage, messagesAfter, messagesBefore } from '../../store/messages/messages.ts'
 import { claimPushes, nextPushDue, schedulePushes } from '../../store/push/due.ts'
 import { pendingPushes, unreadBadges } from '../../store/push/pending.ts'
-import { findReadables, lockForDelivery, raiseDelivered, raiseRead, recipientStatuses, sendersBelow } from '../../store/log/receipts.ts'
-import { findRepeats, lockConversations, readMembers, readReplyTargets, writeSends } from '../../store/log/sends.ts'
+import {
+  findReadables, raiseDelivered, raiseRead, recipientStatuses, sendersBelow
+} from '../../store/log/receipts.ts'
+import { lockForDelivery, lockConversations, lockUsers } from '../../store/locks.ts'
+import { findRepeats, readMembers, readReplyTargets, writeSends } from '../../store/log/sends.ts'
 import { findHits, foundMessages, searchedConversations, type SearchedConversation } from '../../store/messages/search.ts'
-import { lastSeqs, lockUsers } from '../../store/people/users.ts'
+import { lastSeqs } from '../../store/people/users.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { plansOf, type Plan } from '../support/plans.ts'
 

@@ -159,7 +159,7 @@ export async function startTestBroker ({ graceMs = 10_000, stalledMs, offlineAft
     async say (from, conversation_id, content, draft = {}) {
       return (await messaging.sends.send({ senderId: from, draft: { conversation_id, content, message_type: 'text', ...draft } })).message
     },
-    status: async (sender, message) => (await readStatus(database.reads, sender, message.id)).status,
+    status: async (sender, message) => (await readStatus(database.autocommit, sender, message.id)).status,
     sql: async (text, ...values) => (await sql.query(text, values)).rows,
     async cutDatabase () {
       const name = /\/(\w+)(\?|$)/.exec(file.url)![1]!

@@ -35,7 +35,7 @@ export function auditRoutes (app: App, { database }: Messaging): void {
     }
   }, async request => {
     const { limit = DEFAULT_PAGE, before_id, user_id } = request.query
-    const rows = await readAudit(database.reads, { limit: limit + 1, beforeId: before_id, subjectId: user_id })
+    const rows = await readAudit(database.autocommit, { limit: limit + 1, beforeId: before_id, subjectId: user_id })
     return {
       entries: rows.slice(0, limit).map(row => ({ ...row, created_at: row.created_at.toISOString() })),
       has_more: rows.length > limit

@@ -41,7 +41,7 @@ const KnownDevice = Type.Object({
   last_seen_at: Time
 })
 
-export function sessionRoutes (app: App, { userSessions }: Messaging): void {
+export function sessionRoutes (app: App, { userConnections: userSessions }: Messaging): void {
   app.get('/users/:id/sessions', {
     schema: {
       ...operation('admin', 'The connections of a user on every node, and their stored devices'),

@@ -21,7 +21,7 @@ beforeEach(async () => {
   [alice, bob, eve] = await Promise.all([api.user('alice'), api.user('bob'), api.user('eve')])
 })
 
-const rowCount = async (): Promise<number> => (await api.messaging.database.reads.orm.select({ id: rows.id }).from(rows)).length
+const rowCount = async (): Promise<number> => (await api.messaging.database.autocommit.orm.select({ id: rows.id }).from(rows)).length
 const code = ({ status, body }: { status: number, body: any }): [number, string] => [status, body.code]
 
 test('a file is stored as it is, with its type found by its content', async () => {
@@ -169,7 +169,7 @@ test('who can see a message has what was sent with it, and nobody else', async (
 
 test('what a blocked user sends stays hidden with its message', async () => {
   const conversation = await direct(alice, bob)
-  await api.messaging.database.reads.orm.execute(sql`insert into blocks (blocker_user_id, blocked_user_id) values (${bob.id}, ${alice.id})`)
+  await api.messaging.database.autocommit.orm.execute(sql`insert into blocks (blocker_user_id, blocked_user_id) values (${bob.id}, ${alice.id})`)
   const { body: { id } } = await upload(alice, PNG)
   await send(alice, conversation, 'look', { attachment_ids: [id] })
   expect([(await download(api, alice, id)).status, (await download(api, bob, id)).status]).toEqual([200, 404])
@@ -265,7 +265,7 @@ test('what was never sent goes after its day, and what a message carries stays',
   const conversation = await direct(alice, bob)
   const [unsent, sent] = [(await upload(alice, 'x')).body.id, (await upload(alice, 'y')).body.id]
   await send(alice, conversation, 'look', { attachment_ids: [sent] })
-  await api.messaging.database.reads.orm.execute(sql`update attachments set released_at = released_at - interval '24 hours' where id in (${unsent}, ${sent})`)
+  await api.messaging.database.autocommit.orm.execute(sql`update attachments set released_at = released_at - interval '24 hours' where id in (${unsent}, ${sent})`)
   expect(code(await send(alice, conversation, 'late', { attachment_ids: [unsent] }))).toEqual([400, 'unknown_attachment'])
   await until(async () => { await api.attachments.collect(); return !(await filesOf(api)).includes(unsent) }, 'the unsent one went')
   expect((await download(api, bob, sent)).status).toBe(200)

@@ -34,7 +34,7 @@ beforeEach(async () => {
   ;[alice, bob] = await Promise.all([api.user('alice'), api.user('bob')])
 })
 
-const rowCount = async (): Promise<number> => (await api.messaging.database.reads.orm.select({ id: rows.id }).from(rows)).length
+const rowCount = async (): Promise<number> => (await api.messaging.database.autocommit.orm.select({ id: rows.id }).from(rows)).length
 const kept = async (): Promise<number[]> => [await rowCount(), s3.bucket.objects.size, s3.bucket.uploads.size]
 
 test('a small file is one object, a large one goes out in parts, and both come back whole or by range', async () => {
@@ -93,7 +93,7 @@ test('parts that could not be given up go with the reservation of their row', as
   s3.disturb(() => undefined)
   await api.attachments.collect()
   expect(s3.bucket.uploads.size).toBe(before[2]! + 1)
-  await api.messaging.database.reads.orm.execute(sql`update attachments set released_at = now() - interval '1 second' where size = 0`)
+  await api.messaging.database.autocommit.orm.execute(sql`update attachments set released_at = now() - interval '1 second' where size = 0`)
   await api.attachments.collect()
   expect(await kept()).toEqual(before)
 })

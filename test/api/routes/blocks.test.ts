@@ -71,7 +71,7 @@ test('the own blocks are listed in pages, by user id, and nobody else\'s', async
 test('there are at most 10,000', async () => {
   const ann = await api.user('ann')
   await ann.get('/users/me')
-  await api.messaging.database.reads.orm.insert(blocks).values(Array.from({ length: 9_999 }, (_, i) => ({ blocker_user_id: ann.id, blocked_user_id: `b-${i}` })))
+  await api.messaging.database.autocommit.orm.insert(blocks).values(Array.from({ length: 9_999 }, (_, i) => ({ blocker_user_id: ann.id, blocked_user_id: `b-${i}` })))
   expect((await ann.put('/blocks/last')).status).toBe(204)
   const refused = await ann.put('/blocks/one-more')
   expect([refused.status, refused.body.code]).toEqual([409, 'too_many_blocks'])
@@ -94,7 +94,7 @@ test('a blocked user\'s messages are accepted and change nothing the blocker see
   for (const query of ['before_id', 'after_id']) {
     expect((await ann.get(`/conversations/${id}/messages?${query}=${hidden[1]!.body.id}`)).body.code).toBe('invalid_cursor')
   }
-  expect(await api.messaging.database.reads.orm.select().from(push_due).where(eq(push_due.user_id, ann.id))).toEqual([])
+  expect(await api.messaging.database.autocommit.orm.select().from(push_due).where(eq(push_due.user_id, ann.id))).toEqual([])
 })
 
 test('the blocked user notices nothing but silence', async () => {

@@ -32,7 +32,7 @@ test('a message that waited for its conversation is younger than what it waited 
   const id = await group(alice, bob)
   const { database } = api.messaging
   const waiting = async (): Promise<boolean> =>
-    (await database.reads.orm.execute(sql`select 1 from pg_locks where not granted`)).rows.length > 0
+    (await database.autocommit.orm.execute(sql`select 1 from pg_locks where not granted`)).rows.length > 0
   const { sending, released } = await database.transact(async tx => {
     await tx.orm.select({ id: conversations.id }).from(conversations).where(eq(conversations.id, id)).for('update')
     const sending = send(alice, id, 'hello')

@@ -24,7 +24,7 @@ const versions = async (id: string): Promise<string[]> => (await root.get(`/admi
 
 let statements = 0
 async function sql<Row = any> (text: string, ...values: unknown[]): Promise<Row[]> {
-  return await api.messaging.database.reads.rows<Row>({ name: `test_${++statements}`, text }, values)
+  return await api.messaging.database.autocommit.rows<Row>({ name: `test_${++statements}`, text }, values)
 }
 const block = (blocker: Caller, blocked: Caller): Promise<unknown> =>
   sql('insert into blocks (blocker_user_id, blocked_user_id) values ($1, $2)', blocker.id, blocked.id)

@@ -18,7 +18,7 @@ beforeAll(async () => {
 afterAll(() => api[Symbol.asyncDispose]())
 
 let statements = 0
-const sql = (text: string, ...values: unknown[]): Promise<unknown[]> => api.messaging.database.reads.rows({ name: `test_${++statements}`, text }, values)
+const sql = (text: string, ...values: unknown[]): Promise<unknown[]> => api.messaging.database.autocommit.rows({ name: `test_${++statements}`, text }, values)
 
 const path = (emoji: string, id = message.id): string => `/messages/${id}/reactions/${encodeURIComponent(emoji)}`
 const shown = async (caller: Caller, id = conversation): Promise<Array<[string, string]>> =>

@@ -68,7 +68,7 @@ test('nobody finds what they cannot see', async () => {
 test('what is hidden from a blocker is found by its sender only', async () => {
   const eve = await api.user('eve')
   const conversation = await direct(alice, eve)
-  await api.messaging.database.reads.rows({ name: 'test_block', text: 'insert into blocks (blocker_user_id, blocked_user_id) values ($1, $2)' }, [alice.id, eve.id])
+  await api.messaging.database.autocommit.rows({ name: 'test_block', text: 'insert into blocks (blocker_user_id, blocked_user_id) values ($1, $2)' }, [alice.id, eve.id])
   await send(eve, conversation, 'vermilion')
   expect([await found(alice, 'vermilion'), await found(eve, 'vermilion')]).toEqual([[], ['vermilion']])
 })

@@ -83,7 +83,7 @@ test('presence of fellows of a group, strangers and nobody is unknown', async ()
 test('whoever blocks and whoever is blocked look as if they were never there', async () => {
   const bob = await api.user('bob')
   await direct(alice, bob)
-  await api.messaging.database.reads.orm.insert(blocks).values({ blocker_user_id: bob.id, blocked_user_id: alice.id })
+  await api.messaging.database.autocommit.orm.insert(blocks).values({ blocker_user_id: bob.id, blocked_user_id: alice.id })
   for (const [caller, other] of [[alice, bob], [bob, alice]] as const) {
     api.messaging.connections.add(saidToBeThere(other.id))
     const { status, body } = await caller.get(`/users/${other.id}/presence`)

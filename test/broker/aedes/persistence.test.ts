@@ -2,11 +2,11 @@
 import { createRequire } from 'node:module'
 import { expect, test } from 'vitest'
 import { fencedPersistence, type Persistence } from '../../../broker/aedes/persistence.ts'
-import { SessionRegistry } from '../../../broker/inbox/registry.ts'
+import { ConnectionRegistry } from '../../../broker/inbox/registry.ts'
 
 test('a will is removed from the store when its session is gone already', async () => {
   const inner: Persistence = createRequire(import.meta.url)('aedes-persistence')()
-  const persistence = fencedPersistence(new SessionRegistry(), inner)
+  const persistence = fencedPersistence(new ConnectionRegistry(), inner)
   await persistence.setup({ id: 'broker' })
   const client = { id: 'ann/phone', session: { identity: { acl: { pub: ['sensors/#'], sub: [] } } } }
   await persistence.putWill(client, { topic: 'sensors/1', messageId: 1 })

@@ -1,7 +1,7 @@
 /** When a session that does not acknowledge makes its user due for a push. */
 import pino from 'pino'
 import { expect, test, vi } from 'vitest'
-import { collectOverdue } from '../../../messaging/deliver/overdue.ts'
+import { createOverdue } from '../../../messaging/deliver/overdue.ts'
 import { pubackPacket, startTestBroker, subscribePacket, type RawClient, type TestBroker } from '../../support/broker.ts'
 import { until } from '../../support/until.ts'
 
@@ -36,7 +36,7 @@ test('a session that acknowledges in time makes nobody due', async () => {
   await broker.say('bob', conversation, 'hello')
   // The silent one is overdue by the time its user has acknowledged elsewhere.
   await silent.nth('publish', 2)
-  const session = [...broker.messaging.sessions.of('ann')].find(({ deviceId }) => deviceId === 'silent')!
+  const session = [...broker.messaging.trackedSessions.of('ann')].find(({ deviceId }) => deviceId === 'silent')!
   await until(() => !session.pump.takeOverdue(1_000_000) && Date.now() - session.pump.oldestInFlightAt! > 300, 'the grace period is over')
   await broker.messaging.overdue.flush()
   expect(await due(broker)).toBeUndefined()
@@ -72,9 +72,9 @@ test('a session that leaves with everything acknowledged makes nobody due', asyn
   const phone = await broker.device('ann', { subscribe: ['user/ann/inbox'] })
   await broker.say('bob', conversation, 'hello')
   await until(() => phone.events.length === 2, 'all came')
-  await until(() => [...broker.messaging.sessions.of('ann')].every(session => session.pump.ackedSeq === 2), 'all is acknowledged')
+  await until(() => [...broker.messaging.trackedSessions.of('ann')].every(session => session.pump.ackedSeq === 2), 'all is acknowledged')
   await phone.leave()
-  await until(() => !broker.messaging.sessions.has('ann'), 'the session is over')
+  await until(() => !broker.messaging.trackedSessions.has('ann'), 'the session is over')
   await broker.messaging.overdue.flush()
   expect(await due(broker)).toBeUndefined()
 })
@@ -102,7 +102,7 @@ test('while the database is away due pushes are tried once a second', async () =
   vi.useFakeTimers()
   try {
     const rows = vi.fn().mockRejectedValue(new Error('away'))
-    const overdue = collectOverdue({ database: { reads: { rows } } as never, pushDue: () => {}, log: pino({ enabled: false }) })
+    const overdue = createOverdue({ database: { reads: { rows } } as never, pushDue: () => {}, log: pino({ enabled: false }) })
     overdue.add({ userId: 'ann', seq: 1, dueAt: new Date() })
     await vi.advanceTimersByTimeAsync(500)
     expect(rows).toHaveBeenCalledTimes(1)

@@ -58,7 +58,7 @@ test('a device that reads nothing but acknowledges what it must have been sent i
   const frozen = await subscribed(broker, 'ann', 'user/ann/inbox')
   await frozen.nth('publish', 1)
   frozen.freeze()
-  const pump = [...broker.messaging.sessions.of('ann')][0]!.pump
+  const pump = [...broker.messaging.trackedSessions.of('ann')][0]!.pump
   // Windows of 640 KB until the socket is full.
   await until(async () => {
     await say(broker, conversation, WINDOW, LARGE)
@@ -195,7 +195,7 @@ test('one frozen device among 200 busy ones is not felt by the others', async ()
   const before = await round()
   frozen.freeze()
   await say(broker, direct, 300, LARGE)
-  const pump = [...broker.messaging.sessions.of('ann')][0]!.pump
+  const pump = [...broker.messaging.trackedSessions.of('ann')][0]!.pump
   expect(pump.inFlight).toBe(WINDOW)
   const after = await round()
   expect(pump.inFlight).toBe(WINDOW)
@@ -214,7 +214,7 @@ test('10,000 waiting events come in order, with flat memory', async () => {
   let acknowledged = 0
   let last = 0
   await until(() => {
-    const pump = [...broker.messaging.sessions.of('ann')][0]?.pump
+    const pump = [...broker.messaging.trackedSessions.of('ann')][0]?.pump
     held = Math.max(held, pump?.inFlight ?? 0)
     heap = Math.max(heap, process.memoryUsage().heapUsed - heapBefore)
     const arrived = raw.of('publish')

@@ -8,7 +8,7 @@ let broker: TestBroker
 beforeAll(async () => { broker = await startTestBroker() })
 afterAll(() => broker[Symbol.asyncDispose]())
 
-const sessions = async (userId: string) => (await broker.messaging.userSessions.list('root', userId)).live.answers[0]!.answer
+const sessions = async (userId: string) => (await broker.messaging.userConnections.list('root', userId)).live.answers[0]!.answer
 
 test('a session tells how it is delivered to, since when, from where, and what it owes', async () => {
   const startedAt = Date.now()
@@ -42,7 +42,7 @@ test('a device that is disconnected comes back to its cursor', async () => {
   const phone = await broker.device('dora', { subscribe: ['user/dora/inbox'] })
   await until(() => phone.events.length === 1, 'the phone has its first event')
   await until(async () => (await sessions('dora'))[0]?.lag === 0, 'and has acknowledged it')
-  const { answers } = await broker.messaging.userSessions.disconnect('root', 'dora', 'phone')
+  const { answers } = await broker.messaging.userConnections.disconnect('root', 'dora', 'phone')
   expect(answers).toEqual([{ node: 'alone', answer: 1 }])
   await until(() => !phone.client.connected, 'the connection has ended')
   await until(async () => (await sessions('dora')).length === 0, 'and is gone')

@@ -144,7 +144,7 @@ async function neighbour (broker: TestBroker): Promise<() => Promise<void>> {
 async function nothingIsLeft (broker: TestBroker): Promise<void> {
   await until(() => broker.counts().connections === 1, 'no connection is left but the neighbour\'s')
   expect(broker.counts()).toMatchObject({ sessions: 1, addresses: 0 })
-  expect(broker.messaging.sessions.count()).toBe(0)
+  expect(broker.messaging.trackedSessions.count()).toBe(0)
   expect(broker.logged.filter(({ level }) => level >= 50)).toEqual([])
 }
 

@@ -26,7 +26,7 @@ test('a revocation is in the audit log, and one of an unknown user is not', asyn
   await befriend(node, 'ann', 'bob')
   await node.messaging.revocations.revoke('root', 'ann')
   await expect(node.messaging.revocations.revoke('root', 'nobody')).rejects.toMatchObject({ fault: 'not_found', code: 'user_not_found' })
-  const entries = await node.messaging.database.reads.orm.select().from(audit_log)
+  const entries = await node.messaging.database.autocommit.orm.select().from(audit_log)
   expect(entries).toMatchObject([{ actor_user_id: 'root', action: 'revoke_tokens', subject_user_id: 'ann' }])
 })
 

@@ -20,7 +20,7 @@ beforeEach(async () => {
   ;[alice, bob] = await Promise.all([api.user('alice'), api.user('bob')])
 })
 
-const run = (statement: ReturnType<typeof sql>) => api.messaging.database.reads.orm.execute(statement)
+const run = (statement: ReturnType<typeof sql>) => api.messaging.database.autocommit.orm.execute(statement)
 /** What would be tomorrow: an upload that was not sent is released. Others stay as they are. */
 const expire = (ids: string[]) => run(sql`update attachments set released_at = clock_timestamp() - interval '1 second' where id = any(${sql.param(ids)}::uuid[]) and released_at is not null`)
 const stored = async (ids: string[]): Promise<string[]> => { const names = new Set(await filesOf(api)); return ids.filter(id => names.has(id)) }

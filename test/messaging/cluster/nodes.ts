@@ -33,11 +33,11 @@ export async function startNode (file: TestDatabase, { redisUrl, intercept = () 
   const opened = openDatabase(file.url, () => {})
   const database: Database = {
     ...opened,
-    reads: {
-      ...opened.reads,
+    autocommit: {
+      ...opened.autocommit,
       async rows (statement, values) {
         intercept(statement.name, values)
-        return await opened.reads.rows(statement, values)
+        return await opened.autocommit.rows(statement, values)
       }
     }
   }
@@ -67,7 +67,7 @@ export async function startNode (file: TestDatabase, { redisUrl, intercept = () 
       return heard
     },
     async lastSeen (userId) {
-      const [row] = await opened.reads.rows<{ at: Date | null }>({ name: 'test_last_seen', text: 'select last_seen_at as at from users where id = $1' }, [userId])
+      const [row] = await opened.autocommit.rows<{ at: Date | null }>({ name: 'test_last_seen', text: 'select last_seen_at as at from users where id = $1' }, [userId])
       return row!.at
     },
     async [Symbol.asyncDispose] () {

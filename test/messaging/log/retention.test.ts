@@ -2,7 +2,7 @@ import { sql } from 'drizzle-orm'
 import pino from 'pino'
 import { expect, test } from 'vitest'
 import { expire, KEPT_MS } from '../../../messaging/log/retention.ts'
-import { readInboxLog } from '../../../messaging/log/read.ts'
+import { createInboxLog } from '../../../messaging/log/read.ts'
 import { startMessaging, type Messaging } from '../../../messaging/start.ts'
 import { openDatabase } from '../../../store/database.ts'
 import { devices, inbox_events } from '../../../migrations/schema.ts'
@@ -40,7 +40,7 @@ test('events older than 30 days go from the beginning of a log, and who is behin
   const { database } = messaging
   await sendMany(messaging, 20)
   // Clocks of two writers disagreed: seq 11 claims to be younger than seq 12.
-  await database.reads.orm.update(inbox_events).set({ created_at: old }).where(sql`seq <= 12 and seq <> 11`)
+  await database.autocommit.orm.update(inbox_events).set({ created_at: old }).where(sql`seq <= 12 and seq <> 11`)
   const removed = await expire({ database, log, now: Date.now })
 
   expect(removed.events).toBe(24)
@@ -63,9 +63,9 @@ test('a log of which nothing is kept tells a device behind it to resync, and not
 
 test('an event that is committed while the log is read is no reason to resync', async () => {
   await using messaging = await startOnDatabase()
-  const { reads } = messaging.database
+  const { autocommit: reads } = messaging.database
   let looked = false
-  const log = readInboxLog({
+  const log = createInboxLog({
     ...reads,
     async rows (statement, values) {
       const rows = await reads.rows<never>(statement, values)
@@ -81,12 +81,12 @@ test('cursors and sessions of devices not seen for 30 days go, push tokens stay'
   await using messaging = await startOnDatabase()
   const { database } = messaging
   await sendMany(messaging, 1)
-  await database.reads.orm.insert(devices).values([
+  await database.autocommit.orm.insert(devices).values([
     { user_id: 'bob', device_id: 'lost', acked_seq: 1, last_seen_at: old },
     { user_id: 'bob', device_id: 'sleeping', acked_seq: 1, subscriptions: [], platform: 'ios', push_token: 'token', last_seen_at: old },
     { user_id: 'bob', device_id: 'in-use', acked_seq: 1 }
   ])
   expect((await expire({ database, log, now: Date.now })).devices).toBe(2)
-  const left = await database.reads.orm.select().from(devices).orderBy(devices.device_id)
+  const left = await database.autocommit.orm.select().from(devices).orderBy(devices.device_id)
   expect(left.map(device => [device.device_id, device.acked_seq, device.push_token])).toEqual([['in-use', 1, null], ['sleeping', null, 'token']])
 })

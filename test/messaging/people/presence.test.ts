@@ -28,7 +28,7 @@ test('fellows of groups, strangers, oneself, and whoever blocks or is blocked he
   for (const friend of ['bob', 'blocked', 'blocker']) await befriend(node, 'ann', friend)
   await befriend(node, 'bob', 'carl')
   await node.messaging.conversations.create('ann', { type: 'group', participant_ids: ['fellow', 'bob'] })
-  await node.messaging.database.reads.orm.insert(blocks).values([
+  await node.messaging.database.autocommit.orm.insert(blocks).values([
     { blocker_user_id: 'ann', blocked_user_id: 'blocked' }, { blocker_user_id: 'blocker', blocked_user_id: 'ann' }
   ])
   const bob = node.listen('bob')
@@ -66,7 +66,7 @@ test('3,000 users who come and go at once cost a few queries', async () => {
   const statements: string[] = []
   await using node = await startAlone({ intercept: name => { if (name.startsWith('presence_')) statements.push(name) } })
   const ids = Array.from({ length: 3_000 }, (_, i) => `user-${i}`)
-  await node.messaging.database.reads.orm.insert(users).values(ids.map(id => ({ id })))
+  await node.messaging.database.autocommit.orm.insert(users).values(ids.map(id => ({ id })))
   await befriend(node, 'bob', 'user-0')
   await befriend(node, 'bob', 'user-2999')
   const bob = node.listen('bob')

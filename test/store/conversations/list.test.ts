@@ -46,13 +46,13 @@ const id = (i: number): string => `00000000-0000-7000-8000-00000000000${i}`
 test.each(CONVERSATIONS.map(({ reader }) => reader))('the list of %s reads no more than the end of the conversation', async reader => {
   const plans: any[] = []
   const explaining = {
-    ...database.reads,
+    ...database.autocommit,
     async rows ({ name, text }: { name: string, text: string }, values: unknown[]) {
-      plans.push(...await database.reads.rows<any>({ name: `explain_${name}`, text: `explain (analyze, buffers, format json) ${text}` }, values))
+      plans.push(...await database.autocommit.rows<any>({ name: `explain_${name}`, text: `explain (analyze, buffers, format json) ${text}` }, values))
       return []
     }
   }
-  await listConversations(explaining as typeof database.reads, reader, 50, undefined)
+  await listConversations(explaining as typeof database.autocommit, reader, 50, undefined)
   const [{ Plan: plan, 'Execution Time': ms }] = plans[0]['QUERY PLAN']
   const pages = plan['Shared Hit Blocks'] + plan['Shared Read Blocks']
   if (process.env.MESSAGES !== undefined) console.log(reader, { pages, ms })
@@ -64,6 +64,6 @@ test.each([
   ['never-read', 1_000, MESSAGES], ['has-read', 0, MESSAGES], ['own', 0, MESSAGES],
   ['deleted', 1, MESSAGES], ['hidden-end', 1, 1], ['hidden-middle', 1, MESSAGES]
 ])('the list of %s says %i unread and ends with message %i', async (reader, unread, last) => {
-  const [conversation] = await listConversations(database.reads, reader, 50, undefined)
+  const [conversation] = await listConversations(database.autocommit, reader, 50, undefined)
   expect([conversation!.unread_count, conversation!.last_seq, conversation!.last_message?.seq]).toEqual([unread, last, last])
 })

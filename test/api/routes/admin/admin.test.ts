@@ -24,14 +24,14 @@ test('an admin revokes the tokens of a user, and the audit log says who', async 
   expect([status, body]).toEqual([204, undefined])
   const refused = await alice.get('/users/me')
   expect([refused.status, refused.body.code, refused.headers.get('www-authenticate')]).toEqual([401, 'invalid_token', 'Bearer'])
-  const { orm } = api.messaging.database.reads
+  const { orm } = api.messaging.database.autocommit
   expect(await orm.select().from(audit_log).where(eq(audit_log.subject_user_id, alice.id)))
     .toMatchObject([{ actor_user_id: root.id, action: 'revoke_tokens', subject_user_id: alice.id }])
 })
 
 test('a token counts from the second after the revocation', async () => {
   const { id } = await api.user('alice')
-  await api.messaging.database.reads.orm.insert(users).values({ id, tokens_valid_after: new Date('2025-07-15T09:30:05.250Z') })
+  await api.messaging.database.autocommit.orm.insert(users).values({ id, tokens_valid_after: new Date('2025-07-15T09:30:05.250Z') })
   const at = Date.parse('2025-07-15T09:30:05Z') / 1000
   const status = async (issuedAt: number): Promise<number> =>
     (await api.anonymous(await signToken(id, { issuer: ISSUER, issuedAt })).get('/users/me')).status
@@ -55,7 +55,7 @@ test('a revoked token gives nobody a name', async () => {
   await root.post(`/admin/users/${nora.id}/revoke`)
   const named = api.anonymous(await signToken(nora.id, { issuer: ISSUER, claims: { name: 'Nora' } }))
   expect((await named.get('/users/me')).status).toBe(401)
-  expect(await findName(api.messaging.database.reads, nora.id)).toMatchObject({ name: null })
+  expect(await findName(api.messaging.database.autocommit, nora.id)).toMatchObject({ name: null })
 })
 
 test('revoking needs the scope, whoever asks and whatever for', async () => {

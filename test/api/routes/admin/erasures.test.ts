@@ -112,14 +112,14 @@ test('an erasure that its process did not finish is finished by the next one', a
   const { conversation: { id } } = await first.conversations.create('gus', { type: 'direct', participant_ids: ['bob'] })
   const { message } = await first.sends.send({ senderId: 'gus', draft: { conversation_id: id, content: 'to be forgotten', message_type: 'text' } })
   await first.erasures.request('root', 'gus')
-  const step = async () => (await database.reads.rows<{ step: string }>({ name: 'test_step', text: 'select step from erasures where due_at > now()' }, []))[0]?.step
+  const step = async () => (await database.autocommit.rows<{ step: string }>({ name: 'test_step', text: 'select step from erasures where due_at > now()' }, []))[0]?.step
   await until(async () => await step() === 'messages', 'gus has left, and the rest is put off')
   await first[Symbol.asyncDispose]()
 
-  await database.reads.rows({ name: 'test_due', text: 'update erasures set due_at = now()' }, [])
+  await database.autocommit.rows({ name: 'test_due', text: 'update erasures set due_at = now()' }, [])
   await using next = await start(0)
   await until(async () => (await next.erasures.find('gus')).finished_at !== null, 'it is finished')
-  expect((await readHistory(database.reads, 'bob', id, { limit: 1 })).messages).toMatchObject([{ id: message.id, content: null }])
+  expect((await readHistory(database.autocommit, 'bob', id, { limit: 1 })).messages).toMatchObject([{ id: message.id, content: null }])
 })
 
 test('many messages go in pieces of a bounded size, and a bystander\'s stay', async () => {

@@ -19,7 +19,7 @@ async function seen (name: string): Promise<Caller> {
   return user
 }
 
-const audit = (userId: string) => api.messaging.database.reads.orm.select().from(audit_log).where(eq(audit_log.subject_user_id, userId))
+const audit = (userId: string) => api.messaging.database.autocommit.orm.select().from(audit_log).where(eq(audit_log.subject_user_id, userId))
 
 /** A connection of the user on this node; says whether it was ended. */
 function connect (userId: string, deviceId: string): { ended: string | undefined } {

@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterAll(() => api[Symbol.asyncDispose]())
 
 const statistics = async (): Promise<any> => (await root.get('/admin/statistics')).body
-const run = (text: string): Promise<unknown> => api.messaging.database.reads.orm.execute(sql.raw(text))
+const run = (text: string): Promise<unknown> => api.messaging.database.autocommit.orm.execute(sql.raw(text))
 
 test('small tables are counted, and who is there is said per node', async () => {
   const [alice, bob] = [await api.user('alice'), await api.user('bob')]
