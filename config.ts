@@ -138,9 +138,15 @@ export function loadConfig (environment: Environment, args: string[] = []): Conf
   function s3 (): S3Options | undefined {
     const endpoint = url('S3_ENDPOINT', ['http:', 'https:'])
     const bucket = read('S3_BUCKET')
-    const options = { endpoint, region: read('S3_REGION') ?? 'us-east-1', pathStyle: onOrOff('S3_PATH_STYLE', endpoint === undefined ? 'off' : 'on') }
+    const options = {
+      endpoint,
+      region: read('S3_REGION') ?? 'us-east-1',
+      pathStyle: onOrOff('S3_PATH_STYLE', endpoint === undefined ? 'off' : 'on')
+    }
     if (bucket !== undefined) return { ...options, bucket }
-    for (const name of ['S3_ENDPOINT', 'S3_REGION', 'S3_PATH_STYLE']) if (read(name) !== undefined) problems.push(`${name} needs S3_BUCKET too`)
+    for (const name of ['S3_ENDPOINT', 'S3_REGION', 'S3_PATH_STYLE']) {
+      if (read(name) !== undefined) problems.push(`${name} needs S3_BUCKET too`)
+    }
     return undefined
   }
 
@@ -152,16 +158,24 @@ export function loadConfig (environment: Environment, args: string[] = []): Conf
       problems.push('only one of JWT_SECRET, JWT_JWKS_URL and JWT_PUBLIC_KEY may be set')
     }
     if (secret !== undefined) {
-      if (Buffer.byteLength(secret) < MIN_SECRET_BYTES) problems.push(`JWT_SECRET must have at least ${MIN_SECRET_BYTES} bytes`)
+      if (Buffer.byteLength(secret) < MIN_SECRET_BYTES) {
+        problems.push(`JWT_SECRET must have at least ${MIN_SECRET_BYTES} bytes`)
+      }
       return { kind: 'secret', secret: new TextEncoder().encode(secret) }
     }
     if (url !== undefined) {
-      if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) problems.push('JWT_JWKS_URL must be an http or https URL')
-      if (/^http:/.test(url)) warnings.push('JWT_JWKS_URL uses http: whoever sits between can replace the keys')
+      if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
+        problems.push('JWT_JWKS_URL must be an http or https URL')
+      }
+      if (/^http:/.test(url)) {
+        warnings.push('JWT_JWKS_URL uses http: whoever sits between can replace the keys')
+      }
       return { kind: 'jwks', url }
     }
     if (pem !== undefined) {
-      if (!pem.includes('-----BEGIN PUBLIC KEY-----')) problems.push('JWT_PUBLIC_KEY must be a public key in PEM (SPKI)')
+      if (!pem.includes('-----BEGIN PUBLIC KEY-----')) {
+        problems.push('JWT_PUBLIC_KEY must be a public key in PEM (SPKI)')
+      }
       return { kind: 'public', pem: pem.replaceAll('\\n', '\n') }
     }
     return undefined
@@ -177,8 +191,12 @@ export function loadConfig (environment: Environment, args: string[] = []): Conf
   function fcm (): FcmTarget | undefined {
     const endpoint = read('FCM_ENDPOINT')
     const credentialsFile = read('GOOGLE_APPLICATION_CREDENTIALS')
-    if (endpoint === undefined) return credentialsFile === undefined ? undefined : { credentialsFile: resolve(credentialsFile) }
-    if (!URL.canParse(endpoint) || new URL(endpoint).protocol !== 'http:') problems.push('FCM_ENDPOINT must be the http:// URL of a stand-in for FCM')
+    if (endpoint === undefined) {
+      return credentialsFile === undefined ? undefined : { credentialsFile: resolve(credentialsFile) }
+    }
+    if (!URL.canParse(endpoint) || new URL(endpoint).protocol !== 'http:') {
+      problems.push('FCM_ENDPOINT must be the http:// URL of a stand-in for FCM')
+    }
     warnings.push('FCM_ENDPOINT is set: pushes go to a stand-in, without encryption, and reach no phone')
     return { endpoint }
   }
@@ -190,24 +208,32 @@ export function loadConfig (environment: Environment, args: string[] = []): Conf
   }
 
   function checkTogether (): void {
-    const ports = [['HTTP_PORT', config.httpPort], ['MQTT_PORT', config.mqttPort], ['WS_PORT', config.wsPort]] as const
+    const ports =
+      [['HTTP_PORT', config.httpPort], ['MQTT_PORT', config.mqttPort], ['WS_PORT', config.wsPort]] as const
     ports.forEach(([name, value], i) => {
       const twin = ports.slice(0, i).find(([, other]) => other === value && value !== 0)
       if (twin !== undefined) problems.push(`${name} and ${twin[0]} are both ${value}`)
     })
     if (config.databaseUrl !== undefined && config.tokenKey === undefined) {
-      problems.push('with DATABASE_URL, one of JWT_SECRET, JWT_JWKS_URL and JWT_PUBLIC_KEY must say how tokens are verified')
+      problems.push(
+        'with DATABASE_URL, one of JWT_SECRET, JWT_JWKS_URL and JWT_PUBLIC_KEY must say how tokens are verified'
+      )
     }
     if (config.databaseUrl === undefined && config.redisUrl !== undefined) {
       problems.push('REDIS_URL is for several processes, which need a DATABASE_URL too')
     }
-    if (config.roles.length < ROLES.length && (config.databaseUrl === undefined || config.redisUrl === undefined)) {
+    if (config.roles.length < ROLES.length &&
+      (config.databaseUrl === undefined || config.redisUrl === undefined)) {
       problems.push('roles in separate processes need DATABASE_URL and REDIS_URL')
     }
     if (config.redisUrl !== undefined && config.roles.includes('api') && config.s3 === undefined) {
-      warnings.push('attachments are below DATA_DIR: with several api processes they must share that folder, or use S3_ENDPOINT')
+      warnings.push(
+        'attachments are below DATA_DIR: with several api processes they must share that folder, or use S3_ENDPOINT'
+      )
     }
-    if (config.databaseUrl === undefined && config.tokenKey === undefined) warnings.push('tokens are signed with a generated development secret')
+    if (config.databaseUrl === undefined && config.tokenKey === undefined) {
+      warnings.push('tokens are signed with a generated development secret')
+    }
     if (!['127.0.0.1', '::1', 'localhost'].includes(config.host)) {
       warnings.push(`HOST=${config.host}: MQTT and HTTP are reachable from outside without TLS`)
     }

@@ -2,7 +2,8 @@
 import { pino, type Logger } from 'pino'
 import pretty from 'pino-pretty'
 
-const REDACTED = ['req.headers.authorization', 'token', '*.token', 'content', '*.content', 'password', '*.password']
+const REDACTED =
+  ['req.headers.authorization', 'token', '*.token', 'content', '*.content', 'password', '*.password']
 
 export function createLog (level: string): Logger {
   const options = { level, redact: REDACTED }

@@ -55,12 +55,17 @@ export async function startSystem (config: Config, { log, signal }: SystemDeps):
     }).then(server => opened.add(server))
 
     // A credentials file that cannot be used is found before anything waits for a database.
-    const sender = has('push-bridge') && config.fcm !== undefined ? await opened.add(openFcmSender(config.fcm)) : createLogSender(log)
+    const sender = has('push-bridge') && config.fcm !== undefined
+      ? await opened.add(openFcmSender(config.fcm))
+      : createLogSender(log)
     const databaseUrl = config.databaseUrl ?? await startDatabase(config, log, opened)
-    const database = await opened.add(openDatabase(databaseUrl, error => log.warn({ err: error }, 'a database connection was lost')))
+    const database = await opened.add(openDatabase(
+      databaseUrl, error => log.warn({ err: error }, 'a database connection was lost')
+    ))
     await waitFor('the database', probeDatabase(database), { log, signal })
     if (config.redisUrl !== undefined) await waitFor('Redis', probeRedis(config.redisUrl), { log, signal })
-    const cluster = await opened.add(config.redisUrl === undefined ? alone() : joinRedis(config.redisUrl, log))
+    const cluster =
+      await opened.add(config.redisUrl === undefined ? alone() : joinRedis(config.redisUrl, log))
 
     const developmentKey = config.tokenKey === undefined ? await developmentSecret(config.dataDir) : undefined
     const key: TokenKey = config.tokenKey ?? { kind: 'secret', secret: developmentKey! }
@@ -110,7 +115,8 @@ export async function startSystem (config: Config, { log, signal }: SystemDeps):
       }
     }
   } catch (error) {
-    await opened[Symbol.asyncDispose]().catch((closing: unknown) => log.error({ err: closing }, 'closing after a failed start failed too'))
+    await opened[Symbol.asyncDispose]().catch((closing: unknown) =>
+      log.error({ err: closing }, 'closing after a failed start failed too'))
     throw error
   }
 }
@@ -125,21 +131,33 @@ async function startDatabase ({ dataDir }: Config, log: Logger, opened: Opened):
 const rateLimitsOf = ({ rateLimitRequests, rateLimitSends, redisUrl }: Config): RateLimits =>
   ({ requests: rateLimitRequests, sends: rateLimitSends, redisUrl })
 
-const openFiles = ({ s3, dataDir }: Config): FileStore => s3 === undefined ? localFiles(join(dataDir, 'attachments')) : s3Files(s3)
+const openFiles = ({ s3, dataDir }: Config): FileStore =>
+  s3 === undefined ? localFiles(join(dataDir, 'attachments')) : s3Files(s3)
 
 const notReady = (detail: string) => ({ ready: false, dependencies: { echo: { ok: false, detail } } })
 
 /** Without Redis everything goes on, only slower, without FCM pushes are kept, and without files only attachments fail: the process stays ready. */
-async function readiness (state: { ready: boolean }, database: Database, cluster: Cluster, push: PushHealth | undefined, files: FileStore | undefined) {
+async function readiness (
+  state: { ready: boolean }, database: Database, cluster: Cluster, push: PushHealth | undefined,
+  files: FileStore | undefined
+) {
   if (!state.ready) return notReady('it is stopping')
   const databaseAnswers = await probeDatabase(database)().then(() => true, () => false)
   const dependencies: Record<string, { ok: boolean, detail?: string }> = {
     database: databaseAnswers ? { ok: true } : { ok: false, detail: 'the database does not answer' }
   }
   const redis = cluster.state()
-  if (redis !== 'alone') dependencies.redis = redis === 'connected' ? { ok: true } : { ok: false, detail: 'Redis does not answer; nodes find each other\'s events by the sweep' }
+  if (redis !== 'alone') {
+    dependencies.redis = redis === 'connected'
+      ? { ok: true }
+      : { ok: false, detail: 'Redis does not answer; nodes find each other\'s events by the sweep' }
+  }
   if (push !== undefined) dependencies.push = push
   const filesAnswer = await files?.probe().then(() => true, () => false)
-  if (filesAnswer !== undefined) dependencies.files = filesAnswer ? { ok: true } : { ok: false, detail: 'the file store does not take files; attachments fail, the rest goes on' }
+  if (filesAnswer !== undefined) {
+    dependencies.files = filesAnswer
+      ? { ok: true }
+      : { ok: false, detail: 'the file store does not take files; attachments fail, the rest goes on' }
+  }
   return { ready: databaseAnswers, dependencies }
 }

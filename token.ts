@@ -5,7 +5,8 @@ import { isUserId } from './core/identity.ts'
 import { developmentSecret } from './development-secret.ts'
 import { issueToken } from './messaging/access/tokens.ts'
 
-const USAGE = 'usage: npm run -s token -- <user-id> [--ttl 1h] [--scope admin] [--name <display name>] [--acl <json>]'
+const USAGE =
+  'usage: npm run -s token -- <user-id> [--ttl 1h] [--scope admin] [--name <display name>] [--acl <json>]'
 const UNIT_SECONDS: Record<string, number> = { s: 1, m: 60, h: 3_600, d: 86_400 }
 
 try {
@@ -19,7 +20,12 @@ async function run (args: string[]): Promise<string> {
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
-    options: { ttl: { type: 'string', default: '1h' }, scope: { type: 'string' }, name: { type: 'string' }, acl: { type: 'string' } }
+    options: {
+      ttl: { type: 'string', default: '1h' },
+      scope: { type: 'string' },
+      name: { type: 'string' },
+      acl: { type: 'string' }
+    }
   })
   const [userId] = positionals
   if (positionals.length !== 1 || !isUserId(userId)) {
@@ -27,7 +33,9 @@ async function run (args: string[]): Promise<string> {
   }
   const config = loadConfig(process.env)
   if (config.tokenKey !== undefined && config.tokenKey.kind !== 'secret') {
-    throw new Error('tokens are verified with a public key here: only the holder of the private key can issue them')
+    throw new Error(
+      'tokens are verified with a public key here: only the holder of the private key can issue them'
+    )
   }
   return await issueToken({
     secret: config.tokenKey?.secret ?? await developmentSecret(config.dataDir),
@@ -43,6 +51,8 @@ async function run (args: string[]): Promise<string> {
 
 function seconds (text: string): number {
   const [, amount, unit] = /^(\d+)([smhd])$/.exec(text) ?? []
-  if (amount === undefined || Number(amount) === 0) throw new Error(`--ttl must be a number and a unit, such as 30s, 15m, 1h or 7d, not "${text}"`)
+  if (amount === undefined || Number(amount) === 0) {
+    throw new Error(`--ttl must be a number and a unit, such as 30s, 15m, 1h or 7d, not "${text}"`)
+  }
   return Number(amount) * UNIT_SECONDS[unit!]!
 }

@@ -16,7 +16,10 @@ export async function welcome (config: Config, system: System): Promise<string> 
       : `  HTTP            ${http}/health, ${http}/ready`,
     ...(system.mqttPort === undefined
       ? []
-      : [`  MQTT            mqtt://${host}:${system.mqttPort}`, `  MQTT over WS    ws://${host}:${system.wsPort}/mqtt`])
+      : [
+        `  MQTT            mqtt://${host}:${system.mqttPort}`,
+        `  MQTT over WS    ws://${host}:${system.wsPort}/mqtt`
+        ])
   ]
   if (system.developmentKey !== undefined) lines.push(...await demo(config, system, host, http))
   return lines.join('\n') + '\n'

@@ -4,7 +4,10 @@
  * every error leaves as a problem.
  */
 import { TypeBoxValidatorCompiler, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest, type RawServerDefault } from 'fastify'
+import fastify, {
+  LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest,
+  type RawServerDefault
+} from 'fastify'
 import { type IncomingMessage, type ServerResponse } from 'node:http'
 import { type Logger } from 'pino'
 import { invalid } from '../core/errors.ts'
@@ -37,7 +40,9 @@ export interface AppOptions {
   trustProxy?: boolean
 }
 
-export function createApp (log: Logger, { onUnknownRoute = routeNotFound, trustProxy = false }: AppOptions = {}): App {
+export function createApp (
+  log: Logger, { onUnknownRoute = routeNotFound, trustProxy = false }: AppOptions = {}
+): App {
   const app = fastify({
     // One hop: what stands further left in X-Forwarded-For is what the client claims.
     trustProxy: trustProxy && ((_address: string, hop: number) => hop === 0),
@@ -66,7 +71,9 @@ export function createApp (log: Logger, { onUnknownRoute = routeNotFound, trustP
   app.addHook('onRequest', async (request, reply) => { reply.header(REQUEST_ID_HEADER, request.id) })
   followRequests(app, log)
   app.addHook('onRequest', refuseCompressed)
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) => parseJson(body))
+  app.addContentTypeParser(
+    'application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) => parseJson(body)
+  )
   return app
 }
 
@@ -81,7 +88,9 @@ async function refuseCompressed (request: FastifyRequest, reply: FastifyReply): 
 function endSlowBody ({ raw, headers, routeOptions }: FastifyRequest): void {
   if (headers['transfer-encoding'] === undefined && (headers['content-length'] ?? '0') === '0') return
   const timer = setTimeout(
-    () => answerBadConnection(Object.assign(new Error('the body took too long'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), raw.socket),
+    () => answerBadConnection(
+      Object.assign(new Error('the body took too long'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), raw.socket
+    ),
     routeOptions.config.bodyWithinMs ?? BODY_WITHIN_MS)
   raw.once('end', () => clearTimeout(timer)).once('close', () => clearTimeout(timer))
 }

@@ -8,7 +8,10 @@ const CALLER = 'caller'
 const BEARER = /^Bearer +([^\s]+) *$/i
 
 /** Every route registered on `app` from here on requires a token; its handler asks `callerOf`. */
-export function requireToken (app: Pick<FastifyInstance, 'decorateRequest' | 'addHook'>, authentication: Pick<Authentication, 'authenticate'>): void {
+export function requireToken (
+  app: Pick<FastifyInstance, 'decorateRequest' | 'addHook'>,
+  authentication: Pick<Authentication, 'authenticate'>
+): void {
   app.decorateRequest(CALLER)
   app.addHook('onRequest', async request => {
     request.setDecorator(CALLER, await authentication.authenticate(tokenOf(request)))
@@ -20,8 +23,16 @@ export const callerOf = (request: FastifyRequest<any, any, any, any, any, any, a
 
 function tokenOf (request: FastifyRequest): string {
   const header = request.headers.authorization
-  if (header === undefined) throw new AppError('unauthenticated', 'token_required', 'the header `Authorization: Bearer <token>` is required')
+  if (header === undefined) {
+    throw new AppError(
+      'unauthenticated', 'token_required', 'the header `Authorization: Bearer <token>` is required'
+    )
+  }
   const token = BEARER.exec(header)?.[1]
-  if (token === undefined) throw new AppError('unauthenticated', 'invalid_token', 'the Authorization header must be `Bearer <token>`')
+  if (token === undefined) {
+    throw new AppError(
+      'unauthenticated', 'invalid_token', 'the Authorization header must be `Bearer <token>`'
+    )
+  }
   return token
 }

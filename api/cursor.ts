@@ -10,6 +10,8 @@ export const encodeCursor = ({ lastActivityAt, id }: ListCursor): string =>
 /** Throws `invalid` for anything that encodeCursor did not make. */
 export function decodeCursor (text: string): ListCursor {
   const match = PLAIN.exec(Buffer.from(text, 'base64url').toString())
-  if (match === null) throw invalid('invalid_cursor', 'the cursor is not one that a page of this list ended with')
+  if (match === null) {
+    throw invalid('invalid_cursor', 'the cursor is not one that a page of this list ended with')
+  }
   return { lastActivityAt: new Date(Number(match[1])), id: match[2]! }
 }

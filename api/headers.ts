@@ -19,6 +19,8 @@ export function readIdHeader (headers: IncomingHttpHeaders, name: string): strin
   } catch {
     throw invalid('invalid_header', `the header ${name} is not UTF-8`)
   }
-  if (checkText(text, name) > MAX_LENGTH) throw invalid('invalid_header', `the header ${name} has more than ${MAX_LENGTH} characters`)
+  if (checkText(text, name) > MAX_LENGTH) {
+    throw invalid('invalid_header', `the header ${name} has more than ${MAX_LENGTH} characters`)
+  }
   return text
 }

@@ -13,7 +13,9 @@ import { type Readiness } from './contract/schemas.ts'
 
 export interface HealthDeps { log: Logger, ready: () => Promise<Readiness>, elsewhere?: () => AppError }
 
-export async function startHealth (address: Address, { log, ready, elsewhere }: HealthDeps): Promise<ApiServer> {
+export async function startHealth (
+  address: Address, { log, ready, elsewhere }: HealthDeps
+): Promise<ApiServer> {
   const app = createApp(log, { onUnknownRoute: elsewhere && (async () => { throw elsewhere() }) })
   healthRoutes(app, ready)
   metricsRoute(app)

@@ -18,8 +18,16 @@ const requestSeconds = new Histogram({
   labelNames: ['method', 'route'],
   buckets: SECONDS
 })
-export const rateLimitedTotal = new Counter({ name: 'echo_http_rate_limited_total', help: 'Requests refused with 429, by limit: address, user, sends', labelNames: ['limit'] })
-export const overloadedTotal = new Counter({ name: 'echo_http_overloaded_total', help: 'Requests refused early with 503, by what was too much', labelNames: ['reason'] })
+export const rateLimitedTotal = new Counter({
+  name: 'echo_http_rate_limited_total',
+  help: 'Requests refused with 429, by limit: address, user, sends',
+  labelNames: ['limit']
+})
+export const overloadedTotal = new Counter({
+  name: 'echo_http_overloaded_total',
+  help: 'Requests refused early with 503, by what was too much',
+  labelNames: ['reason']
+})
 
 /** Counts, times and at debug level logs what is asked of `app` from here on. */
 export function followRequests (app: App, log: Logger): void {
@@ -34,7 +42,9 @@ export function followRequests (app: App, log: Logger): void {
       const seconds = (performance.now() - startedAt) / 1_000
       requestsTotal.inc({ method, route, status })
       requestSeconds.observe({ method, route }, seconds)
-      if (log.isLevelEnabled('debug')) request.log.debug({ method, route, status, ms: Math.round(seconds * 1_000) }, 'a request is answered')
+      if (log.isLevelEnabled('debug')) {
+        request.log.debug({ method, route, status, ms: Math.round(seconds * 1_000) }, 'a request is answered')
+      }
     })
   })
 }

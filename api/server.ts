@@ -71,7 +71,8 @@ export async function startApi (address: Address, deps: ApiDeps): Promise<ApiSer
     async [Symbol.asyncDispose] () {
       polls.end()
       const closed = app.close()
-      const timer = setTimeout(() => [uploads, downloads].forEach(transfers => transfers.end()), TRANSFERS_END_WITHIN_MS)
+      const timer =
+        setTimeout(() => [uploads, downloads].forEach(transfers => transfers.end()), TRANSFERS_END_WITHIN_MS)
       await requests.finished()
       clearTimeout(timer)
       // What is left are connections without a request: kept alive, or opened and never used.
@@ -81,7 +82,10 @@ export async function startApi (address: Address, deps: ApiDeps): Promise<ApiSer
   }
 }
 
-function registerRoutes (app: App, { messaging, attachments, ready, overload }: ApiDeps, transfers: TransferLimits, polls: LongPolls, limits: LimitedApp): void {
+function registerRoutes (
+  app: App, { messaging, attachments, ready, overload }: ApiDeps, transfers: TransferLimits, polls: LongPolls,
+  limits: LimitedApp
+): void {
   healthRoutes(app, ready)
   metricsRoute(app)
   app.register(async api => {

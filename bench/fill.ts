@@ -23,7 +23,8 @@ export const RARE_WORD = 'zanzibar'
 export const COMMON_WORD = 'hello'
 export const GROUP_SIZE = 500
 
-const id = (space: string, n: number): string => `018e0000-${space}-7000-8000-${n.toString(16).padStart(12, '0')}`
+const id = (space: string, n: number): string =>
+  `018e0000-${space}-7000-8000-${n.toString(16).padStart(12, '0')}`
 export const HUGE = id('0001', 0)
 export const GROUP = id('0001', 1)
 export const HIDDEN = id('0001', 2)
@@ -64,7 +65,8 @@ const INDEXES = `
     left join pg_constraint c on c.conindid = i.indexrelid and c.conrelid = i.indrelid
    where i.indrelid::regclass::text = any($1::text[])`
 
-const uuid = (space: string, n: string): string => `('018e0000-${space}-7000-8000-' || lpad(to_hex(${n}), 12, '0'))::uuid`
+const uuid = (space: string, n: string): string =>
+  `('018e0000-${space}-7000-8000-' || lpad(to_hex(${n}), 12, '0'))::uuid`
 
 function steps (total: number): string[] {
   const directs = Math.floor(total * 11 / 20 / 10)
@@ -74,7 +76,8 @@ function steps (total: number): string[] {
   const others = users - 10
   // The partners of direct conversation k: no pair comes twice.
   const first = `case when k < ${HUB_DIRECTS} then 1 else 10 + k % ${others} end`
-  const second = `case when k < ${HUB_DIRECTS} then 10 + k else 10 + (k + 17 * (1 + k / ${others})) % ${others} end`
+  const second =
+    `case when k < ${HUB_DIRECTS} then 10 + k else 10 + (k + 17 * (1 + k / ${others})) % ${others} end`
   return [
     `insert into users (id, name) select 'user-' || n, 'User ' || n from generate_series(1, ${users}) n`,
 

@@ -22,7 +22,12 @@ for (const [name, entry] of [['Echo', 'main.ts'], ['bare Aedes', 'bench/bare-aed
   const half = await quietRss(server)
   sockets.push(...await connectDevices(server, devices / 2, devices))
   const all = await quietRss(server)
-  rows.push({ server: name, devices, 'RSS MB': Math.round(all / 1e6), 'KB per device': Number(((all - half) / (devices / 2) / 1024).toFixed(1)) })
+  rows.push({
+    server: name,
+    devices,
+    'RSS MB': Math.round(all / 1e6),
+    'KB per device': Number(((all - half) / (devices / 2) / 1024).toFixed(1))
+  })
   for (const socket of sockets) socket.destroy()
 }
 console.table(rows)
@@ -30,7 +35,9 @@ console.table(rows)
 async function connectDevices (server: Server, from: number, to: number): Promise<Socket[]> {
   const sockets: Socket[] = []
   for (let i = from; i < to; i += AT_ONCE) {
-    sockets.push(...await Promise.all(Array.from({ length: Math.min(AT_ONCE, to - i) }, (_, k) => connectDevice(server, `idle-${i + k}`))))
+    sockets.push(...await Promise.all(Array.from(
+      { length: Math.min(AT_ONCE, to - i) }, (_, k) => connectDevice(server, `idle-${i + k}`)
+    )))
   }
   return sockets
 }
@@ -56,7 +63,9 @@ async function connectDevice (server: Server, userId: string): Promise<Socket> {
     password: Buffer.from(await server.token(userId)),
     ...(server.bare ? { clientId: userId } : {})
   })
-  await answer('suback', { cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: `user/${userId}/inbox`, qos: 1 }] })
+  await answer(
+    'suback', { cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: `user/${userId}/inbox`, qos: 1 }] }
+  )
   return socket
 }
 

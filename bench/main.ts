@@ -8,7 +8,9 @@ import { parseArgs } from 'node:util'
 import { openPair, type Pair } from './pairs.ts'
 import { startServer, type Server } from './server.ts'
 
-const { values } = parseArgs({ options: { seconds: { type: 'string', default: '10' }, pairs: { type: 'string', default: '50' } } })
+const { values } = parseArgs({
+  options: { seconds: { type: 'string', default: '10' }, pairs: { type: 'string', default: '50' } }
+})
 const seconds = Number(values.seconds)
 const WARM_UP_MS = 3_000
 const SETTLE_TIMEOUT_MS = 60_000
@@ -35,7 +37,9 @@ for (const [name, entry] of servers) {
 console.table(rows)
 for (const { name } of loads) {
   const [echo, other] = rows.filter(row => row.load === name)
-  console.log(`${name}: ${(echo!['messages/s'] / other!['messages/s']).toFixed(1)} times the messages, p99 to receipt ${(echo!['receipt p99 ms'] / other!['receipt p99 ms']).toFixed(2)} times`)
+  console.log(
+    `${name}: ${(echo!['messages/s'] / other!['messages/s']).toFixed(1)} times the messages, p99 to receipt ${(echo!['receipt p99 ms'] / other!['receipt p99 ms']).toFixed(2)} times`
+  )
 }
 
 async function measure (server: Server, pairs: Pair[], { name, run }: Load) {

@@ -24,7 +24,9 @@ export async function openPair (server: Server, index: number): Promise<Pair> {
   const [sender, receiver] = [`sender-${index}`, `receiver-${index}`]
   const [senderToken, receiverToken] = await Promise.all([server.token(sender), server.token(receiver)])
   const agent = new Agent({ keepAlive: true, maxSockets: 256 })
-  const conversation = await post(agent, `${server.api}/conversations`, senderToken, { type: 'direct', participant_ids: [receiver] })
+  const conversation = await post(
+    agent, `${server.api}/conversations`, senderToken, { type: 'direct', participant_ids: [receiver] }
+  )
   const startedAt = new Map<number, number>() // by message seq; events may come before the response
   const early = new Map<number, Array<(startedAt: number) => void>>()
   const toDevice: number[] = []
@@ -56,7 +58,10 @@ export async function openPair (server: Server, index: number): Promise<Pair> {
     async send () {
       const at = performance.now()
       const message = await post(agent, `${server.api}/messages`, senderToken, {
-        conversation_id: conversation.id, content: 'the quick brown fox jumps over the lazy dog', message_type: 'text'
+        conversation_id: conversation.id,
+        content:
+          'the quick brown fox jumps over the lazy dog',
+        message_type: 'text'
       })
       const seq = message.seq as number
       sent = Math.max(sent, seq)
@@ -71,14 +76,25 @@ export async function openPair (server: Server, index: number): Promise<Pair> {
   }
 }
 
-async function openPhone (server: Server, userId: string, token: string, onEvent: (event: InboxEvent) => void): Promise<mqtt.MqttClient> {
-  const phone = await mqtt.connectAsync({ port: server.mqttPort, clientId: `${userId}-phone`, username: userId, password: token, clean: false, protocolVersion: 4 })
+async function openPhone (
+  server: Server, userId: string, token: string, onEvent: (event: InboxEvent) => void
+): Promise<mqtt.MqttClient> {
+  const phone = await mqtt.connectAsync({
+    port: server.mqttPort,
+    clientId: `${userId}-phone`,
+    username: userId,
+    password: token,
+    clean: false,
+    protocolVersion: 4
+  })
   phone.on('message', (_topic, payload) => onEvent(JSON.parse(payload.toString())))
   await phone.subscribeAsync(`user/${userId}/inbox`, { qos: 1 })
   return phone
 }
 
-async function post (agent: Agent, url: string, token: string, body: object): Promise<Record<string, unknown>> {
+async function post (
+  agent: Agent, url: string, token: string, body: object
+): Promise<Record<string, unknown>> {
   return await new Promise((resolve, reject) => {
     const outgoing = request(url, {
       method: 'POST', agent, headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' }

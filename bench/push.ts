@@ -28,7 +28,8 @@ let first: number | undefined
 let last = 0
 let taken = 0
 const told = new Set<string>()
-await using fcm = await startFakeFcm({ onPush: ({ at, token }) => { first ??= at; last = at; taken++; told.add(token) } })
+await using fcm =
+  await startFakeFcm({ onPush: ({ at, token }) => { first ??= at; last = at; taken++; told.add(token) } })
 const echo = spawn(process.execPath, ['--import', 'tsx', 'main.ts'], {
   stdio: ['ignore', 'ignore', 'inherit'],
   env: {
@@ -47,11 +48,17 @@ const samples: Array<{ seconds: string, pushes: number, 'RSS MB': number }> = []
 const began = Date.now()
 while (told.size < users && Date.now() - began < GIVE_UP_MS) {
   await new Promise(resolve => setTimeout(resolve, first === undefined ? 20 : SAMPLE_MS))
-  if (first !== undefined) samples.push({ seconds: ((Date.now() - first) / 1_000).toFixed(1), pushes: taken, 'RSS MB': await residentMb(echo.pid!) })
+  if (first !== undefined) {
+    samples.push({
+      seconds: ((Date.now() - first) / 1_000).toFixed(1), pushes: taken, 'RSS MB': await residentMb(echo.pid!)
+    })
+  }
 }
 const elapsed = (last - first!) / 1_000
 console.table(samples)
-console.log(`${told.size} of ${users} users told, ${taken} pushes in ${elapsed.toFixed(1)} s: ${Math.round(taken / elapsed)} a second`)
+console.log(
+  `${told.size} of ${users} users told, ${taken} pushes in ${elapsed.toFixed(1)} s: ${Math.round(taken / elapsed)} a second`
+)
 echo.kill('SIGTERM')
 await once(echo, 'exit')
 await postgres[Symbol.asyncDispose]()
@@ -62,10 +69,19 @@ async function seed (url: string): Promise<void> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   await client.query('insert into users (id, name) values (\'sender\', \'Sender\')')
-  await client.query('insert into users (id, inbox_seq) select \'user-\' || n, 1 from generate_series(1, $1::int) as n', [users])
-  await client.query('insert into devices (user_id, device_id, platform, push_token) select id, \'phone\', \'android\', id from users where id <> \'sender\'')
-  await client.query('create temporary table pairs as select id as user_id, gen_random_uuid() as conversation_id, gen_random_uuid() as message_id from users where id <> \'sender\'')
-  await client.query('insert into conversations (id, type, last_seq, last_activity_at) select conversation_id, \'direct\', 1, now() from pairs')
+  await client.query(
+    'insert into users (id, inbox_seq) select \'user-\' || n, 1 from generate_series(1, $1::int) as n',
+    [users]
+  )
+  await client.query(
+    'insert into devices (user_id, device_id, platform, push_token) select id, \'phone\', \'android\', id from users where id <> \'sender\''
+  )
+  await client.query(
+    'create temporary table pairs as select id as user_id, gen_random_uuid() as conversation_id, gen_random_uuid() as message_id from users where id <> \'sender\''
+  )
+  await client.query(
+    'insert into conversations (id, type, last_seq, last_activity_at) select conversation_id, \'direct\', 1, now() from pairs'
+  )
   await client.query(`insert into conversation_participants (conversation_id, user_id, joined_at, joined_seq)
                       select conversation_id, member, now(), 0 from pairs, lateral (values (user_id), ('sender')) as m (member)`)
   await client.query(`insert into messages (id, conversation_id, seq, sender_user_id, content, message_type, created_at)

@@ -25,7 +25,9 @@ export interface Server extends AsyncDisposable {
 /** `entry`: main.ts for Echo as `npm start` runs it. */
 export async function startServer (entry: string): Promise<Server> {
   const dataDir = await mkdtemp(join(tmpdir(), 'echo-bench-'))
-  const child = spawn(process.execPath, ['--expose-gc', '--import', 'tsx', '--import', './bench/collect.ts', entry], {
+  const child = spawn(process.execPath, [
+    '--expose-gc', '--import', 'tsx', '--import', './bench/collect.ts', entry
+  ], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {
       ...process.env,
@@ -48,7 +50,9 @@ export async function startServer (entry: string): Promise<Server> {
     token: userId => issueToken({ secret: SECRET, userId, ttlSeconds: 3_600 }),
     cpu: async () => ({
       server: await cpuSeconds(child.pid!),
-      postgres: await familyCpuSeconds(Number((await readFile(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')[0]))
+      postgres: await familyCpuSeconds(Number(
+        (await readFile(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')[0]
+      ))
     }),
     async [Symbol.asyncDispose] () {
       child.kill('SIGTERM')

@@ -5,7 +5,9 @@ import { filterMatches, grantCovers, isUserTopic, outboxTopic, ownFilters } from
 export type SubscriptionKind = 'own' | 'granted' | 'observed'
 
 /** Undefined: refused. */
-export function subscriptionKind ({ userId, admin, acl }: Identity, filter: string): SubscriptionKind | undefined {
+export function subscriptionKind (
+  { userId, admin, acl }: Identity, filter: string
+): SubscriptionKind | undefined {
   if (ownFilters(userId).includes(filter)) return 'own'
   if (filter.includes('\0')) return undefined
   if (!isUserTopic(filter) && acl?.sub.some(grant => grantCovers(grant, filter)) === true) return 'granted'
@@ -17,8 +19,10 @@ export function subscriptionKind ({ userId, admin, acl }: Identity, filter: stri
 export const mayPublish = ({ acl }: Identity, topic: string): boolean =>
   !isUserTopic(topic) && !/^\$|\0/.test(topic) && acl?.pub.some(grant => filterMatches(grant, topic)) === true
 
-export const isGranted = ({ acl }: Identity, topic: string): boolean => acl?.sub.some(grant => filterMatches(grant, topic)) === true
+export const isGranted = ({ acl }: Identity, topic: string): boolean =>
+  acl?.sub.some(grant => filterMatches(grant, topic)) === true
 
-export const mayReceive = (identity: Identity, topic: string): boolean => identity.admin || isGranted(identity, topic)
+export const mayReceive = (identity: Identity, topic: string): boolean => identity.admin ||
+  isGranted(identity, topic)
 
 export const isOwnOutbox = ({ userId }: Identity, topic: string): boolean => topic === outboxTopic(userId)

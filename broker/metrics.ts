@@ -9,7 +9,8 @@ export const connectsTotal = new Counter({
 })
 export const throttledTotal = new Counter({
   name: 'echo_mqtt_throttled_total',
-  help: 'Publishes that waited for their turn or lost their connection, by what limits them: commands, topics',
+  help:
+    'Publishes that waited for their turn or lost their connection, by what limits them: commands, topics',
   labelNames: ['limit']
 })
 
@@ -17,5 +18,11 @@ const brokers = gaugesOver<{ counts (): { connections: number, sessions: number 
 /** Shows the state of a broker until the returned function is called. */
 export const showBroker = brokers.add
 
-brokers.gauge({ name: 'echo_mqtt_connections', help: 'Open connections, those without an accepted CONNECT included', of: broker => broker.counts().connections })
-brokers.gauge({ name: 'echo_mqtt_sessions', help: 'Connected devices', of: broker => broker.counts().sessions })
+brokers.gauge({
+  name: 'echo_mqtt_connections',
+  help: 'Open connections, those without an accepted CONNECT included',
+  of: broker => broker.counts().connections
+})
+brokers.gauge({
+  name: 'echo_mqtt_sessions', help: 'Connected devices', of: broker => broker.counts().sessions
+})

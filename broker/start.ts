@@ -63,15 +63,28 @@ export interface Broker extends AsyncDisposable {
   counts (): { connections: number, sessions: number, addresses: number, publishers: number }
 }
 
-export async function startBroker (options: BrokerOptions, { messaging, log }: { messaging: Messaging, log: Logger }): Promise<Broker> {
-  const { host, mqttPort, wsPort, redisUrl, rateLimitSends = 0, proxyProtocol = false, trustProxy = false } = options
+export async function startBroker (
+  options: BrokerOptions, { messaging, log }: { messaging: Messaging, log: Logger }
+): Promise<Broker> {
+  const { host, mqttPort, wsPort, redisUrl, rateLimitSends = 0, proxyProtocol = false, trustProxy = false } =
+    options
   const { willRoundMs, connectTimeoutMs = CONNECT_TIMEOUT_MS, drainTimeoutMs = DRAIN_TIMEOUT_MS } = options
   const registry = new ConnectionRegistry()
   const limits = new AddressLimits()
   const connectDeps = { messaging, registry, log }
-  const commandRate = limitRate({ perSecond: rateLimitSends, now: Date.now, onWait: () => throttledTotal.inc({ limit: 'commands' }) })
-  const topicRate = limitRate({ perSecond: rateLimitSends === 0 ? 0 : TOPIC_PUBLISHES_PER_SECOND, now: Date.now, onWait: () => throttledTotal.inc({ limit: 'topics' }) })
-  const shared = redisUrl === undefined ? undefined : connectRedisTopics({ url: redisUrl, registry, log, willRoundMs })
+  const commandRate = limitRate({
+    perSecond: rateLimitSends, now: Date.now, onWait: () => throttledTotal.inc({ limit: 'commands' })
+  })
+  const topicRate = limitRate({
+    perSecond: rateLimitSends === 0
+      ? 0
+      : TOPIC_PUBLISHES_PER_SECOND,
+    now: Date.now,
+    onWait: () => throttledTotal.inc({ limit: 'topics' })
+  })
+  const shared = redisUrl === undefined
+    ? undefined
+    : connectRedisTopics({ url: redisUrl, registry, log, willRoundMs })
   const publishDeps = { messaging, log, commandRate, topicRate, shared }
   const aedes = await Aedes.createBroker({
     connectTimeout: connectTimeoutMs,
@@ -88,11 +101,18 @@ export async function startBroker (options: BrokerOptions, { messaging, log }: {
   followSubscriptions(aedes, messaging)
   shared?.publishWills(will => {
     const keeping = will.qos > 0 ? shared.keep(will as PublishPacket) : Promise.resolve()
-    keeping.then(() => aedes.publish(will as PublishPacket, () => {}), (error: unknown) => log.warn({ err: error }, 'the will of a dead process could not be published'))
+    keeping.then(() => aedes.publish(will as PublishPacket, () => {}), (error: unknown) =>
+      log.warn({ err: error }, 'the will of a dead process could not be published'))
   })
-  aedes.on('clientError', (client, error) => log.debug({ client_id: client.id, err: error }, 'a connection failed'))
-  aedes.on('connectionError', (_, error) => log.debug({ err: error }, 'a connection failed before its CONNECT'))
-  ;(aedes as NodeJS.EventEmitter).on('error', error => log.error({ err: error }, 'the broker reported an error'))
+  aedes.on(
+    'clientError', (client, error) => log.debug({ client_id: client.id, err: error }, 'a connection failed')
+  )
+  aedes.on(
+    'connectionError', (_, error) => log.debug({ err: error }, 'a connection failed before its CONNECT')
+  )
+  ;(aedes as NodeJS.EventEmitter).on(
+    'error', error => log.error({ err: error }, 'the broker reported an error')
+  )
 
   aedes.on('ping', (_, client) => connectionOf(client).session?.touch())
   aedes.on('clientReady', client => {
@@ -118,7 +138,9 @@ export async function startBroker (options: BrokerOptions, { messaging, log }: {
   // The device is somewhere else now; this connection has been fenced already.
   messaging.onOpened(({ userId, deviceId, lease }) => {
     const session = registry.find(`${userId}/${deviceId}`)
-    if (session !== undefined && session.lease < lease) session.disconnect('the device connected to another node')
+    if (session !== undefined && session.lease < lease) {
+      session.disconnect('the device connected to another node')
+    }
   })
 
   const closeAedes = async (): Promise<void> => {
@@ -136,7 +158,9 @@ export async function startBroker (options: BrokerOptions, { messaging, log }: {
 
   const tokenTimer = setInterval(() => {
     const now = Date.now() / 1000
-    for (const session of registry.all()) if (session.identity.expiresAt < now) session.disconnect('its token has expired')
+    for (const session of registry.all()) {
+      if (session.identity.expiresAt < now) session.disconnect('its token has expired')
+    }
   }, TOKEN_CHECK_MS)
 
   const counts = () => ({

@@ -22,5 +22,6 @@ export function addressKey (address: string): string {
   const groups = head === '' ? [] : head.split(':')
   const rest = tail === undefined || tail === '' ? [] : tail.split(':')
   const zeros = Array.from({ length: Math.max(0, 8 - groups.length - rest.length) }, () => '0')
-  return [...groups, ...zeros, ...rest].slice(0, 4).map(group => parseInt(group, 16).toString(16)).join(':') + '::'
+  return [...groups, ...zeros, ...rest].slice(0, 4).map(group => parseInt(group, 16).toString(16)).join(':') +
+    '::'
 }

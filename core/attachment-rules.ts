@@ -13,7 +13,10 @@ const MAX_NAME_LENGTH = 255
 const TEXT = 'text/plain; charset=utf-8'
 const UNKNOWN = 'application/octet-stream'
 
-const PICTURES = ['image/png', 'image/apng', 'image/jpeg', 'image/gif', 'image/webp', 'image/avif', 'image/heic', 'image/heif', 'image/bmp']
+const PICTURES = [
+  'image/png', 'image/apng', 'image/jpeg', 'image/gif', 'image/webp', 'image/avif', 'image/heic',
+  'image/heif', 'image/bmp'
+]
 const AVATARS = new Set(PICTURES)
 const INLINE_TYPES = new Set([
   ...PICTURES,

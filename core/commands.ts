@@ -18,7 +18,9 @@ export const COMMANDS = {
     type: Type.Literal('read_receipt'),
     request_id: RequestId,
     message_id: Type.String({ format: 'uuid' }),
-    read_at: Type.Optional(Type.Union([Type.String({ format: 'date-time' }), Type.Integer({ minimum: 0, maximum: 8.64e15 })]))
+    read_at: Type.Optional(Type.Union([
+      Type.String({ format: 'date-time' }), Type.Integer({ minimum: 0, maximum: 8.64e15 })
+    ]))
   }, { additionalProperties: false }),
   typing: Type.Object({
     type: Type.Literal('typing'),
@@ -68,11 +70,15 @@ export function parseCommand (payload: Buffer): Command {
   const echo = looseEcho(value)
   const type = typeof value === 'object' && value !== null ? (value as { type?: unknown }).type : undefined
   if (typeof type !== 'string' || !Object.hasOwn(checkers, type)) {
-    throw new RefusedCommand(invalid('unknown_command', `type must be one of ${Object.keys(COMMANDS).join(', ')}`), echo)
+    throw new RefusedCommand(
+      invalid('unknown_command', `type must be one of ${Object.keys(COMMANDS).join(', ')}`), echo
+    )
   }
   const checker = checkers[type]!
   if (!checker.Check(value)) {
-    throw new RefusedCommand(invalid('invalid_request', describeErrors(checker.Errors(value), 'command')), echo)
+    throw new RefusedCommand(
+      invalid('invalid_request', describeErrors(checker.Errors(value), 'command')), echo
+    )
   }
   return value as Command
 }

@@ -11,6 +11,7 @@ const TEXT_BY_DEFAULT = /(?!\p{Emoji_Presentation})\p{Emoji}(?!\p{Emoji_Modifier
 /** The emoji with all its variation selectors, so that each is known by one name; undefined for any other text. */
 export function normaliseEmoji (text: string): string | undefined {
   if (text.length > MAX_LENGTH) return undefined
-  const qualified = text.replaceAll(VARIATION_SELECTOR, '').replace(TEXT_BY_DEFAULT, `$&${VARIATION_SELECTOR}`)
+  const qualified =
+    text.replaceAll(VARIATION_SELECTOR, '').replace(TEXT_BY_DEFAULT, `$&${VARIATION_SELECTOR}`)
   return ONE_EMOJI.test(qualified) ? qualified : undefined
 }

@@ -60,4 +60,6 @@ export const unknownMessage = (): AppError =>
 
 /** Unknown, not the sender's own, or released: a sender learns nothing of what others uploaded. */
 export const unknownUpload = (): AppError =>
-  new AppError('invalid', 'unknown_attachment', 'this names no attachment that you have uploaded and that is still there')
+  new AppError(
+    'invalid', 'unknown_attachment', 'this names no attachment that you have uploaded and that is still there'
+  )

@@ -24,7 +24,9 @@ export const encodeBody = (epoch: string, type: EventType, fields: object): Even
   ({ type, tail: tailOf(epoch, type, JSON.stringify(fields)) })
 
 /** Encodes `message` once for the two events that carry it. */
-export function encodeMessageBodies (epoch: string, message: MessageView): { received: EventBody, sent: EventBody } {
+export function encodeMessageBodies (
+  epoch: string, message: MessageView
+): { received: EventBody, sent: EventBody } {
   const fields = `{"message":${JSON.stringify(message)}}`
   return {
     received: { type: 'new_message', tail: tailOf(epoch, 'new_message', fields) },

@@ -29,7 +29,9 @@ export const MessageDraft = Type.Object({
   })),
   mentions: Type.Optional(Type.Array(Mention, { maxItems: 100 })),
   reply_to_id: Type.Optional(Type.Union([Type.String({ format: 'uuid' }), Type.Null()])),
-  attachment_ids: Type.Optional(Type.Array(Type.String({ format: 'uuid' }), { maxItems: 10, description: 'Own uploads, shown in this order; none twice' }))
+  attachment_ids: Type.Optional(Type.Array(Type.String({ format: 'uuid' }), {
+    maxItems: 10, description: 'Own uploads, shown in this order; none twice'
+  }))
 }, { additionalProperties: false })
 
 export const MessageEdit = Type.Object({
@@ -47,7 +49,9 @@ export function checkDraft (draft: MessageDraft): void {
   checkEdit(draft)
   if (draft.client_message_id !== undefined) checkText(draft.client_message_id, 'client_message_id')
   const attachmentIds = (draft.attachment_ids ?? []).map(id => id.toLowerCase())
-  if (new Set(attachmentIds).size < attachmentIds.length) throw invalid('duplicate_attachment', 'attachment_ids names an attachment twice')
+  if (new Set(attachmentIds).size < attachmentIds.length) {
+    throw invalid('duplicate_attachment', 'attachment_ids names an attachment twice')
+  }
 }
 
 /** The rules for what an edit may replace. */
@@ -55,7 +59,9 @@ export function checkEdit ({ content, mentions = [] }: MessageEdit): void {
   const length = checkText(content, 'content')
   if (length === 0) throw invalid('content_empty', 'content must not be empty')
   if (length > MAX_CONTENT_LENGTH) {
-    throw invalid('content_too_long', `content has ${length} code points, at most ${MAX_CONTENT_LENGTH} are allowed`)
+    throw invalid(
+      'content_too_long', `content has ${length} code points, at most ${MAX_CONTENT_LENGTH} are allowed`
+    )
   }
   for (const mention of mentions) {
     requireUserId(mention.user_id)

@@ -32,7 +32,9 @@ export interface Reply {
 }
 
 /** Resolves to what the sender is told, if anything. Throws when the command could not be decided now. */
-export async function decideCommand (messaging: Messaging, context: CommandContext, payload: Buffer): Promise<Reply | undefined> {
+export async function decideCommand (
+  messaging: Messaging, context: CommandContext, payload: Buffer
+): Promise<Reply | undefined> {
   let echo: CommandEcho = {}
   try {
     const command = parseCommand(payload)
@@ -53,7 +55,9 @@ async function execute (messaging: Messaging, context: CommandContext, command: 
   switch (command.type) {
     case 'send_message': {
       const { type, request_id, ...draft } = command
-      const { message } = await messaging.sends.send({ senderId: userId, draft, origin: { door: context.door, requestId: request_id ?? randomUUID() } })
+      const { message } = await messaging.sends.send({
+        senderId: userId, draft, origin: { door: context.door, requestId: request_id ?? randomUUID() }
+      })
       return { message }
     }
     case 'read_receipt':
@@ -68,7 +72,9 @@ async function execute (messaging: Messaging, context: CommandContext, command: 
       return {}
     case 'auth': {
       const fresh = await messaging.authentication.authenticate(command.token)
-      if (fresh.userId !== userId) throw new AppError('forbidden', 'other_user', 'the token belongs to another user')
+      if (fresh.userId !== userId) {
+        throw new AppError('forbidden', 'other_user', 'the token belongs to another user')
+      }
       context.renew(fresh)
       return {}
     }
@@ -80,7 +86,10 @@ async function execute (messaging: Messaging, context: CommandContext, command: 
 }
 
 /** Acknowledges everything up to `seq` for a device. Throws `invalid` beyond the end of the log. */
-export async function acknowledge (messaging: Pick<Messaging, 'database' | 'acknowledgements'>, userId: string, deviceId: string | undefined, seq: number): Promise<void> {
+export async function acknowledge (
+  messaging: Pick<Messaging, 'database' | 'acknowledgements'>, userId: string, deviceId: string | undefined,
+  seq: number
+): Promise<void> {
   const [user] = await inboxCounters(messaging.database.autocommit, [userId])
   if (user === undefined || seq > user.inbox_seq) {
     throw new AppError('invalid', 'seq_beyond_end', `the inbox ends at ${user?.inbox_seq ?? 0}`)

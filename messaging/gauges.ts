@@ -17,7 +17,12 @@ export interface SourceGauges<Source> {
   add (source: Source): () => void
   gauge (options: GaugeOptions<Source>): void
   /** With labels: what a source reads is summed per set of labels. */
-  gauges<Label extends string> (options: { name: string, help: string, labelNames: Label[], of: (source: Source) => Array<{ labels: Record<Label, string>, value: number }> }): void
+  gauges<Label extends string> (options: {
+    name: string,
+    help: string,
+    labelNames: Label[],
+    of: (source: Source) => Array<{ labels: Record<Label, string>, value: number }>
+  }): void
 }
 
 const sum = (values: number[]): number => values.reduce((total, value) => total + value, 0)

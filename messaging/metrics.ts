@@ -19,19 +19,35 @@ export const sendsTotal = new Counter({
   help: 'Messages by door and outcome: stored, repeated, refused for good, failed for now',
   labelNames: ['door', 'outcome']
 })
-export const sendBatchMessages = new Histogram({ name: 'echo_send_batch_messages', help: 'Messages committed together', buckets: COUNTS })
-export const sendCommitSeconds = new Histogram({ name: 'echo_send_commit_seconds', help: 'Time to commit one batch of messages', buckets: COMMIT_S })
+export const sendBatchMessages =
+  new Histogram({ name: 'echo_send_batch_messages', help: 'Messages committed together', buckets: COUNTS })
+export const sendCommitSeconds = new Histogram({
+  name: 'echo_send_commit_seconds', help: 'Time to commit one batch of messages', buckets: COMMIT_S
+})
 export const deliverySeconds = new Histogram({
   name: 'echo_delivery_seconds',
-  help: 'From a message being stored to the first acknowledgement by its recipient was recorded; of messages acknowledged together, the oldest',
+  help:
+    'From a message being stored to the first acknowledgement by its recipient was recorded; of messages acknowledged together, the oldest',
   buckets: DELIVERY_S
 })
-export const flushDevices = new Histogram({ name: 'echo_acknowledgement_flush_devices', help: 'Devices whose acknowledgements are written together', buckets: COUNTS })
-export const flushSeconds = new Histogram({ name: 'echo_acknowledgement_flush_seconds', help: 'Time to write acknowledgements', buckets: COMMIT_S })
-export const readsTotal = new Counter({ name: 'echo_reads_total', help: 'Read receipts by outcome: stored, refused for good, failed for now', labelNames: ['outcome'] })
-export const receiptsTotal = new Counter({ name: 'echo_receipts_total', help: 'Receipts told to senders', labelNames: ['type'] })
+export const flushDevices = new Histogram({
+  name: 'echo_acknowledgement_flush_devices',
+  help: 'Devices whose acknowledgements are written together',
+  buckets: COUNTS
+})
+export const flushSeconds = new Histogram({
+  name: 'echo_acknowledgement_flush_seconds', help: 'Time to write acknowledgements', buckets: COMMIT_S
+})
+export const readsTotal = new Counter({
+  name: 'echo_reads_total',
+  help: 'Read receipts by outcome: stored, refused for good, failed for now',
+  labelNames: ['outcome']
+})
+export const receiptsTotal =
+  new Counter({ name: 'echo_receipts_total', help: 'Receipts told to senders', labelNames: ['type'] })
 
-export const outcomeOf = (error: unknown): 'refused' | 'failed' => findAppError(error)?.transient === false ? 'refused' : 'failed'
+export const outcomeOf = (error: unknown): 'refused' | 'failed' =>
+  findAppError(error)?.transient === false ? 'refused' : 'failed'
 
 export interface MessagingParts {
   database: Pick<Database, 'pools'>
@@ -46,20 +62,48 @@ const systems = gaugesOver<MessagingParts>()
 /** Shows the state of a system until the returned function is called. */
 export const showParts = systems.add
 
-const lags = ({ sessions }: MessagingParts): number[] => Array.from(sessions.all(), ({ pump }) => Math.max(0, pump.knownSeq - pump.ackedSeq))
+const lags = ({ sessions }: MessagingParts): number[] =>
+  Array.from(sessions.all(), ({ pump }) => Math.max(0, pump.knownSeq - pump.ackedSeq))
 const largest = (values: Iterable<number>): number => {
   let max = 0
   for (const value of values) max = Math.max(max, value)
   return max
 }
 
-systems.gauge({ name: 'echo_sends_waiting', help: 'Messages that wait for a batch', of: ({ sends }) => sends.waiting() })
-systems.gauge({ name: 'echo_acknowledgements_waiting', help: 'Devices whose acknowledgement is to be written', of: ({ acknowledgements }) => acknowledgements.waiting() })
-systems.gauge({ name: 'echo_connected_users', help: 'Users with a connection to this process', of: ({ connections }) => connections.users() })
-systems.gauge({ name: 'echo_pumps', help: 'Sessions that receive their inbox and acknowledge it', of: ({ sessions }) => sessions.count() })
-systems.gauge({ name: 'echo_pump_lag_events', help: 'Events known but not acknowledged, over all pumps', of: parts => lags(parts).reduce((total, lag) => total + lag, 0) })
-systems.gauge({ name: 'echo_pump_lag_events_max', help: 'Events known but not acknowledged, of the pump that is furthest behind', of: parts => largest(lags(parts)), over: largest })
-systems.gauge({ name: 'echo_redis_away', help: '1 while Redis is configured and does not answer', of: ({ cluster }) => cluster.state() === 'away' ? 1 : 0 })
+systems.gauge({
+  name: 'echo_sends_waiting', help: 'Messages that wait for a batch', of: ({ sends }) => sends.waiting()
+})
+systems.gauge({
+  name: 'echo_acknowledgements_waiting',
+  help: 'Devices whose acknowledgement is to be written',
+  of: ({ acknowledgements }) => acknowledgements.waiting()
+})
+systems.gauge({
+  name: 'echo_connected_users',
+  help: 'Users with a connection to this process',
+  of: ({ connections }) => connections.users()
+})
+systems.gauge({
+  name: 'echo_pumps',
+  help: 'Sessions that receive their inbox and acknowledge it',
+  of: ({ sessions }) => sessions.count()
+})
+systems.gauge({
+  name: 'echo_pump_lag_events',
+  help: 'Events known but not acknowledged, over all pumps',
+  of: parts => lags(parts).reduce((total, lag) => total + lag, 0)
+})
+systems.gauge({
+  name: 'echo_pump_lag_events_max',
+  help: 'Events known but not acknowledged, of the pump that is furthest behind',
+  of: parts => largest(lags(parts)),
+  over: largest
+})
+systems.gauge({
+  name: 'echo_redis_away',
+  help: '1 while Redis is configured and does not answer',
+  of: ({ cluster }) => cluster.state() === 'away' ? 1 : 0
+})
 systems.gauges({
   name: 'echo_database_connections',
   help: 'Connections to PostgreSQL by pool and state: idle, busy',
@@ -72,5 +116,6 @@ systems.gauges({
   name: 'echo_database_waiting',
   help: 'Queries and transactions that wait for a connection',
   labelNames: ['pool'],
-  of: ({ database }) => database.pools().map(({ name: pool, waiting: value }) => ({ labels: { pool }, value }))
+  of: ({ database }) =>
+    database.pools().map(({ name: pool, waiting: value }) => ({ labels: { pool }, value }))
 })

@@ -5,7 +5,9 @@ import { readEpoch } from '../store/meta.ts'
 import { recoverPushes } from '../store/push/due.ts'
 import { alone, type Cluster, type Opening } from './cluster/cluster.ts'
 import { createAcknowledgements, type Acknowledgements } from './receipts/acknowledgements.ts'
-import { createAuthentication, type Authentication, type AuthenticationOptions } from './access/authentication.ts'
+import {
+  createAuthentication, type Authentication, type AuthenticationOptions
+} from './access/authentication.ts'
 import { createBlocks, type Blocks } from './people/blocks.ts'
 import { commitSends, type KnownSessions } from './send/plan.ts'
 import { createConnections, type Connections } from './people/connections.ts'
@@ -80,7 +82,9 @@ export interface Messaging extends AsyncDisposable {
   onOpened (listener: (opening: Opening) => void): void
 }
 
-export async function startMessaging ({ database, authentication, graceMs, stalledMs, log, cluster = alone(), offlineAfterMs, erasureSettleMs }: MessagingDeps): Promise<Messaging> {
+export async function startMessaging ({
+  database, authentication, graceMs, stalledMs, log, cluster = alone(), offlineAfterMs, erasureSettleMs
+}: MessagingDeps): Promise<Messaging> {
   const epoch = await readEpoch(database.autocommit)
   const sessions = createTrackedSessions((userId, present) => cluster.changed(userId, 'tracked', present))
   const local = createWakes({
@@ -109,7 +113,8 @@ export async function startMessaging ({ database, authentication, graceMs, stall
   }), log)), log)
   const reads = createReadReceipts({ database, epoch, wake })
   const messageChanges = createMessageChanges({ database, epoch, wake })
-  const acknowledgements = createAcknowledgements({ database, epoch, fenced: cluster.state() !== 'alone', wake, log })
+  const acknowledgements =
+    createAcknowledgements({ database, epoch, fenced: cluster.state() !== 'alone', wake, log })
   const sweep = startSweep({ sessions, database, overdue, graceMs, stalledMs, log, now: Date.now })
   const expiry = startExpiry({ database, log, now: Date.now }, sessions)
   const profiles = createProfiles({ database, epoch, wake })
@@ -198,7 +203,9 @@ const acrossNodes = (local: Wakes, cluster: Cluster): Wakes => ({
   }
 })
 
-async function findSessions (userIds: string[], sessions: TrackedSessions, cluster: Cluster): Promise<KnownSessions> {
+async function findSessions (
+  userIds: string[], sessions: TrackedSessions, cluster: Cluster
+): Promise<KnownSessions> {
   const present = new Set(userIds.filter(id => sessions.has(id)))
   const elsewhere = await cluster.trackedElsewhere(userIds.filter(id => !present.has(id)))
   for (const userId of elsewhere ?? []) present.add(userId)

@@ -12,7 +12,9 @@ export async function migrate (databaseUrl: string, { newEpoch = false } = {}): 
   try {
     // A session lock: it goes with the connection, so a killed migration blocks nobody.
     await client.query('select pg_advisory_lock($1)', [LOCK_KEY])
-    await runMigrations(drizzle({ client }), { migrationsFolder: fileURLToPath(new URL('.', import.meta.url)) })
+    await runMigrations(
+      drizzle({ client }), { migrationsFolder: fileURLToPath(new URL('.', import.meta.url)) }
+    )
     if (newEpoch) await client.query('update meta set epoch = gen_random_uuid()')
   } finally {
     await client.end()

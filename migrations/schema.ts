@@ -33,7 +33,8 @@ export const users = pgTable('users', {
   created_at: time('created_at').notNull().defaultNow()
 }, table => [
   // Every node asks each second whose tokens were just revoked; nearly nobody is in here.
-  index('users_tokens_valid_after_index').on(table.tokens_valid_after).where(sql`${table.tokens_valid_after} is not null`)
+  index('users_tokens_valid_after_index').on(table.tokens_valid_after)
+    .where(sql`${table.tokens_valid_after} is not null`)
 ])
 
 export const conversations = pgTable('conversations', {
@@ -72,10 +73,18 @@ export const conversation_participants = pgTable('conversation_participants', {
   muted_until: time('muted_until')
 }, table => [
   primaryKey({ name: 'conversation_participants_pkey', columns: [table.conversation_id, table.user_id] }),
-  foreignKey({ name: 'conversation_participants_conversation_fk', columns: [table.conversation_id], foreignColumns: [conversations.id] }),
-  foreignKey({ name: 'conversation_participants_user_fk', columns: [table.user_id], foreignColumns: [users.id] }),
-  index('conversation_participants_user_index').on(table.user_id, table.conversation_id).where(sql`${table.left_at} is null`),
-  index('conversation_participants_former_index').on(table.user_id, table.conversation_id).where(sql`${table.left_at} is not null`),
+  foreignKey({
+    name: 'conversation_participants_conversation_fk',
+    columns: [table.conversation_id],
+    foreignColumns: [conversations.id]
+  }),
+  foreignKey({
+    name: 'conversation_participants_user_fk', columns: [table.user_id], foreignColumns: [users.id]
+  }),
+  index('conversation_participants_user_index').on(table.user_id, table.conversation_id)
+    .where(sql`${table.left_at} is null`),
+  index('conversation_participants_former_index').on(table.user_id, table.conversation_id)
+    .where(sql`${table.left_at} is not null`),
   check('conversation_participants_role_check', sql`${table.role} in ('admin', 'member')`)
 ])
 
@@ -102,7 +111,9 @@ export const messages = pgTable('messages', {
   // What one sender said in one conversation, without passing over the others or over what is hidden.
   index('messages_sender_index').on(table.conversation_id, table.sender_user_id, table.hidden, table.seq),
   // The conversation comes first (extension btree_gin): a search costs what its own conversations hold, not what all do.
-  index('messages_search_index').using('gin', table.conversation_id, sql`to_tsvector('simple', ${table.content})`)
+  index('messages_search_index').using(
+    'gin', table.conversation_id, sql`to_tsvector('simple', ${table.content})`
+  )
 ])
 
 export const delivery_status = pgTable('delivery_status', {
@@ -113,7 +124,10 @@ export const delivery_status = pgTable('delivery_status', {
   at: time('at').notNull(),
   client_at: time('client_at')
 }, table => [
-  primaryKey({ name: 'delivery_status_pkey', columns: [table.conversation_id, table.user_id, table.status, table.up_to_seq] }),
+  primaryKey({
+    name: 'delivery_status_pkey',
+    columns: [table.conversation_id, table.user_id, table.status, table.up_to_seq]
+  }),
   check('delivery_status_status_check', sql`${table.status} in ('delivered', 'read')`)
 ])
 
@@ -199,7 +213,11 @@ export const message_attachments = pgTable('message_attachments', {
   attachment_id: uuid('attachment_id').notNull()
 }, table => [
   primaryKey({ name: 'message_attachments_pkey', columns: [table.message_id, table.position] }),
-  foreignKey({ name: 'message_attachments_attachment_fk', columns: [table.attachment_id], foreignColumns: [attachments.id] }),
+  foreignKey({
+    name: 'message_attachments_attachment_fk',
+    columns: [table.attachment_id],
+    foreignColumns: [attachments.id]
+  }),
   index('message_attachments_attachment_index').on(table.attachment_id)
 ])
 

@@ -50,30 +50,44 @@ export function deliverBatches (deps: BatchDeps): (batch: Batch) => Promise<void
   // When one conversation of a device fails, the others' pushes lie beyond what its
   // record can say. Forgetting this costs a repeated push, so memory is enough.
   const toldAhead = new LRUCache<string, number>({ max: MAX_TOLD_AHEAD })
-  const told = (device: PushDevice, pending: PendingPush): boolean => (toldAhead.get(toldKey(device, pending)) ?? 0) >= pending.last_seq
+  const told = (device: PushDevice, pending: PendingPush): boolean =>
+    (toldAhead.get(toldKey(device, pending)) ?? 0) >= pending.last_seq
 
   async function deliver ({ claims, leasedUntil }: Batch): Promise<void> {
     const at = new Date(now())
     const devices = await pendingPushes(database.autocommit, {
-      userIds: claims.map(claim => claim.user_id), leasedUntil, now: at, expiresBefore: new Date(at.getTime() - expireAfterMs)
+      userIds: claims.map(claim =>
+        claim.user_id),
+      leasedUntil,
+      now: at,
+      expiresBefore: new Date(at.getTime() - expireAfterMs)
     })
     const plans = planDevices(devices, { now: at, mergeMs, told })
     const sending = plans.filter(plan => plan.send.length > 0)
-    const badges = await unreadBadges(database.autocommit, [...new Set(sending.map(({ device }) => device.user_id))], at)
+    const badges =
+      await unreadBadges(database.autocommit, [...new Set(sending.map(({ device }) => device.user_id))], at)
     const sends = sending.flatMap(({ device, send }) => send.map(pending => ({
       pending,
-      push: renderPush(device, pending, { epoch, now: at, expireAfterMs, privacy, badge: badges.get(device.user_id) ?? 0 })
+      push: renderPush(
+        device, pending, { epoch, now: at, expireAfterMs, privacy, badge: badges.get(device.user_id) ?? 0 }
+      )
     })))
     const { results, believed } = await dispatch(sends.map(({ push }) => push))
     const byPending = new Map(sends.map(({ pending }, i) => [pending, results[i]!]))
     const conclusion = conclude(claims, plans, pending => byPending.get(pending)!, {
       now: new Date(now()), retryDelayMs: backoff, believed, closedUntil: gate.closedUntil()
     })
-    for (const { device, pending } of conclusion.toldAhead) toldAhead.set(toldKey(device, pending), pending.last_seq)
+    for (const { device, pending } of conclusion.toldAhead) {
+      toldAhead.set(toldKey(device, pending), pending.last_seq)
+    }
     await write(conclusion, leasedUntil)
     removedTokens.inc(conclusion.gone.length)
-    cancelledPushes.inc(claims.length - new Set(plans.filter(plan => plan.send.length > 0 || plan.heldUntil !== undefined).map(({ device }) => device.user_id)).size)
-    log.debug({ users: claims.length, pushes: sends.length, postponed: conclusion.postponed.length }, 'a batch of pushes is done')
+    cancelledPushes.inc(claims.length - new Set(plans
+      .filter(plan => plan.send.length > 0 || plan.heldUntil !== undefined)
+      .map(({ device }) => device.user_id)).size)
+    log.debug({
+      users: claims.length, pushes: sends.length, postponed: conclusion.postponed.length
+    }, 'a batch of pushes is done')
   }
 
   // One transaction that takes devices before push rows, like the acknowledgements.
@@ -89,7 +103,9 @@ export function deliverBatches (deps: BatchDeps): (batch: Batch) => Promise<void
         })
       } catch (error) {
         if (!isUnavailable(error) || deps.signal.aborted) throw error
-        log.warn({ err: error, users: settled.length + postponed.length }, 'what was pushed could not be written down and will be tried again')
+        log.warn({
+          err: error, users: settled.length + postponed.length
+        }, 'what was pushed could not be written down and will be tried again')
         await pause(RETRY_WRITE_MS, undefined, { signal: deps.signal })
       }
     }
@@ -112,7 +128,9 @@ export function deliverBatches (deps: BatchDeps): (batch: Batch) => Promise<void
         return
       }
       log.error({ err: error, users }, 'a batch of pushes failed and will be tried again')
-      await giveBack(batch).catch((error: unknown) => { log.warn({ err: error, users }, 'a batch of pushes is left until its lease ends') })
+      await giveBack(batch).catch((
+        error: unknown
+      ) => { log.warn({ err: error, users }, 'a batch of pushes is left until its lease ends') })
     }
   }
 }
@@ -120,4 +138,5 @@ export function deliverBatches (deps: BatchDeps): (batch: Batch) => Promise<void
 const isUnavailable = (error: unknown): boolean => error instanceof AppError && error.fault === 'unavailable'
 
 // Neither a user id nor a conversation id has a space.
-const toldKey = ({ user_id, device_id }: PushDevice, { conversation_id }: PendingPush): string => `${user_id} ${conversation_id} ${device_id}`
+const toldKey = ({ user_id, device_id }: PushDevice, { conversation_id }: PendingPush): string =>
+  `${user_id} ${conversation_id} ${device_id}`

@@ -33,12 +33,16 @@ export interface ConclusionContext {
   closedUntil: Date | undefined
 }
 
-export function conclude (claims: ClaimedPush[], plans: DevicePlan[], resultOf: (pending: PendingPush) => PushResult, context: ConclusionContext): Conclusion {
+export function conclude (
+  claims: ClaimedPush[], plans: DevicePlan[], resultOf: (pending: PendingPush) => PushResult,
+  context: ConclusionContext
+): Conclusion {
   const { now, retryDelayMs, believed, closedUntil } = context
   const conclusion: Conclusion = { records: [], gone: [], settled: [], postponed: [], toldAhead: [] }
   const plansByUser = new Map<string, DevicePlan[]>(claims.map(claim => [claim.user_id, []]))
   for (const plan of plans) plansByUser.get(plan.device.user_id)?.push(plan)
-  const isGone = ({ send }: DevicePlan): boolean => believed && send.some(pending => resultOf(pending).outcome === 'token_gone')
+  const isGone = ({ send }: DevicePlan): boolean => believed &&
+    send.some(pending => resultOf(pending).outcome === 'token_gone')
 
   for (const claim of claims) {
     let heldUntil = Infinity
@@ -65,7 +69,9 @@ export function conclude (claims: ClaimedPush[], plans: DevicePlan[], resultOf: 
       }
     }
     if (retryAt > -Infinity) {
-      const dueAt = heldUntil < Infinity ? Math.min(retryAt, Math.max(heldUntil, now.getTime() + MAX_HELD_UP_MS)) : retryAt
+      const dueAt = heldUntil < Infinity
+        ? Math.min(retryAt, Math.max(heldUntil, now.getTime() + MAX_HELD_UP_MS))
+        : retryAt
       conclusion.postponed.push({ user_id: claim.user_id, due_at: new Date(dueAt), attempts: claim.attempts })
     } else if (heldUntil < Infinity) {
       // Waiting is no failure; but with no attempt at all the next message would end the wait.
@@ -78,13 +84,18 @@ export function conclude (claims: ClaimedPush[], plans: DevicePlan[], resultOf: 
 }
 
 function isUnfinished ({ outcome }: PushResult, believed: boolean): boolean {
-  return outcome === 'retry' || outcome === 'blocked' || (!believed && (outcome === 'token_gone' || outcome === 'token_foreign'))
+  return outcome === 'retry' || outcome === 'blocked' ||
+    (!believed && (outcome === 'token_gone' || outcome === 'token_foreign'))
 }
 
 const isHeldUp = (result: PushResult, closedUntil: Date | undefined): boolean =>
-  closedUntil !== undefined && (result.outcome === 'blocked' || (result.outcome === 'retry' && result.reason === 'network'))
+  closedUntil !== undefined &&
+    (result.outcome === 'blocked' || (result.outcome === 'retry' && result.reason === 'network'))
 
-function record (conclusion: Conclusion, claim: ClaimedPush, { device, send, heldUntil, pacedUntil }: DevicePlan, failed: PendingPush[], now: Date): void {
+function record (
+  conclusion: Conclusion, claim: ClaimedPush, { device, send, heldUntil, pacedUntil }: DevicePlan,
+  failed: PendingPush[], now: Date
+): void {
   const told = send.filter(pending => !failed.includes(pending))
   const waiting = heldUntil === undefined ? [] : device.pending.filter(pending => !send.includes(pending))
   const untold = [...failed, ...waiting]

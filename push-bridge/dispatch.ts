@@ -30,7 +30,10 @@ export function createDispatch ({ sender, gate, trust, sendTimeoutMs, log }: {
 
   return async pushes => {
     const parts: Push[][] = []
-    for (let i = 0; i < pushes.length; i += MAX_PUSHES_PER_SEND) parts.push(pushes.slice(i, i + MAX_PUSHES_PER_SEND))
+    for (let i = 0; i < pushes.length; i += MAX_PUSHES_PER_SEND) {
+      parts.push(pushes.slice(i, i +
+      MAX_PUSHES_PER_SEND))
+    }
     const results = withBrokenTokens(pushes, (await Promise.all(parts.map(sendPart))).flat())
     gate.learn(pushes, results)
     const believed = trust.judge(countDevices(pushes, results))
@@ -43,16 +46,19 @@ export function createDispatch ({ sender, gate, trust, sendTimeoutMs, log }: {
 // cannot be the payload's fault.
 function withBrokenTokens (pushes: Push[], results: PushResult[]): PushResult[] {
   const taken = new Set(pushes.filter((_, i) => results[i]!.outcome === 'ok').map(payloadOf))
-  return results.map((result, i) => result.outcome === 'rejected' && result.reason === 'invalid_argument' && taken.has(payloadOf(pushes[i]!))
+  return results.map((result, i) => result.outcome === 'rejected' && result.reason === 'invalid_argument' &&
+    taken.has(payloadOf(pushes[i]!))
     ? { outcome: 'token_gone' }
     : result)
 }
 
-const payloadOf = ({ platform, title, body, data }: Push): string => JSON.stringify([platform, title, body, data])
+const payloadOf = ({ platform, title, body, data }: Push): string =>
+  JSON.stringify([platform, title, body, data])
 
 function countDevices (pushes: Push[], results: PushResult[]): { taken: number, refused: number } {
   const taken = results.filter(({ outcome }) => outcome === 'ok').length
-  const refused = new Set(pushes.filter((_, i) => /^token_/.test(results[i]!.outcome)).map(push => push.token)).size
+  const refused =
+    new Set(pushes.filter((_, i) => /^token_/.test(results[i]!.outcome)).map(push => push.token)).size
   return { taken, refused }
 }
 
@@ -62,7 +68,9 @@ function report (pushes: Push[], results: PushResult[], log: Logger): void {
     if (result.outcome === 'ok') return sentPushes.inc({ kind: body === undefined ? 'read' : 'message' })
     failedPushes.inc({ reason: reasonOf(result) })
     if (result.outcome === 'rejected' || result.outcome === 'token_foreign') {
-      log.warn({ user_id: userId, device_id: deviceId, message_id: data.message_id, reason: reasonOf(result) }, 'a push was rejected')
+      log.warn({
+        user_id: userId, device_id: deviceId, message_id: data.message_id, reason: reasonOf(result)
+      }, 'a push was rejected')
     }
   })
 }

@@ -5,7 +5,9 @@
  */
 import { type Logger } from 'pino'
 import { type Database } from '../store/database.ts'
-import { claimReads, devicesShowingRead, recordCleared, settleReads, type ClaimedReads, type ReadDevice } from '../store/push/reads.ts'
+import {
+  claimReads, devicesShowingRead, recordCleared, settleReads, type ClaimedReads, type ReadDevice
+} from '../store/push/reads.ts'
 import { unreadBadges } from '../store/push/pending.ts'
 import { forgetPushTokens } from '../store/push/told.ts'
 import { retryDelayMs } from './pace/backoff.ts'
@@ -40,15 +42,22 @@ export async function deliverReads (deps: ReadsDeps): Promise<number> {
   const claims = await claimReads(database.autocommit, at, leasedUntil, deps.usersPerBatch)
   if (claims.length === 0) return 0
   const devices = await devicesShowingRead(database.autocommit, {
-    userIds: claims.map(claim => claim.user_id), leasedUntil, expiresBefore: new Date(at.getTime() - expireAfterMs), maxConversations: MAX_CONVERSATIONS
+    userIds: claims.map(claim => claim.user_id),
+    leasedUntil,
+    expiresBefore: new Date(
+      at.getTime() - expireAfterMs
+    ),
+    maxConversations: MAX_CONVERSATIONS
   })
   const ready = devices.filter(device => mayBeToldAt(device) <= at.getTime())
-  const badges = await unreadBadges(database.autocommit, [...new Set(ready.map(device => device.user_id))], at)
+  const badges =
+    await unreadBadges(database.autocommit, [...new Set(ready.map(device => device.user_id))], at)
   const { results, believed } = ready.length === 0
     ? { results: [], believed: false }
     : await dispatch(ready.map(device => renderRead(device, badges.get(device.user_id) ?? 0, deps)))
   const gone = ready.filter((_, i) => believed && results[i]!.outcome === 'token_gone')
-  const failed = new Map(ready.map((device, i) => [device, results[i]!] as const).filter(([, result]) => isUnfinished(result)))
+  const failed = new Map(ready.map((device, i) => [device, results[i]!] as const)
+    .filter(([, result]) => isUnfinished(result)))
   const again = claims.flatMap(claim => {
     const dueAt = nextAt(claim, devices, failed, deps)
     return dueAt === undefined ? [] : [{ user_id: claim.user_id, due_at: dueAt }]
@@ -60,29 +69,38 @@ export async function deliverReads (deps: ReadsDeps): Promise<number> {
     await settleReads(tx, claims.filter(({ user_id }) => !waiting.has(user_id)), again, leasedUntil)
   })
   removedTokens.inc(gone.length)
-  deps.log.debug({ users: claims.length, pushes: ready.length, postponed: again.length }, 'a batch of silent pushes is done')
+  deps.log.debug({
+    users: claims.length, pushes: ready.length, postponed: again.length
+  }, 'a batch of silent pushes is done')
   return claims.length
 }
 
 const isUnfinished = ({ outcome }: PushResult): boolean => outcome === 'retry' || outcome === 'blocked'
 
-const mayBeToldAt = ({ push_cleared_at }: ReadDevice): number => (push_cleared_at?.getTime() ?? -Infinity) + SILENT_EVERY_MS
+const mayBeToldAt = ({ push_cleared_at }: ReadDevice): number => (push_cleared_at?.getTime() ?? -Infinity) +
+  SILENT_EVERY_MS
 
 /** When the user is to be looked at again; undefined when there is nothing left, or it is too old. */
-function nextAt (claim: ClaimedReads, devices: ReadDevice[], failed: Map<ReadDevice, PushResult>, { now, random, gate, expireAfterMs, retryBaseMs }: ReadsDeps): Date | undefined {
+function nextAt (
+  claim: ClaimedReads, devices: ReadDevice[], failed: Map<ReadDevice, PushResult>,
+  { now, random, gate, expireAfterMs, retryBaseMs }: ReadsDeps
+): Date | undefined {
   if (claim.created_at.getTime() < now() - expireAfterMs) return undefined
   const times = devices.filter(device => device.user_id === claim.user_id).flatMap(device => {
     const result = failed.get(device)
     if (result !== undefined) {
       const afterMs = result.outcome === 'retry' ? result.afterMs ?? 0 : 0
-      return [gate.closedUntil()?.getTime() ?? now() + Math.max(afterMs, retryDelayMs(claim.attempts, retryBaseMs, random))]
+      return [gate.closedUntil()?.getTime() ??
+        now() + Math.max(afterMs, retryDelayMs(claim.attempts, retryBaseMs, random))]
     }
     return mayBeToldAt(device) > now() ? [mayBeToldAt(device)] : []
   })
   return times.length === 0 ? undefined : new Date(Math.min(...times))
 }
 
-export function renderRead (device: ReadDevice, badge: number, { epoch, expireAfterMs }: { epoch: string, expireAfterMs: number }): Push {
+export function renderRead (
+  device: ReadDevice, badge: number, { epoch, expireAfterMs }: { epoch: string, expireAfterMs: number }
+): Push {
   const [latest] = device.read
   return {
     userId: device.user_id,

@@ -19,7 +19,9 @@ export interface RenderContext {
   badge: number
 }
 
-export function renderPush (device: PushDevice, pending: PendingPush, { epoch, now, expireAfterMs, privacy, badge }: RenderContext): Push {
+export function renderPush (
+  device: PushDevice, pending: PendingPush, { epoch, now, expireAfterMs, privacy, badge }: RenderContext
+): Push {
   const expiresAt = pending.created_at.getTime() + expireAfterMs
   return {
     userId: device.user_id,
@@ -47,7 +49,9 @@ export function renderPush (device: PushDevice, pending: PendingPush, { epoch, n
 function title ({ conversation_type, title, sender_name, sender_user_id }: PendingPush): string {
   const sender = oneLine(sender_name ?? '') || sender_user_id
   const group = conversation_type === 'group' ? oneLine(title ?? '') : ''
-  return group === '' ? cut(sender, MAX_TITLE_LENGTH) : `${cut(group, MAX_TITLE_LENGTH / 2 - 2)}: ${cut(sender, MAX_TITLE_LENGTH / 2)}`
+  return group === ''
+    ? cut(sender, MAX_TITLE_LENGTH)
+    : `${cut(group, MAX_TITLE_LENGTH / 2 - 2)}: ${cut(sender, MAX_TITLE_LENGTH / 2)}`
 }
 
 function body ({ count, message_type, content }: PendingPush): string {

@@ -35,7 +35,8 @@ export type PushResult =
   | { outcome: 'blocked', detail: string }
 
 /** `network`: it may have arrived or not. `not_sent`: it has certainly not. */
-export type RetryReason = 'quota' | 'unavailable' | 'internal' | 'third_party_auth' | 'network' | 'not_sent' | 'other'
+export type RetryReason =
+  | 'quota' | 'unavailable' | 'internal' | 'third_party_auth' | 'network' | 'not_sent' | 'other'
 
 export interface PushSender {
   /** At most 500 pushes; one result for each, in order. Throws when it cannot tell: all of them are tried again. */

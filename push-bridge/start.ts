@@ -76,7 +76,10 @@ export interface PushBridge extends AsyncDisposable {
 }
 
 /** Resolves when the loop runs. Closing stops claiming and waits, within bounds, for what is in flight. */
-export async function startPushBridge ({ database, sender, log, graceMs, privacy = 'preview', onPushDue, now = Date.now, random = Math.random, options }: PushBridgeDeps): Promise<PushBridge> {
+export async function startPushBridge ({
+  database, sender, log, graceMs, privacy = 'preview', onPushDue, now = Date.now, random = Math.random,
+  options
+}: PushBridgeDeps): Promise<PushBridge> {
   const settings = { ...DEFAULTS, ...options }
   const closing = new AbortController()
   const giveUp = new AbortController()
@@ -90,7 +93,9 @@ export async function startPushBridge ({ database, sender, log, graceMs, privacy
   const gate = createGate({ now, random, log })
   const trust = createTrust(log)
   const dispatch = createDispatch({ sender, gate, trust, sendTimeoutMs: settings.sendTimeoutMs, log })
-  const deliver = deliverBatches({ ...settings, database, dispatch, gate, privacy, epoch, log, now, random, signal: giveUp.signal })
+  const deliver = deliverBatches({
+    ...settings, database, dispatch, gate, privacy, epoch, log, now, random, signal: giveUp.signal
+  })
 
   async function run (): Promise<void> {
     while (!closing.signal.aborted) await alarm.wait(await claimBatch())
@@ -99,7 +104,9 @@ export async function startPushBridge ({ database, sender, log, graceMs, privacy
   /** Starts a batch if somebody is due; returns for how long there is nothing more to claim. */
   async function claimBatch (): Promise<number> {
     // The end of a batch rings. Behind a closed gate one batch at a time looks whether it is open.
-    if (inFlight.size >= (gate.closedUntil() === undefined ? settings.batchesInFlight : 1)) return settings.pollMs
+    if (inFlight.size >= (gate.closedUntil() === undefined ? settings.batchesInFlight : 1)) {
+      return settings.pollMs
+    }
     if (gate.waitMs() > 0) return Math.min(gate.waitMs(), settings.pollMs)
     try {
       const at = now()
@@ -107,7 +114,8 @@ export async function startPushBridge ({ database, sender, log, graceMs, privacy
       const claims = await claimPushes(database.autocommit, new Date(at), leasedUntil, settings.usersPerBatch)
       failures = 0
       if (claims.length > 0) {
-        const batch: Promise<void> = deliver({ claims, leasedUntil }).finally(() => { inFlight.delete(batch); alarm.ring() })
+        const batch: Promise<void> =
+          deliver({ claims, leasedUntil }).finally(() => { inFlight.delete(batch); alarm.ring() })
         inFlight.add(batch)
       }
       if (claims.length === settings.usersPerBatch) return 0
@@ -123,9 +131,12 @@ export async function startPushBridge ({ database, sender, log, graceMs, privacy
   async function runReads (): Promise<void> {
     while (!closing.signal.aborted) {
       try {
-        if (gate.waitMs() === 0 && await deliverReads({ ...settings, database, dispatch, gate, epoch, log, now, random }) > 0) continue
+        if (gate.waitMs() === 0 &&
+          await deliverReads({ ...settings, database, dispatch, gate, epoch, log, now, random }) > 0) continue
       } catch (error) {
-        log.warn({ err: error }, 'a batch of silent pushes failed; what it had claimed is tried again when its lease ends')
+        log.warn({
+          err: error
+        }, 'a batch of silent pushes failed; what it had claimed is tried again when its lease ends')
       }
       await readsAlarm.wait(settings.pollMs)
     }
@@ -139,12 +150,21 @@ export async function startPushBridge ({ database, sender, log, graceMs, privacy
 
   const running = run()
   const runningReads = runReads()
-  const measuring = setInterval(() => { measure().catch((error: unknown) => { log.debug({ err: error }, 'due pushes could not be counted') }) }, MEASURE_EVERY_MS)
+  const measuring = setInterval(() => {
+    measure().catch(
+      (error: unknown) => { log.debug({ err: error }, 'due pushes could not be counted') }
+    )
+  }, MEASURE_EVERY_MS)
   onPushDue?.(() => alarm.ring())
 
   return {
     health () {
-      if (trust.suspicious()) return { ok: false, detail: 'every push token is said to be gone: are the credentials those of the app\'s project?' }
+      if (trust.suspicious()) {
+        return {
+          ok: false,
+          detail: 'every push token is said to be gone: are the credentials those of the app\'s project?'
+        }
+      }
       return gate.health()
     },
     async [Symbol.asyncDispose] () {

@@ -20,7 +20,9 @@ const RESERVE: Statement = {
 }
 
 /** The row by which a file can be found that is not whole yet, for `seconds`. */
-export async function reserveAttachment (db: Executor, { id, ownerId, contentType, fileName }: NewAttachment, seconds: number): Promise<void> {
+export async function reserveAttachment (
+  db: Executor, { id, ownerId, contentType, fileName }: NewAttachment, seconds: number
+): Promise<void> {
   await db.rows(RESERVE, [id, ownerId, contentType, fileName, seconds])
 }
 
@@ -34,11 +36,14 @@ const COMPLETE: Statement = {
 }
 
 /** The file is whole; it may be sent for `seconds`. False when the reservation has run out. */
-export async function completeAttachment (db: Executor, id: string, size: number, seconds: number): Promise<boolean> {
+export async function completeAttachment (
+  db: Executor, id: string, size: number, seconds: number
+): Promise<boolean> {
   return (await db.rows(COMPLETE, [id, size, seconds])).length > 0
 }
 
-const REMOVE: Statement = { name: 'attachments_remove', text: 'delete from attachments where id = any($1::uuid[])' }
+const REMOVE: Statement =
+  { name: 'attachments_remove', text: 'delete from attachments where id = any($1::uuid[])' }
 
 /** Their files must be gone, and nothing may refer to them. */
 export async function removeAttachments (db: Executor, ids: string[]): Promise<void> {
@@ -161,11 +166,17 @@ export async function releaseAttachments (tx: Executor, messageIds: string[], at
 }
 
 const LOCK: Statement = { name: 'attachments_lock', text: LOCK_KEPT }
-const KEEP: Statement = { name: 'attachments_keep', text: 'update attachments set released_at = null where id = $1 and released_at is not null' }
-const SET_AVATAR: Statement = { name: 'attachments_set_avatar', text: 'update users set avatar = $2 where id = $1' }
+const KEEP: Statement = {
+  name: 'attachments_keep',
+  text: 'update attachments set released_at = null where id = $1 and released_at is not null'
+}
+const SET_AVATAR: Statement =
+  { name: 'attachments_set_avatar', text: 'update users set avatar = $2 where id = $1' }
 
 /** Changes the avatar of a user whom this transaction has locked; the earlier one is released when nothing else refers to it. False when the new one is released. */
-export async function replaceAvatar (tx: Executor, userId: string, earlier: string | null, avatar: string | null, at: Date): Promise<boolean> {
+export async function replaceAvatar (
+  tx: Executor, userId: string, earlier: string | null, avatar: string | null, at: Date
+): Promise<boolean> {
   const ids = [earlier, avatar].filter(id => id !== null)
   const locked = await tx.rows<{ id: string }>(LOCK, [ids])
   if (avatar !== null && !locked.some(row => row.id === avatar)) return false
@@ -207,7 +218,9 @@ export type AttachmentForReader = AttachmentView & {
   left_since: boolean
 }
 
-export async function findAttachment (db: Executor, id: string, readerId: string): Promise<AttachmentForReader | undefined> {
+export async function findAttachment (
+  db: Executor, id: string, readerId: string
+): Promise<AttachmentForReader | undefined> {
   const [row] = await db.rows<AttachmentForReader>(FOR_READER, [id, readerId])
   return row
 }

@@ -11,14 +11,20 @@ export interface AuditEntry {
   details?: Record<string, unknown>
 }
 
-export async function writeAudit (tx: Executor, { actorId, action, subjectId, details }: AuditEntry): Promise<void> {
-  await tx.orm.insert(audit_log).values({ id: uuidv7(), actor_user_id: actorId, action, subject_user_id: subjectId, details: details ?? null })
+export async function writeAudit (
+  tx: Executor, { actorId, action, subjectId, details }: AuditEntry
+): Promise<void> {
+  await tx.orm.insert(audit_log).values({
+    id: uuidv7(), actor_user_id: actorId, action, subject_user_id: subjectId, details: details ?? null
+  })
 }
 
 export type AuditRow = typeof audit_log.$inferSelect
 
 /** The newest first, before the entry `beforeId`. Indexes: audit_log_pkey, audit_log_subject_index. */
-export async function readAudit (db: Executor, { limit, beforeId, subjectId }: { limit: number, beforeId?: string, subjectId?: string }): Promise<AuditRow[]> {
+export async function readAudit (
+  db: Executor, { limit, beforeId, subjectId }: { limit: number, beforeId?: string, subjectId?: string }
+): Promise<AuditRow[]> {
   return await db.orm.select().from(audit_log)
     .where(and(
       beforeId === undefined ? undefined : lt(audit_log.id, beforeId),

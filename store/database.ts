@@ -69,7 +69,9 @@ export function openDatabase (url: string, onError: (error: Error) => void): Dat
   }
 }
 
-const stateOf = (name: PoolState['name'], { totalCount: total, idleCount: idle, waitingCount: waiting }: pg.Pool): PoolState =>
+const stateOf = (
+  name: PoolState['name'], { totalCount: total, idleCount: idle, waitingCount: waiting }: pg.Pool
+): PoolState =>
   ({ name, total, idle, waiting })
 
 async function transactOnce<T> (pool: pg.Pool, work: (tx: Executor) => Promise<T>): Promise<T> {
@@ -93,7 +95,8 @@ async function transactOnce<T> (pool: pg.Pool, work: (tx: Executor) => Promise<T
 const BEGIN: Statement = { name: 'begin', text: 'begin' }
 const LIMIT_READS: Statement = {
   name: 'limit_reads',
-  text: 'select set_config(\'transaction_read_only\', \'on\', true), set_config(\'statement_timeout\', $1, true)'
+  text:
+    'select set_config(\'transaction_read_only\', \'on\', true), set_config(\'statement_timeout\', $1, true)'
 }
 const COMMIT: Statement = { name: 'commit', text: 'commit' }
 
@@ -113,7 +116,9 @@ function executor (connection: pg.Pool | pg.PoolClient): Executor {
   const client = {
     query: async (...args: unknown[]) => {
       try {
-        return await (connection.query as (...args: unknown[]) => Promise<pg.QueryResult>).apply(connection, args)
+        return await (connection.query as (...args: unknown[]) => Promise<pg.QueryResult>).apply(
+          connection, args
+        )
       } catch (error) {
         throw translated(error)
       }
@@ -121,7 +126,8 @@ function executor (connection: pg.Pool | pg.PoolClient): Executor {
   }
   let orm: NodePgDatabase | undefined
   return {
-    rows: async <Row> ({ name, text }: Statement, values: unknown[]) => (await client.query({ name, text, values })).rows as Row[],
+    rows: async <Row> ({ name, text }: Statement, values: unknown[]) =>
+      (await client.query({ name, text, values })).rows as Row[],
     get orm () { return (orm ??= drizzle({ client: client as unknown as pg.Pool })) }
   }
 }
@@ -134,7 +140,8 @@ export function databaseError (error: unknown): pg.DatabaseError | undefined {
   return undefined
 }
 
-export const violates = (error: unknown, constraint: string): boolean => databaseError(error)?.constraint === constraint
+export const violates = (error: unknown, constraint: string): boolean =>
+  databaseError(error)?.constraint === constraint
 
 // 08: connection, 53: out of disk, memory or connections, 55000: takes no connections,
 // 57P: being shut down or starting, 58: I/O error, 25006: read only. Whatever the driver throws that
@@ -142,7 +149,9 @@ export const violates = (error: unknown, constraint: string): boolean => databas
 function translated (error: unknown): unknown {
   if (error instanceof AppError) return error
   if (error instanceof pg.DatabaseError) {
-    return /^(08|53|55000|57P|58|25006)/.test(error.code ?? '') ? unavailable('the database is not available', error) : error
+    return /^(08|53|55000|57P|58|25006)/.test(error.code ?? '')
+      ? unavailable('the database is not available', error)
+      : error
   }
   return unavailable('the database is not available', error)
 }

@@ -30,7 +30,9 @@ const LOCK_CONVERSATIONS: Statement = {
        for no key update`
 }
 
-export async function lockConversations (tx: Executor, ids: string[]): Promise<Map<string, LockedConversation>> {
+export async function lockConversations (
+  tx: Executor, ids: string[]
+): Promise<Map<string, LockedConversation>> {
   const rows = await tx.rows<LockedConversation>(LOCK_CONVERSATIONS, [ids])
   return new Map(rows.map(row => [row.id, row]))
 }
@@ -71,6 +73,8 @@ const LOCK_FOR_DELIVERY: Statement = {
        for no key update of u`
 }
 
-export async function lockForDelivery (tx: Executor, receivers: string[], upTo: number[]): Promise<Array<{ id: string, inbox_seq: number, acked_seq: number }>> {
+export async function lockForDelivery (
+  tx: Executor, receivers: string[], upTo: number[]
+): Promise<Array<{ id: string, inbox_seq: number, acked_seq: number }>> {
   return await tx.rows(LOCK_FOR_DELIVERY, [receivers, upTo])
 }

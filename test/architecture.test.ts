@@ -34,7 +34,8 @@ test('of migrations, other rooms use the schema only', async () => {
   const wrong: string[] = []
   for (const room of ROOMS.filter(name => name !== 'migrations')) {
     for (const file of await sources(room)) {
-      wrong.push(...imports(await readFile(join(ROOT, file), 'utf8')).filter(target => /migrations\/(?!schema\.ts)/.test(target)))
+      wrong.push(...imports(await readFile(join(ROOT, file), 'utf8')).filter(target =>
+        /migrations\/(?!schema\.ts)/.test(target)))
     }
   }
   expect(wrong).toEqual([])
@@ -42,7 +43,9 @@ test('of migrations, other rooms use the schema only', async () => {
 
 test('only the broker touches Aedes', async () => {
   for (const room of ROOMS.filter(name => name !== 'broker')) {
-    for (const file of await sources(room)) expect(await readFile(join(ROOT, file), 'utf8'), file).not.toMatch(/from 'aedes/)
+    for (const file of await sources(room)) {
+      expect(await readFile(join(ROOT, file), 'utf8'), file).not.toMatch(/from 'aedes/)
+    }
   }
 })
 
@@ -60,4 +63,5 @@ async function sources (room: string): Promise<string[]> {
   return entries.filter(entry => entry.endsWith('.ts')).map(entry => join(room, entry))
 }
 
-const imports = (source: string): string[] => [...source.matchAll(/from '(\.[^']+)'/g)].map(match => match[1]!)
+const imports = (source: string): string[] =>
+  [...source.matchAll(/from '(\.[^']+)'/g)].map(match => match[1]!)

@@ -4,14 +4,19 @@ import { expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { loadConfig } from '../config.ts'
 
-const compose = parse((await readFile('docker-compose.yml', 'utf8')).replaceAll(/\$\{JWT_SECRET:[^}]*\}/g, 's'.repeat(32)), { merge: true })
+const compose = parse((await readFile('docker-compose.yml', 'utf8')).replaceAll(
+  /\$\{JWT_SECRET:[^}]*\}/g, 's'.repeat(32)
+), { merge: true })
 const balancer = await readFile('deploy/haproxy.cfg', 'utf8')
-const ours = Object.entries<any>(compose.services).filter(([name, { image }]) => image === 'echo' && name !== 'migrate')
+const ours = Object.entries<any>(compose.services).filter(([name, { image }]) => image === 'echo' &&
+  name !== 'migrate')
 
 test('every process starts with the roles and variables it is given', () => {
   const roles = ours.map(([, { command, environment }]) => {
     const config = loadConfig(environment, command)
-    expect(config.warnings.filter(warning => !warning.startsWith('attachments'))).toEqual(['HOST=0.0.0.0: MQTT and HTTP are reachable from outside without TLS'])
+    expect(config.warnings.filter(warning => !warning.startsWith('attachments'))).toEqual([
+      'HOST=0.0.0.0: MQTT and HTTP are reachable from outside without TLS'
+    ])
     expect([config.trustProxy, config.proxyProtocol]).toEqual([true, true])
     return [...config.roles].join()
   })
@@ -26,7 +31,8 @@ test('the apis share the folder of their attachments', () => {
 
 test('the load balancer knows the processes that clients reach, and no others', () => {
   const servers = new Set([...balancer.matchAll(/^ {2}server \S+ ([\w-]+):\d+/gm)].map(([, host]) => host))
-  expect([...servers].sort()).toEqual(ours.map(([name]) => name).filter(name => !name.startsWith('push')).sort())
+  expect([...servers].sort()).toEqual(ours.map(([name]) => name).filter(name => !name.startsWith('push'))
+    .sort())
   expect(compose.services.balancer.depends_on.sort()).toEqual([...servers].sort())
   // Brokers drop what begins without the header that the other side does not send, and the other way round.
   for (const [line] of balancer.matchAll(/server .*:1883 .*/g)) expect(line).toContain('send-proxy-v2')
@@ -38,5 +44,7 @@ test('metrics are not passed on to the outside', () => {
 })
 
 test('only the load balancer can be reached from outside', () => {
-  for (const [name, { ports }] of Object.entries<any>(compose.services)) expect(ports !== undefined, name).toBe(name === 'balancer')
+  for (const [name, { ports }] of Object.entries<any>(compose.services)) {
+    expect(ports !== undefined, name).toBe(name === 'balancer')
+  }
 })

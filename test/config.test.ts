@@ -8,43 +8,68 @@ test('switches are on or off, in the usual words', () => {
     const config = loadConfig({ PROXY_PROTOCOL: word, TRUST_PROXY: word })
     expect([word, config.proxyProtocol, config.trustProxy]).toEqual([word, value, value])
   }
-  expect(loadConfig({})).toMatchObject({ proxyProtocol: false, trustProxy: false, rateLimitSends: 30, rateLimitRequests: 100 })
+  expect(loadConfig({})).toMatchObject({
+    proxyProtocol: false, trustProxy: false, rateLimitSends: 30, rateLimitRequests: 100
+  })
 })
 
 test('a switch or a rate that is neither is named, with every other problem', () => {
-  const wrong = { PROXY_PROTOCOL: 'yes', TRUST_PROXY: 'constructor', RATE_LIMIT_SENDS: '-1', RATE_LIMIT_REQUESTS: '1/s', MQTT_PORT: 'x' }
+  const wrong = {
+    PROXY_PROTOCOL: 'yes',
+    TRUST_PROXY: 'constructor',
+    RATE_LIMIT_SENDS: '-1',
+    RATE_LIMIT_REQUESTS: '1/s',
+    MQTT_PORT: 'x'
+  }
   try {
     loadConfig(wrong)
     expect.unreachable()
   } catch (error) {
     expect(error).toBeInstanceOf(ConfigError)
-    expect((error as ConfigError).problems.map(problem => problem.split(' ')[0])).toEqual(expect.arrayContaining(Object.keys(wrong)))
+    expect((error as ConfigError).problems.map(problem => problem.split(' ')[0])).toEqual(
+      expect.arrayContaining(Object.keys(wrong))
+    )
   }
 })
 
 test('the limits have an effect: nothing warns that they have none', () => {
-  expect(loadConfig({ PROXY_PROTOCOL: 'on', TRUST_PROXY: 'on', RATE_LIMIT_SENDS: '0', RATE_LIMIT_REQUESTS: '0' }).warnings.join()).not.toMatch(/PROXY|RATE/)
+  expect(loadConfig({
+    PROXY_PROTOCOL: 'on', TRUST_PROXY: 'on', RATE_LIMIT_SENDS: '0', RATE_LIMIT_REQUESTS: '0'
+  }).warnings.join()).not.toMatch(/PROXY|RATE/)
 })
 
 test('pushes go to FCM, to a stand-in, or into the log', () => {
   expect(loadConfig({}).fcm).toBeUndefined()
-  expect(loadConfig({ GOOGLE_APPLICATION_CREDENTIALS: '/etc/account.json' })).toMatchObject({ fcm: { credentialsFile: '/etc/account.json' } })
-  const both = loadConfig({ FCM_ENDPOINT: 'http://127.0.0.1:9099', GOOGLE_APPLICATION_CREDENTIALS: '/etc/account.json' })
+  expect(loadConfig({ GOOGLE_APPLICATION_CREDENTIALS: '/etc/account.json' })).toMatchObject({
+    fcm: { credentialsFile: '/etc/account.json' }
+  })
+  const both =
+    loadConfig({ FCM_ENDPOINT: 'http://127.0.0.1:9099', GOOGLE_APPLICATION_CREDENTIALS: '/etc/account.json' })
   expect(both.fcm).toEqual({ endpoint: 'http://127.0.0.1:9099' })
   expect(both.warnings.join()).toMatch(/FCM_ENDPOINT.*reach no phone/)
-  expect(loadConfig({ PUSH_PRIVACY: 'content-free', PUSH_EXPIRE_MS: '3600000' })).toMatchObject({ pushPrivacy: 'content-free', pushExpireMs: 3_600_000 })
-  for (const wrong of [{ FCM_ENDPOINT: 'https://fcm.googleapis.com' }, { FCM_ENDPOINT: 'x' }, { PUSH_PRIVACY: 'none' }, { PUSH_EXPIRE_MS: '0' }]) {
+  expect(loadConfig({ PUSH_PRIVACY: 'content-free', PUSH_EXPIRE_MS: '3600000' })).toMatchObject({
+    pushPrivacy: 'content-free', pushExpireMs: 3_600_000
+  })
+  for (const wrong of [{
+    FCM_ENDPOINT: 'https://fcm.googleapis.com'
+  }, { FCM_ENDPOINT: 'x' }, { PUSH_PRIVACY: 'none' }, { PUSH_EXPIRE_MS: '0' }]) {
     expect(() => loadConfig(wrong)).toThrow(Object.keys(wrong)[0])
   }
 })
 
 test('attachments go to a bucket when one is named, in the style of its server', () => {
   expect(loadConfig({}).s3).toBeUndefined()
-  expect(loadConfig({ S3_BUCKET: 'echo' }).s3).toEqual({ endpoint: undefined, bucket: 'echo', region: 'us-east-1', pathStyle: false })
+  expect(loadConfig({ S3_BUCKET: 'echo' }).s3).toEqual({
+    endpoint: undefined, bucket: 'echo', region: 'us-east-1', pathStyle: false
+  })
   expect(loadConfig({ S3_BUCKET: 'echo', S3_ENDPOINT: 'http://localhost:9000', S3_REGION: 'garage' }).s3)
     .toEqual({ endpoint: 'http://localhost:9000', bucket: 'echo', region: 'garage', pathStyle: true })
-  expect(loadConfig({ S3_BUCKET: 'echo', S3_ENDPOINT: 'https://s3.example', S3_PATH_STYLE: 'off' }).s3?.pathStyle).toBe(false)
-  expect(() => loadConfig({ S3_ENDPOINT: 'localhost:9000' })).toThrow(/S3_ENDPOINT must begin with http:[^]*S3_ENDPOINT needs S3_BUCKET/)
+  expect(
+    loadConfig({ S3_BUCKET: 'echo', S3_ENDPOINT: 'https://s3.example', S3_PATH_STYLE: 'off' }).s3?.pathStyle
+  ).toBe(false)
+  expect(() => loadConfig({ S3_ENDPOINT: 'localhost:9000' })).toThrow(
+    /S3_ENDPOINT must begin with http:[^]*S3_ENDPOINT needs S3_BUCKET/
+  )
 })
 
 test('an api that may be one of several is told that attachments must be shared', () => {

@@ -5,7 +5,9 @@ import { type ByteRange } from '../../store/files/file-store.ts'
  * What a Range header asks of `size` bytes: a range, `unsatisfiable`, or undefined for all of it, which is also
  * the answer to what is no single range of bytes ("a server MAY ignore the Range header field").
  */
-export function parseRange (header: string | undefined, size: number): ByteRange | 'unsatisfiable' | undefined {
+export function parseRange (
+  header: string | undefined, size: number
+): ByteRange | 'unsatisfiable' | undefined {
   const match = /^bytes=[ \t]*(\d*)-(\d*)[ \t]*$/i.exec(header ?? '')
   if (match === null) return undefined
   const [first, last] = [match[1]!, match[2]!]
@@ -16,7 +18,9 @@ export function parseRange (header: string | undefined, size: number): ByteRange
   }
   const start = Number(first)
   if (last !== '' && Number(last) < start) return undefined
-  return start >= size ? 'unsatisfiable' : { start, end: Math.min(last === '' ? size - 1 : Number(last), size - 1) }
+  return start >= size
+    ? 'unsatisfiable'
+    : { start, end: Math.min(last === '' ? size - 1 : Number(last), size - 1) }
 }
 
 /** Does If-None-Match name this (strong) entity tag? Compared weakly, as 13.1.2 says. */

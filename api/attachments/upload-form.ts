@@ -21,13 +21,23 @@ export interface UploadForm {
   body: AsyncIterable<Uint8Array>
 }
 
-export const FORM_LIMITS = { parts: 2, fileSize: MAX_ATTACHMENT_BYTES + 1, headerPairs: 32, headerSize: 8 * 1024, fieldNameSize: 256, fieldSize: 1024 }
+export const FORM_LIMITS = {
+  parts: 2,
+  fileSize: MAX_ATTACHMENT_BYTES + 1,
+  headerPairs: 32,
+  headerSize: 8 * 1024,
+  fieldNameSize: 256,
+  fieldSize: 1024
+}
 
 /**
  * Runs `use` with the form of the request. `abort` ends it from outside with an error; so does a client that
  * stalls. Throws `invalid` for what is not such a form, and whatever `use` throws.
  */
-export async function readUploadForm<T> (request: FastifyRequest<any, any, any, any, any, any, any, any>, abort: AbortSignal, pace: UploadPace, use: (form: UploadForm) => Promise<T>): Promise<T> {
+export async function readUploadForm<T> (
+  request: FastifyRequest<any, any, any, any, any, any, any, any>, abort: AbortSignal, pace: UploadPace,
+  use: (form: UploadForm) => Promise<T>
+): Promise<T> {
   if (!request.isMultipart()) throw fileRequired()
   const watch = watchProgress(abort, pace)
   const parts = request.parts({ limits: FORM_LIMITS })
@@ -70,7 +80,10 @@ function watchProgress (abort: AbortSignal, { stalledMs, wholeMs }: UploadPace) 
   let fail: (error: unknown) => void = () => {}
   const failed = new Promise<never>((_resolve, reject) => { fail = reject })
   failed.catch(() => {}) // it is raced with, or nobody waits any more
-  const tooSlow = (): void => fail(invalid('upload_too_slow', `an upload takes at most ${wholeMs / 1_000} s, and never pauses for ${stalledMs / 1_000} s`))
+  const tooSlow = (): void => fail(invalid(
+    'upload_too_slow',
+    `an upload takes at most ${wholeMs / 1_000} s, and never pauses for ${stalledMs / 1_000} s`
+  ))
   const aborted = (): void => fail(abort.reason)
   const stalled = setTimeout(tooSlow, stalledMs)
   const whole = setTimeout(tooSlow, wholeMs)
@@ -99,11 +112,17 @@ function discardRest (raw: IncomingMessage): void {
 function formError (error: unknown): unknown {
   if (findAppError(error) !== undefined) return error
   const { code, message = '' } = error as { code?: string, message?: string }
-  if (code === 'FST_PARTS_LIMIT' || code === 'FST_FILES_LIMIT' || code === 'FST_FIELDS_LIMIT') return oneFile()
-  if (code === 'FST_MP_PREMATURE_CLOSE' || /^FST_PROTO_VIOLATION|^FST_INVALID/.test(code ?? '') || /multipart|terminated early|boundary/i.test(message)) return malformedForm()
+  if (code === 'FST_PARTS_LIMIT' || code === 'FST_FILES_LIMIT' || code === 'FST_FIELDS_LIMIT') {
+    return oneFile()
+  }
+  if (code === 'FST_MP_PREMATURE_CLOSE' || /^FST_PROTO_VIOLATION|^FST_INVALID/.test(
+    code ?? ''
+  ) || /multipart|terminated early|boundary/i.test(message)) return malformedForm()
   return error
 }
 
-const fileRequired = (): AppError => invalid('file_required', 'the form must have a file: a part with a filename')
-const oneFile = (): AppError => invalid('one_file_required', 'the form must have exactly one file and nothing else')
+const fileRequired = (): AppError =>
+  invalid('file_required', 'the form must have a file: a part with a filename')
+const oneFile = (): AppError =>
+  invalid('one_file_required', 'the form must have exactly one file and nothing else')
 const malformedForm = (): AppError => invalid('malformed_form', 'the body is not a whole multipart form')

@@ -17,7 +17,8 @@ export async function serveDocumentation (app: App): Promise<void> {
       info: {
         title: 'Echo',
         version: '1',
-        description: 'A messaging backend. What changes arrives as events over MQTT, or here through `/inbox`. Errors are RFC 9457 problems with a stable `code`.'
+        description:
+          'A messaging backend. What changes arrives as events over MQTT, or here through `/inbox`. Errors are RFC 9457 problems with a stable `code`.'
       },
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } },
       tags: [
@@ -31,7 +32,8 @@ export async function serveDocumentation (app: App): Promise<void> {
         { name: 'operations', description: 'Is it running?' }
       ]
     },
-    transformObject: document => withExamples('openapiObject' in document ? document.openapiObject : document.swaggerObject),
+    transformObject: document =>
+      withExamples('openapiObject' in document ? document.openapiObject : document.swaggerObject),
     transform: ({ schema, url, route }) => ({ schema: withCommonProblems(schema, route), url }),
     refResolver: { buildLocalReference: json => String(json.$id) }
   })
@@ -43,20 +45,29 @@ function withCommonProblems (schema: FastifySchema, { method, url }: RouteOption
   if (schema?.response === undefined) return schema
   const traits = {
     behindToken: schema.security !== undefined && schema.security.length > 0,
-    hasInput: [schema.params, schema.querystring, schema.headers, schema.consumes === undefined ? schema.body : undefined].some(part => part !== undefined),
+    hasInput: [schema.params, schema.querystring, schema.headers, schema.consumes === undefined
+      ? schema.body
+      : undefined].some(part => part !== undefined),
     // JSON is read whether the operation wants a body or not; forms have codes of their own.
     readsJson: schema.consumes === undefined && !['GET', 'HEAD'].includes([method].flat()[0]!),
     hasParams: url.includes(':')
   }
   const response = schema.response as Record<string, ProblemResponse | undefined>
-  const own = Object.values(response).flatMap(answer => answer?.content?.[PROBLEM_TYPE]?.schema.allOf[1].properties.code.enum ?? [])
+  const own = Object.values(response)
+    .flatMap(answer => answer?.content?.[PROBLEM_TYPE]?.schema.allOf[1].properties.code.enum ?? [])
   const all = problems(...own, ...commonCodes(traits))
   // An answer of the route's own under the same status is kept: /ready says more than a problem.
-  const others = Object.entries(response).filter(([, answer]) => answer?.content?.[PROBLEM_TYPE] === undefined)
+  const others =
+    Object.entries(response).filter(([, answer]) => answer?.content?.[PROBLEM_TYPE] === undefined)
   return { ...schema, response: { ...all, ...Object.fromEntries(others) } }
 }
 
-interface ProblemResponse { content?: Record<string, { schema: { allOf: [unknown, { properties: { code: { enum: ProblemCode[] } } }] } }> }
+interface ProblemResponse {
+  content?: Record<string, {
+    schema: { allOf: [unknown, { properties: { code: { enum: ProblemCode[] } } }] }
+  }>
+}
 
 /** What every operation behind a token says of itself. */
-export const operation = (tag: string, summary: string) => ({ tags: [tag], summary, security: [{ token: [] }] })
+export const operation = (tag: string, summary: string) =>
+  ({ tags: [tag], summary, security: [{ token: [] }] })

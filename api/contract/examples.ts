@@ -7,7 +7,9 @@ export function withExamples (document: Json): Json {
     for (const { requestBody, responses } of Object.values<Json>(path)) {
       for (const { content } of [requestBody ?? {}, ...Object.values<Json>(responses)]) {
         const media = content?.['application/json']
-        if (media?.schema === undefined || media.example !== undefined || media.examples !== undefined) continue
+        if (media?.schema === undefined || media.example !== undefined || media.examples !== undefined) {
+          continue
+        }
         media.example = exampleOf(media.schema, document)
       }
     }
@@ -38,7 +40,8 @@ function exampleOf (schema: Json, document: Json): Json {
 function exampleObject ({ properties = {}, patternProperties = {} }: Json, document: Json): Json {
   const [record] = Object.values<Json>(patternProperties)
   if (record !== undefined) return { name: exampleOf(record, document) }
-  return Object.fromEntries(Object.entries<Json>(properties).map(([name, schema]) => [name, exampleOf(schema, document)]))
+  return Object.fromEntries(Object.entries<Json>(properties)
+    .map(([name, schema]) => [name, exampleOf(schema, document)]))
 }
 
 const follow = (reference: string, document: Json): Json =>

@@ -30,7 +30,8 @@ export const PROBLEM_CODES = {
     malformed_json: 'The body is not JSON in UTF-8',
     mention_outside_content: 'A mention does not lie inside the content',
     one_file_required: 'The form must have exactly one file and nothing else',
-    query_too_broad: 'Too many messages match to be looked through in time: add a word, or name a conversation',
+    query_too_broad:
+      'Too many messages match to be looked through in time: add a word, or name a conversation',
     seq_beyond_end: 'The inbox ends before this seq',
     unknown_attachment: 'An attachment is not an upload of the sender that is still there',
     upload_too_slow: 'An upload takes at most 600 s, and never pauses for 30 s'
@@ -114,9 +115,16 @@ export const STATUS_DESCRIPTIONS: Record<keyof CodesByStatus, string> = {
 }
 
 /** What is said of an operation that decides which common codes it has. */
-export interface OperationTraits { behindToken: boolean, hasInput: boolean, hasParams: boolean, readsJson: boolean }
+export interface OperationTraits {
+  behindToken: boolean
+  hasInput: boolean
+  hasParams: boolean
+  readsJson: boolean
+}
 
-export function commonCodes ({ behindToken, hasInput, hasParams, readsJson }: OperationTraits): ProblemCode[] {
+export function commonCodes (
+  { behindToken, hasInput, hasParams, readsJson }: OperationTraits
+): ProblemCode[] {
   const codes: ProblemCode[] = ['internal', 'unsupported_media_type']
   if (behindToken) codes.push('token_required', 'invalid_token', 'rate_limited', 'overloaded', 'unavailable')
   if (hasInput) codes.push('invalid_request')
@@ -126,7 +134,8 @@ export function commonCodes ({ behindToken, hasInput, hasParams, readsJson }: Op
 }
 
 export const statusOf = (code: ProblemCode): keyof CodesByStatus =>
-  Number(Object.keys(PROBLEM_CODES).find(status => Object.hasOwn(PROBLEM_CODES[Number(status) as keyof CodesByStatus], code))) as keyof CodesByStatus
+  Number(Object.keys(PROBLEM_CODES).find(status =>
+    Object.hasOwn(PROBLEM_CODES[Number(status) as keyof CodesByStatus], code))) as keyof CodesByStatus
 
 export const meaningOf = (code: ProblemCode): string =>
   (PROBLEM_CODES[statusOf(code)] as Record<string, string>)[code]!

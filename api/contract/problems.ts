@@ -28,7 +28,10 @@ const CODE_OF_STATUS: Record<number, { code: string, detail: string }> = {
   400: { code: 'invalid_request', detail: 'the request could not be read' },
   413: { code: 'body_too_large', detail: 'the body is larger than this route accepts' },
   414: { code: 'uri_too_long', detail: 'the address is too long' },
-  415: { code: 'unsupported_media_type', detail: 'the body must be sent as application/json, a file as multipart/form-data, uncompressed' }
+  415: {
+    code: 'unsupported_media_type',
+    detail: 'the body must be sent as application/json, a file as multipart/form-data, uncompressed'
+  }
 }
 
 interface ProblemBody { type: 'about:blank', title: string, status: number, code: string, detail: string }
@@ -37,11 +40,15 @@ interface ProblemBody { type: 'about:blank', title: string, status: number, code
 export function answerError (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const problem = problemOf(error)
   if (problem.code === 'internal') {
-    request.log.error({ err: loggable(error), method: request.method, route: request.routeOptions.url }, 'a request failed for a reason nobody expected')
+    request.log.error({
+      err: loggable(error), method: request.method, route: request.routeOptions.url
+    }, 'a request failed for a reason nobody expected')
   }
   reply.header(REQUEST_ID_HEADER, request.id) // what the framework refuses has passed no hook
   if (problem.status === 401) reply.header('www-authenticate', 'Bearer')
-  if (problem.status === 429 || problem.status === 503) reply.header('retry-after', findAppError(error)?.retryAfterS ?? RETRY_AFTER_S)
+  if (problem.status === 429 || problem.status === 503) {
+    reply.header('retry-after', findAppError(error)?.retryAfterS ?? RETRY_AFTER_S)
+  }
   reply.code(problem.status).type(PROBLEM_TYPE).send(JSON.stringify(problem))
 }
 
@@ -55,16 +62,25 @@ export function answerBadConnection (error: Error & { code?: string }, socket: S
     socket.destroy()
     return
   }
-  const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400
-  const body = JSON.stringify(problem(status, 'invalid_request', 'the request is not valid HTTP, or was not sent in time'))
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: ${PROBLEM_TYPE}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`)
+  const status = error.code === 'HPE_HEADER_OVERFLOW'
+    ? 431
+    : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400
+  const body = JSON.stringify(problem(
+    status, 'invalid_request', 'the request is not valid HTTP, or was not sent in time'
+  ))
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: ${PROBLEM_TYPE}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`
+  )
 }
 
 function problemOf (error: unknown): ProblemBody {
   const own = findAppError(error)
   if (own !== undefined) return problem(STATUS_OF_FAULT[own.fault], own.code, own.message)
-  const { validation, validationContext, statusCode } = error as { validation?: SchemaError[], validationContext?: string, statusCode?: number }
-  if (validation !== undefined) return problem(400, 'invalid_request', describeErrors(validation, validationContext ?? 'request'))
+  const { validation, validationContext, statusCode } =
+    error as { validation?: SchemaError[], validationContext?: string, statusCode?: number }
+  if (validation !== undefined) {
+    return problem(400, 'invalid_request', describeErrors(validation, validationContext ?? 'request'))
+  }
   const known = statusCode === undefined ? undefined : CODE_OF_STATUS[statusCode]
   if (known !== undefined) return problem(statusCode!, known.code, known.detail)
   return problem(500, 'internal', 'something went wrong on our side')

@@ -14,22 +14,30 @@ export const Uuid = Type.String({ format: 'uuid', examples: [UUID_EXAMPLE] })
 export const UserId = Type.String({
   pattern: '^[A-Za-z0-9_.:-]{1,64}$', description: '1 to 64 of A-Z a-z 0-9 _ . : -', examples: ['alice']
 })
-export const DeviceId = Type.String({ minLength: 1, maxLength: 128, description: 'Chosen by the device; the MQTT client id', examples: ['pixel-8'] })
-export const Time = Type.String({ format: 'date-time', description: 'ISO 8601, UTC', examples: ['2025-07-15T09:30:00.000Z'] })
+export const DeviceId = Type.String({
+  minLength: 1, maxLength: 128, description: 'Chosen by the device; the MQTT client id', examples: ['pixel-8']
+})
+export const Time =
+  Type.String({ format: 'date-time', description: 'ISO 8601, UTC', examples: ['2025-07-15T09:30:00.000Z'] })
 export const Seq = Type.Integer({ minimum: 0, examples: [42] })
 const Status = Type.Enum(['sent', 'delivered', 'read'])
 export const orNull = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 
 /** A query parameter that says how many. */
-export const limit = (fallback: number, maximum: number) => Type.Optional(Type.Integer({ minimum: 1, maximum, default: fallback }))
+export const limit = (fallback: number, maximum: number) =>
+  Type.Optional(Type.Integer({ minimum: 1, maximum, default: fallback }))
 
 /** Points to a schema that was given an `$id`, and keeps its type. A response says with `description` what it means. */
 export const refer = <T extends TSchema>(schema: T, description?: string): TUnsafe<Static<T>> =>
-  Type.Unsafe<Static<T>>({ $ref: `${(schema as { $id?: string }).$id}#`, ...(description === undefined ? {} : { description }) })
+  Type.Unsafe<Static<T>>({
+    $ref: `${(schema as { $id?: string }).$id}#`, ...(description === undefined ? {} : { description })
+  })
 
 export const Attachment = Type.Object({
   id: Uuid,
-  content_type: Type.String({ description: 'By content, whatever the upload claimed', examples: ['image/png'] }),
+  content_type: Type.String({
+    description: 'By content, whatever the upload claimed', examples: ['image/png']
+  }),
   file_name: orNull(Type.String({ examples: ['beach.png'] })),
   size: Type.Integer({ minimum: 1, description: 'Bytes', examples: [48_213] })
 }, { $id: 'Attachment' })
@@ -73,8 +81,12 @@ export const MessageVersions = Type.Object({
 
 export const MessageStatus = Type.Object({
   message_id: Uuid,
-  status: Type.Enum(['sent', 'delivered', 'read'], { description: 'The lowest among the recipients; `sent` without any' }),
-  recipients: Type.Array(Type.Object({ user_id: UserId, status: Status, delivered_at: orNull(Time), read_at: orNull(Time) }))
+  status: Type.Enum(
+    ['sent', 'delivered', 'read'], { description: 'The lowest among the recipients; `sent` without any' }
+  ),
+  recipients: Type.Array(Type.Object({
+    user_id: UserId, status: Status, delivered_at: orNull(Time), read_at: orNull(Time)
+  }))
 }, { $id: 'MessageStatus' })
 
 export const Role = Type.Enum(['admin', 'member'])
@@ -105,7 +117,9 @@ export const Conversation = Type.Object({
 export const ConversationPage = Type.Object({
   conversations: Type.Array(refer(Conversation)),
   next_cursor: orNull(Type.String({ description: 'Null on the last page' })),
-  inbox: Type.Object({ epoch: Uuid, last_seq: Seq }, { description: 'Read before the list: the events after `last_seq` continue this snapshot' })
+  inbox: Type.Object({
+    epoch: Uuid, last_seq: Seq
+  }, { description: 'Read before the list: the events after `last_seq` continue this snapshot' })
 }, { $id: 'ConversationPage' })
 
 export const Event = Type.Object({
@@ -151,12 +165,16 @@ export const BlockPage = Type.Object({
 export const Presence = Type.Object({
   user_id: UserId,
   online: Type.Boolean(),
-  last_seen_at: orNull(Type.Unsafe<string>({ ...Time, description: 'The last coming or going; null for somebody who was never there' }))
+  last_seen_at: orNull(Type.Unsafe<string>({
+    ...Time, description: 'The last coming or going; null for somebody who was never there'
+  }))
 }, { $id: 'Presence' })
 
 export const Readiness = Type.Object({
   ready: Type.Boolean(),
-  dependencies: Type.Record(Type.String(), Type.Object({ ok: Type.Boolean(), detail: Type.Optional(Type.String()) }))
+  dependencies: Type.Record(
+    Type.String(), Type.Object({ ok: Type.Boolean(), detail: Type.Optional(Type.String()) })
+  )
 }, { $id: 'Readiness' })
 
 export type Readiness = Static<typeof Readiness>
@@ -189,7 +207,8 @@ export function problems (...codes: ProblemCode[]): object {
       content: {
         [PROBLEM_TYPE]: {
           schema: { allOf: [refer(Problem), { properties: { code: { enum: own } } }] },
-          examples: Object.fromEntries(own.map(code => [code, { value: problem(status, code, meaningOf(code)) }]))
+          examples: Object.fromEntries(own.map(code =>
+            [code, { value: problem(status, code, meaningOf(code)) }]))
         }
       }
     }
@@ -206,6 +225,8 @@ const HEADERS: Record<number, object> = {
 
 function byStatus (codes: ProblemCode[]): Map<ReturnType<typeof statusOf>, ProblemCode[]> {
   const grouped = new Map<ReturnType<typeof statusOf>, ProblemCode[]>()
-  for (const code of [...new Set(codes)].sort()) grouped.set(statusOf(code), [...grouped.get(statusOf(code)) ?? [], code])
+  for (const code of [...new Set(codes)].sort()) {
+    grouped.set(statusOf(code), [...grouped.get(statusOf(code)) ?? [], code])
+  }
   return grouped
 }

@@ -34,7 +34,8 @@ export function countInRedis (url: string, log: Logger): RedisCounts {
     retryStrategy: attempt => Math.min(attempt * 100, LONGEST_RECONNECT_MS),
     scripts: { echoCount: { lua: COUNT, numberOfKeys: 1 } }
   })
-  const { echoCount } = redis as unknown as { echoCount (key: string, windowMs: number): Promise<[number, number]> }
+  const { echoCount } =
+    redis as unknown as { echoCount (key: string, windowMs: number): Promise<[number, number]> }
   const count = echoCount.bind(redis)
   const away = new Error('Redis is away')
   let answers = false

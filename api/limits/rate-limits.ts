@@ -46,14 +46,20 @@ export interface LimitedApp {
 }
 
 /** Limits everything on `app` per address. */
-export async function limitRates (app: App, { requests, sends, redisUrl, windowMs = WINDOW_MS }: RateLimits, log: Logger): Promise<LimitedApp> {
-  const counts = redisUrl === undefined || (requests === 0 && sends === 0) ? undefined : countInRedis(redisUrl, log)
+export async function limitRates (
+  app: App, { requests, sends, redisUrl, windowMs = WINDOW_MS }: RateLimits, log: Logger
+): Promise<LimitedApp> {
+  const counts = redisUrl === undefined || (requests === 0 && sends === 0)
+    ? undefined
+    : countInRedis(redisUrl, log)
   app.addHook('onClose', async () => counts?.[Symbol.dispose]())
   await app.register(rateLimit, {
     global: false,
     timeWindow: windowMs,
     skipOnError: true,
-    ...(counts === undefined ? {} : { store: function () { return counts.store } as unknown as rateLimit.FastifyRateLimitStoreCtor })
+    ...(counts === undefined
+      ? {}
+      : { store: function () { return counts.store } as unknown as rateLimit.FastifyRateLimitStoreCtor })
   })
   const perAddress = limiter('address', REQUESTS_PER_ADDRESS, request => addressKey(request.ip))
   const perUser = limiter('user', requests, request => callerOf(request).userId)
@@ -67,7 +73,8 @@ export async function limitRates (app: App, { requests, sends, redisUrl, windowM
   }
 
   function limiter (name: string, max: number, keyOf: (request: FastifyRequest) => string) {
-    const options: rateLimit.RateLimitOptions = { max, keyGenerator: request => `${name} ${keyOf(request)}`, cache: MAX_COUNTED_IN_MEMORY }
+    const options: rateLimit.RateLimitOptions =
+      { max, keyGenerator: request => `${name} ${keyOf(request)}`, cache: MAX_COUNTED_IN_MEMORY }
     return app.createRateLimit(options)
   }
 
@@ -90,12 +97,20 @@ type Count = Awaited<ReturnType<ReturnType<App['createRateLimit']>>>
 
 /** Shows the narrowest of the limits. Throws `too_many` when one of them is exceeded. */
 function answer (reply: FastifyReply, counts: Record<string, Count | undefined>): void {
-  const limits = Object.entries(counts).flatMap(([name, count]) => count === undefined || count.isAllowed ? [] : [{ name, ...count }])
+  const limits = Object.entries(counts)
+    .flatMap(([name, count]) => count === undefined || count.isAllowed ? [] : [{ name, ...count }])
   const narrowest = limits.toSorted((a, b) => a.remaining - b.remaining)[0]
   if (narrowest === undefined) return
   const exceeded = limits.filter(limit => limit.isExceeded)
-  const resetS = Math.max(1, ...(exceeded.length > 0 ? exceeded : [narrowest]).map(limit => limit.ttlInSeconds))
-  reply.headers({ 'x-ratelimit-limit': narrowest.max, 'x-ratelimit-remaining': narrowest.remaining, 'x-ratelimit-reset': resetS })
+  const resetS =
+    Math.max(1, ...(exceeded.length > 0 ? exceeded : [narrowest]).map(limit => limit.ttlInSeconds))
+  reply.headers({
+    'x-ratelimit-limit': narrowest.max,
+    'x-ratelimit-remaining': narrowest.remaining,
+    'x-ratelimit-reset': resetS
+  })
   for (const { name } of exceeded) rateLimitedTotal.inc({ limit: name })
-  if (exceeded.length > 0) throw rateLimited(`more than ${exceeded[0]!.max} within ${exceeded[0]!.timeWindow / 1_000} s`, resetS)
+  if (exceeded.length > 0) {
+    throw rateLimited(`more than ${exceeded[0]!.max} within ${exceeded[0]!.timeWindow / 1_000} s`, resetS)
+  }
 }

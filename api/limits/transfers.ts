@@ -11,7 +11,9 @@ export interface Transfers {
   end (): void
 }
 
-export function limitTransfers (what: string, { perUser, inAll }: { perUser: number, inAll: number }): Transfers {
+export function limitTransfers (
+  what: string, { perUser, inAll }: { perUser: number, inAll: number }
+): Transfers {
   const byUser = new Map<string, number>()
   const running = new Set<() => void>()
   let stopped = false
@@ -19,7 +21,12 @@ export function limitTransfers (what: string, { perUser, inAll }: { perUser: num
   return {
     enter (userId, abort) {
       const own = byUser.get(userId) ?? 0
-      if (own >= perUser) throw new AppError('too_many', `too_many_${what}`, `you have ${perUser} ${what} under way, which is all you may have at once`)
+      if (own >= perUser) {
+        throw new AppError(
+          'too_many', `too_many_${what}`,
+        `you have ${perUser} ${what} under way, which is all you may have at once`
+        )
+      }
       if (stopped || running.size >= inAll) throw unavailable(`there is no room for more ${what}`)
       const end = (): void => abort() // a function of its own: the set counts each entry once
       running.add(end)

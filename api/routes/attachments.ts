@@ -22,7 +22,9 @@ const FORM_BYTES = 16 * 1024
 const LATER_MS = 5_000
 const NOTHING_RUNS = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
-export function attachmentRoutes (app: App, attachments: Attachments, { uploads, downloads, pace }: TransferLimits): void {
+export function attachmentRoutes (
+  app: App, attachments: Attachments, { uploads, downloads, pace }: TransferLimits
+): void {
   app.register(async forms => {
     forms.removeAllContentTypeParsers()
     await forms.register(multipart, { limits: FORM_LIMITS, throwFileSizeLimit: false })
@@ -32,31 +34,46 @@ export function attachmentRoutes (app: App, attachments: Attachments, { uploads,
       validatorCompiler: () => () => true, // the body is a stream
       schema: {
         ...operation('attachments', 'Upload a file'),
-        description: `A form with exactly one file of at most ${MAX_ATTACHMENT_BYTES} bytes. Its type is found by its content. Send its id in \`attachment_ids\` within 24 hours; what is not sent by then goes.`,
+        description:
+          `A form with exactly one file of at most ${MAX_ATTACHMENT_BYTES} bytes. Its type is found by its content. Send its id in \`attachment_ids\` within 24 hours; what is not sent by then goes.`,
         consumes: ['multipart/form-data'],
         body: Type.Object({ file: Type.String({ format: 'binary', description: 'Any field name will do' }) }),
-        response: { 201: refer(Attachment, 'Stored'), ...problems('file_required', 'one_file_required', 'malformed_form', 'attachment_empty', 'upload_too_slow', 'attachment_too_large', 'too_many_uploads') }
+        response: {
+          201: refer(Attachment, 'Stored'),
+          ...problems(
+            'file_required', 'one_file_required', 'malformed_form', 'attachment_empty', 'upload_too_slow',
+            'attachment_too_large', 'too_many_uploads'
+          )
+        }
       }
     }, async (request, reply) => {
       const { userId } = callerOf(request)
       if (Number(request.headers['content-length'] ?? 0) > MAX_ATTACHMENT_BYTES + FORM_BYTES) {
-        throw new AppError('too_large', 'attachment_too_large', `a file may have ${MAX_ATTACHMENT_BYTES} bytes`)
+        throw new AppError(
+          'too_large', 'attachment_too_large', `a file may have ${MAX_ATTACHMENT_BYTES} bytes`
+        )
       }
       const stopping = new AbortController()
       const place = uploads.enter(userId, () => stopping.abort(unavailable('Echo is stopping')))
       try {
-        return await reply.code(201).send(await readUploadForm(request, stopping.signal, pace, ({ fileName, body }) => attachments.upload(userId, fileName, body)))
+        return await reply.code(201).send(await readUploadForm(
+          request, stopping.signal, pace, ({ fileName, body }) => attachments.upload(userId, fileName, body)
+        ))
       } finally {
         place[Symbol.dispose]()
       }
     })
   })
 
-  const bytes = (description: string) => ({ description, content: { '*/*': { schema: Type.String({ format: 'binary' }) } } })
+  const bytes = (description: string) =>
+    ({ description, content: { '*/*': { schema: Type.String({ format: 'binary' }) } } })
   const schema = {
     params: Type.Object({ id: Uuid }),
     headers: Type.Object({
-      range: Type.Optional(Type.String({ description: 'One range of bytes; several are answered with the whole file', examples: ['bytes=0-1023'] })),
+      range: Type.Optional(Type.String({
+        description: 'One range of bytes; several are answered with the whole file',
+        examples: ['bytes=0-1023']
+      })),
       'if-none-match': Type.Optional(Type.String()),
       'if-range': Type.Optional(Type.String())
     }),
@@ -80,7 +97,9 @@ export function attachmentRoutes (app: App, attachments: Attachments, { uploads,
 
   type Request = FastifyRequest<{ Params: { id: string } }, any, any, any, any, any, any, any>
 
-  async function answer (request: Request, reply: FastifyReply<any, any, any, any, any, any, any, any>): Promise<any> {
+  async function answer (
+    request: Request, reply: FastifyReply<any, any, any, any, any, any, any, any>
+  ): Promise<any> {
     const { userId } = callerOf(request)
     const attachment = await attachments.find(userId, request.params.id.toLowerCase())
     const tag = `"${attachment.id}"`
@@ -89,14 +108,18 @@ export function attachmentRoutes (app: App, attachments: Attachments, { uploads,
     if (matchesTag(request.headers['if-none-match'], tag)) return await reply.code(304).send()
 
     const ifRange = request.headers['if-range']
-    const range = ifRange === undefined || ifRange === tag ? parseRange(request.headers.range, attachment.size) : undefined
+    const range = ifRange === undefined || ifRange === tag
+      ? parseRange(request.headers.range, attachment.size)
+      : undefined
     if (range === 'unsatisfiable') {
       reply.header('content-range', `bytes */${attachment.size}`)
       throw new AppError('unsatisfiable', 'range_not_satisfiable', `the file has ${attachment.size} bytes`)
     }
     const { start, end } = range ?? { start: 0, end: attachment.size - 1 }
     const head = (): FastifyReply => {
-      if (range !== undefined) reply.code(206).header('content-range', `bytes ${start}-${end}/${attachment.size}`)
+      if (range !== undefined) {
+        reply.code(206).header('content-range', `bytes ${start}-${end}/${attachment.size}`)
+      }
       return describe(reply, attachment).header('content-length', end - start + 1)
     }
     if (request.method === 'HEAD') return await head().send()
@@ -112,7 +135,9 @@ export function attachmentRoutes (app: App, attachments: Attachments, { uploads,
 function describe (reply: FastifyReply, { content_type, file_name }: AttachmentView): FastifyReply {
   return reply
     .header('content-type', content_type)
-    .header('content-disposition', disposition(shownInline(content_type) ? 'inline' : 'attachment', file_name))
+    .header('content-disposition', disposition(shownInline(content_type)
+      ? 'inline'
+      : 'attachment', file_name))
     .header('x-content-type-options', 'nosniff')
     .header('content-security-policy', NOTHING_RUNS)
 }
@@ -121,6 +146,8 @@ function describe (reply: FastifyReply, { content_type, file_name }: AttachmentV
 function disposition (kind: 'inline' | 'attachment', name: string | null): string {
   if (name === null) return kind
   const plain = name.replace(/[^\x20-\x7E]|["\\%]/gu, '_')
-  const whole = encodeURIComponent(name).replace(/['()*]/g, character => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
+  const whole = encodeURIComponent(name).replace(
+    /['()*]/g, character => `%${character.charCodeAt(0).toString(16).toUpperCase()}`
+  )
   return `${kind}; filename="${plain}"; filename*=UTF-8''${whole}`
 }

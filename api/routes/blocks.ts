@@ -34,7 +34,8 @@ export function blockRoutes (app: App, { blocks, database }: Messaging): void {
   app.put('/blocks/:user_id', {
     schema: {
       ...operation('users', 'Block somebody'),
-      description: 'In a direct conversation their messages stay hidden from now on, for good; in groups they arrive without a push. Neither sees the other typing or online. They are not told.',
+      description:
+        'In a direct conversation their messages stay hidden from now on, for good; in groups they arrive without a push. Neither sees the other typing or online. They are not told.',
       params: OneUser,
       response: { 204: NoContent, ...problems('invalid_block', 'too_many_blocks') }
     }

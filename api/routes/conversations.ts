@@ -7,7 +7,9 @@ import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
 import { decodeCursor, encodeCursor } from '../cursor.ts'
 import { operation } from '../contract/documentation.ts'
-import { Conversation, ConversationPage, limit, NoContent, orNull, problems, refer, UserId, Uuid } from '../contract/schemas.ts'
+import {
+  Conversation, ConversationPage, limit, NoContent, orNull, problems, refer, UserId, Uuid
+} from '../contract/schemas.ts'
 
 const DEFAULT_PAGE = 50
 const MAX_PAGE = 200
@@ -16,13 +18,25 @@ export function conversationRoutes (app: App, { conversations, database, epoch, 
   app.post('/conversations', {
     schema: {
       ...operation('conversations', 'Create a conversation'),
-      description: 'A direct conversation exists once per pair: when it is there already, the answer is 200 and the existing one.',
+      description:
+        'A direct conversation exists once per pair: when it is there already, the answer is 200 and the existing one.',
       body: Type.Object({
         type: Type.Enum(['direct', 'group']),
         participant_ids: Type.Array(UserId, { description: 'The others; oneself is added' }),
-        title: Type.Optional(Type.Union([Type.String({ description: 'Groups only, at most 200 code points' }), Type.Null()]))
-      }, { additionalProperties: false, examples: [{ type: 'group', participant_ids: ['bob', 'carol'], title: 'Weekend' }] }),
-      response: { 201: refer(Conversation, 'Created'), 200: refer(Conversation, 'The direct conversation that was there already'), ...problems('invalid_participants', 'invalid_title', 'invalid_text', 'too_many_participants') }
+        title: Type.Optional(Type.Union([
+          Type.String({ description: 'Groups only, at most 200 code points' }), Type.Null()
+        ]))
+      }, {
+        additionalProperties: false,
+        examples: [{ type: 'group', participant_ids: ['bob', 'carol'], title: 'Weekend' }]
+      }),
+      response: {
+        201: refer(Conversation, 'Created'),
+        200: refer(
+          Conversation, 'The direct conversation that was there already'
+        ),
+        ...problems('invalid_participants', 'invalid_title', 'invalid_text', 'too_many_participants')
+      }
     }
   }, async (request, reply) => {
     const { conversation, created } = await conversations.create(callerOf(request).userId, request.body)
@@ -36,7 +50,9 @@ export function conversationRoutes (app: App, { conversations, database, epoch, 
         limit: limit(DEFAULT_PAGE, MAX_PAGE),
         cursor: Type.Optional(Type.String({ description: '`next_cursor` of the page before' }))
       }),
-      response: { 200: refer(ConversationPage, 'A page, with the snapshot of the inbox'), ...problems('invalid_cursor') }
+      response: {
+        200: refer(ConversationPage, 'A page, with the snapshot of the inbox'), ...problems('invalid_cursor')
+      }
     }
   }, async request => {
     const { userId } = callerOf(request)
@@ -50,7 +66,9 @@ export function conversationRoutes (app: App, { conversations, database, epoch, 
     const more = found.length > wanted && last !== undefined
     return {
       conversations: page,
-      next_cursor: more ? encodeCursor({ lastActivityAt: new Date(last.last_activity_at), id: last.id }) : null,
+      next_cursor: more
+        ? encodeCursor({ lastActivityAt: new Date(last.last_activity_at), id: last.id })
+        : null,
       inbox: { epoch, last_seq: counters?.inbox_seq ?? 0 }
     }
   })
@@ -59,30 +77,49 @@ export function conversationRoutes (app: App, { conversations, database, epoch, 
     schema: {
       ...operation('conversations', 'Look at one conversation'),
       params: Type.Object({ id: Uuid }),
-      response: { 200: refer(Conversation, 'As the caller sees it'), ...problems('not_a_participant', 'conversation_not_found') }
+      response: {
+        200: refer(Conversation, 'As the caller sees it'),
+        ...problems('not_a_participant', 'conversation_not_found')
+      }
     }
   }, request => conversations.get(callerOf(request).userId, request.params.id.toLowerCase()))
 
   app.patch('/conversations/:id', {
     schema: {
       ...operation('conversations', 'Change the title, or mute'),
-      description: 'The title is for admins of a group; null or nothing but spaces clears it. `muted_until` is for oneself: until then only mentions wake the phone. Both change or neither.',
+      description:
+        'The title is for admins of a group; null or nothing but spaces clears it. `muted_until` is for oneself: until then only mentions wake the phone. Both change or neither.',
       params: Type.Object({ id: Uuid }),
       body: Type.Object({
         title: Type.Optional(orNull(Type.String({ description: 'At most 200 code points' }))),
-        muted_until: Type.Optional(orNull(Type.String({ format: 'date-time', description: 'ISO 8601; null ends it' })))
-      }, { additionalProperties: false, minProperties: 1, examples: [{ title: 'Weekend' }, { muted_until: '2030-01-01T00:00:00Z' }] }),
-      response: { 200: refer(Conversation, 'As the caller sees it'), ...problems('invalid_title', 'invalid_text', 'invalid_muted_until', 'admin_required', 'not_a_participant', 'conversation_not_found', 'direct_conversation') }
+        muted_until: Type.Optional(
+          orNull(Type.String({ format: 'date-time', description: 'ISO 8601; null ends it' }))
+        )
+      }, {
+        additionalProperties: false,
+        minProperties: 1,
+        examples: [{ title: 'Weekend' }, { muted_until: '2030-01-01T00:00:00Z' }]
+      }),
+      response: {
+        200: refer(Conversation, 'As the caller sees it'),
+        ...problems(
+          'invalid_title', 'invalid_text', 'invalid_muted_until', 'admin_required', 'not_a_participant',
+          'conversation_not_found', 'direct_conversation'
+        )
+      }
     }
   }, request => conversations.update(callerOf(request).userId, request.params.id.toLowerCase(), request.body))
 
   app.post('/conversations/:id/typing', {
     schema: {
       ...operation('conversations', 'Tell the others that one is typing'),
-      description: 'It holds for 10 seconds. Who blocks the caller, or is blocked by them, is not told; the same again within a second is not told twice.',
+      description:
+        'It holds for 10 seconds. Who blocks the caller, or is blocked by them, is not told; the same again within a second is not told twice.',
       params: Type.Object({ id: Uuid }),
       body: Type.Object({ is_typing: Type.Boolean() }, { additionalProperties: false }),
-      response: { 204: NoContent, ...problems('not_a_participant', 'sending_not_allowed', 'conversation_not_found') }
+      response: {
+        204: NoContent, ...problems('not_a_participant', 'sending_not_allowed', 'conversation_not_found')
+      }
     }
   }, async (request, reply) => {
     await typing.tell(callerOf(request).userId, request.params.id.toLowerCase(), request.body.is_typing)

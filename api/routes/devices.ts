@@ -3,7 +3,9 @@ import { Type } from 'typebox'
 import { AppError } from '../../core/errors.ts'
 import { checkText } from '../../core/message-rules.ts'
 import { type Messaging } from '../../messaging/start.ts'
-import { listDevices, registerDevice, removeDevice, type Device as StoredDevice } from '../../store/people/devices.ts'
+import {
+  listDevices, registerDevice, removeDevice, type Device as StoredDevice
+} from '../../store/people/devices.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
 import { operation } from '../contract/documentation.ts'
@@ -12,7 +14,11 @@ import { Device, DeviceId, NoContent, Platform, problems, refer } from '../contr
 const OneDevice = Type.Object({ device_id: DeviceId })
 
 // Printable ASCII is what push services issue; the length fits into an index row.
-const PushToken = Type.String({ pattern: '^[\\x21-\\x7e]{1,1024}$', description: 'As issued by the push service', examples: ['fcm-registration-token'] })
+const PushToken = Type.String({
+  pattern: '^[\\x21-\\x7e]{1,1024}$',
+  description: 'As issued by the push service',
+  examples: ['fcm-registration-token']
+})
 
 export function deviceRoutes (app: App, { database }: Messaging): void {
   app.put('/devices/:device_id', {
@@ -26,7 +32,8 @@ export function deviceRoutes (app: App, { database }: Messaging): void {
   }, async request => {
     const { platform, push_token } = request.body
     const deviceId = checked(request.params.device_id)
-    return view(await database.transact(tx => registerDevice(tx, callerOf(request).userId, deviceId, { platform, pushToken: push_token })))
+    return view(await database.transact(tx =>
+      registerDevice(tx, callerOf(request).userId, deviceId, { platform, pushToken: push_token })))
   })
 
   app.get('/devices', {
@@ -34,7 +41,8 @@ export function deviceRoutes (app: App, { database }: Messaging): void {
       ...operation('devices', 'List own devices'),
       response: { 200: Type.Object({ devices: Type.Array(refer(Device)) }, { description: 'By device id' }) }
     }
-  }, async request => ({ devices: (await listDevices(database.autocommit, callerOf(request).userId)).map(view) }))
+  }, async request =>
+    ({ devices: (await listDevices(database.autocommit, callerOf(request).userId)).map(view) }))
 
   app.get('/devices/:device_id', {
     schema: {
@@ -44,7 +52,8 @@ export function deviceRoutes (app: App, { database }: Messaging): void {
     }
   }, async request => {
     const deviceId = checked(request.params.device_id)
-    const device = (await listDevices(database.autocommit, callerOf(request).userId)).find(device => device.device_id === deviceId)
+    const device = (await listDevices(database.autocommit, callerOf(request).userId)).find(device =>
+      device.device_id === deviceId)
     if (device === undefined) throw unknownDevice()
     return view(device)
   })
@@ -56,7 +65,9 @@ export function deviceRoutes (app: App, { database }: Messaging): void {
       response: { 204: NoContent, ...problems('invalid_text', 'device_not_found') }
     }
   }, async (request, reply) => {
-    if (!await removeDevice(database.autocommit, callerOf(request).userId, checked(request.params.device_id))) throw unknownDevice()
+    if (!await removeDevice(
+      database.autocommit, callerOf(request).userId, checked(request.params.device_id)
+    )) throw unknownDevice()
     return await reply.code(204).send(null)
   })
 }

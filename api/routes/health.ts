@@ -16,7 +16,12 @@ export function healthRoutes (app: App, ready: () => Promise<Readiness>): void {
 
   app.get('/ready', {
     config: { unlimited: true },
-    schema: { tags: ['operations'], summary: 'The process can do its work', security: [], response: { 200: refer(Readiness, 'Ready'), 503: refer(Readiness, 'A dependency is away') } }
+    schema: {
+      tags: ['operations'],
+      summary: 'The process can do its work',
+      security: [],
+      response: { 200: refer(Readiness, 'Ready'), 503: refer(Readiness, 'A dependency is away') }
+    }
   }, async (_request, reply) => {
     const state = await ready()
     return await reply.code(state.ready ? 200 : 503).send(state)

@@ -20,7 +20,9 @@ const MAX_SEQ = Number.MAX_SAFE_INTEGER
 
 type Events = Awaited<ReturnType<Messaging['inboxLog']['after']>>
 
-export function inboxRoutes (app: App, { inboxLog, acknowledgements, database, epoch }: Messaging, polls: LongPolls): void {
+export function inboxRoutes (
+  app: App, { inboxLog, acknowledgements, database, epoch }: Messaging, polls: LongPolls
+): void {
   app.get('/inbox', {
     schema: {
       ...operation('inbox', 'Read the events after a seq'),
@@ -29,7 +31,9 @@ export function inboxRoutes (app: App, { inboxLog, acknowledgements, database, e
       querystring: Type.Object({
         after: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_SEQ, default: 0 })),
         limit: limit(DEFAULT_PAGE, MAX_PAGE),
-        wait: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_WAIT_S, default: 0, description: 'Seconds' }))
+        wait: Type.Optional(Type.Integer({
+          minimum: 0, maximum: MAX_WAIT_S, default: 0, description: 'Seconds'
+        }))
       }),
       response: { 200: refer(InboxPage, 'The events, oldest first'), ...problems('resync_required') }
     }
@@ -39,11 +43,14 @@ export function inboxRoutes (app: App, { inboxLog, acknowledgements, database, e
     const read = () => inboxLog.after(userId, after, limit)
     const events = wait === 0 ? await read() : await readWhenThere(wait)
     if (events[0]?.body.type === 'resync_required') {
-      throw new AppError('gone', 'resync_required', 'events after this seq are no longer kept: take a new snapshot')
+      throw new AppError(
+        'gone', 'resync_required', 'events after this seq are no longer kept: take a new snapshot'
+      )
     }
     // After the events: the end cannot lie before what is handed out.
     const [counters] = await inboxCounters(database.autocommit, [userId])
-    return await reply.type('application/json').send(renderPage(events, after, counters?.inbox_seq ?? 0) as never)
+    return await reply.type('application/json')
+      .send(renderPage(events, after, counters?.inbox_seq ?? 0) as never)
 
     async function readWhenThere (waitS: number): Promise<Events> {
       using poll = polls.open(userId, waitS * 1_000, request.raw.socket)
@@ -68,16 +75,27 @@ export function inboxRoutes (app: App, { inboxLog, acknowledgements, database, e
   app.post('/inbox/ack', {
     schema: {
       ...operation('inbox', 'Acknowledge everything up to a seq'),
-      description: 'For a client woken by a push, and for a new device that has taken a snapshot. It counts for the device named in `X-Device-ID`.',
-      headers: Type.Object({ 'x-device-id': Type.Optional(Type.String({ description: 'Required: 1 to 128 characters', examples: ['pixel-8'] })) }),
-      body: Type.Object({ seq: Type.Integer({ minimum: 0, maximum: MAX_SEQ, examples: [0] }) }, { additionalProperties: false }),
-      response: { 204: NoContent, ...problems('device_id_required', 'invalid_header', 'invalid_text', 'seq_beyond_end') }
+      description:
+        'For a client woken by a push, and for a new device that has taken a snapshot. It counts for the device named in `X-Device-ID`.',
+      headers: Type.Object({
+        'x-device-id': Type.Optional(Type.String({
+          description: 'Required: 1 to 128 characters', examples: ['pixel-8']
+        }))
+      }),
+      body: Type.Object({
+        seq: Type.Integer({ minimum: 0, maximum: MAX_SEQ, examples: [0] })
+      }, { additionalProperties: false }),
+      response: {
+        204: NoContent, ...problems('device_id_required', 'invalid_header', 'invalid_text', 'seq_beyond_end')
+      }
     }
   }, async (request, reply) => {
     const { userId } = callerOf(request)
     const { seq } = request.body
     const deviceId = readIdHeader(request.raw.headers, 'x-device-id')
-    if (deviceId === undefined) throw invalid('device_id_required', 'the header X-Device-ID must name the device that acknowledges')
+    if (deviceId === undefined) {
+      throw invalid('device_id_required', 'the header X-Device-ID must name the device that acknowledges')
+    }
     const [counters] = await inboxCounters(database.autocommit, [userId])
     const lastSeq = counters?.inbox_seq ?? 0
     if (seq > lastSeq) throw invalid('seq_beyond_end', `the inbox ends at ${lastSeq}`)

@@ -14,7 +14,9 @@ export function messageChangeRoutes (app: App, { messageChanges }: Messaging): v
       description: 'For its sender, while they may send in the conversation, and at most 100 times. `mentions` replaces the earlier ones; without it there are none. ' +
         'The same text again changes nothing. 409 `message_deleted`: there is nothing left to edit.',
       params: Type.Object({ id: Uuid }),
-      body: Type.Object({ ...MessageEdit.properties }, { additionalProperties: false, examples: [{ content: 'Hello, all!' }] }),
+      body: Type.Object(
+        { ...MessageEdit.properties }, { additionalProperties: false, examples: [{ content: 'Hello, all!' }] }
+      ),
       response: {
         200: refer(Message, 'As it is now'),
         ...problems(
@@ -27,7 +29,8 @@ export function messageChangeRoutes (app: App, { messageChanges }: Messaging): v
   app.delete('/messages/:id', {
     schema: {
       ...operation('messages', 'Delete a message for everyone'),
-      description: 'For its sender and for admins of the group. A tombstone stays: `deleted_at` is set; text, mentions, attachments and reactions are gone. Deleting again changes nothing.',
+      description:
+        'For its sender and for admins of the group. A tombstone stays: `deleted_at` is set; text, mentions, attachments and reactions are gone. Deleting again changes nothing.',
       params: Type.Object({ id: Uuid }),
       response: { 204: NoContent, ...problems('not_the_sender', 'not_a_participant', 'message_not_found') }
     }

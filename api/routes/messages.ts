@@ -8,19 +8,27 @@ import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
 import { operation } from '../contract/documentation.ts'
 import { readIdHeader } from '../headers.ts'
-import { limit, Message, MessagePage, MessageStatus, NoContent, problems, refer, Uuid, UUID_EXAMPLE } from '../contract/schemas.ts'
+import {
+  limit, Message, MessagePage, MessageStatus, NoContent, problems, refer, Uuid, UUID_EXAMPLE
+} from '../contract/schemas.ts'
 
 const DEFAULT_PAGE = 50
 const MAX_PAGE = 200
-const EXAMPLE = { conversation_id: UUID_EXAMPLE, content: 'Hello!', message_type: 'text', client_message_id: 'c-1' }
+const EXAMPLE =
+  { conversation_id: UUID_EXAMPLE, content: 'Hello!', message_type: 'text', client_message_id: 'c-1' }
 
 export function messageRoutes (app: App, { sends, readReceipts: reads, database }: Messaging): void {
   app.post('/messages', {
     config: { sends: true },
     schema: {
       ...operation('messages', 'Send a message'),
-      description: 'Answered when the message is committed. Sending again with the same `client_message_id` (or `Idempotency-Key`, its synonym) answers 200 with the first message.',
-      headers: Type.Object({ 'idempotency-key': Type.Optional(Type.String({ description: 'Synonym of `client_message_id`', examples: [EXAMPLE.client_message_id] })) }),
+      description:
+        'Answered when the message is committed. Sending again with the same `client_message_id` (or `Idempotency-Key`, its synonym) answers 200 with the first message.',
+      headers: Type.Object({
+        'idempotency-key': Type.Optional(Type.String({
+          description: 'Synonym of `client_message_id`', examples: [EXAMPLE.client_message_id]
+        }))
+      }),
       body: Type.Object({ ...MessageDraft.properties }, { additionalProperties: false, examples: [EXAMPLE] }),
       response: {
         201: refer(Message, 'Sent: committed'),
@@ -33,7 +41,9 @@ export function messageRoutes (app: App, { sends, readReceipts: reads, database 
     }
   }, async (request, reply) => {
     const draft = withKey(request.body, readIdHeader(request.raw.headers, 'idempotency-key'))
-    const { message, repeated } = await sends.send({ senderId: callerOf(request).userId, draft, origin: { door: 'rest', requestId: request.id } })
+    const { message, repeated } = await sends.send({
+      senderId: callerOf(request).userId, draft, origin: { door: 'rest', requestId: request.id }
+    })
     return await reply.code(repeated ? 200 : 201).send(message)
   })
 
@@ -44,10 +54,19 @@ export function messageRoutes (app: App, { sends, readReceipts: reads, database 
       before_id: Type.Optional(Uuid),
       after_id: Type.Optional(Uuid)
     }),
-    response: { 200: refer(MessagePage, 'A page'), ...problems('invalid_cursor', 'not_a_participant', 'conversation_not_found') }
+    response: {
+      200: refer(MessagePage, 'A page'),
+      ...problems('invalid_cursor', 'not_a_participant', 'conversation_not_found')
+    }
   }
-  const readPage = (readerId: string, id: string, query: { limit?: number, before_id?: string, after_id?: string }) =>
-    readHistory(database.autocommit, readerId, id.toLowerCase(), { ...query, limit: query.limit ?? DEFAULT_PAGE })
+  const readPage = (
+    readerId: string, id: string, query: { limit?: number, before_id?: string, after_id?: string }
+  ) =>
+    readHistory(database.autocommit, readerId, id.toLowerCase(), {
+      ...query,
+      limit: query.limit ??
+      DEFAULT_PAGE
+    })
 
   app.get('/conversations/:id/messages', {
     schema: {
@@ -70,14 +89,21 @@ export function messageRoutes (app: App, { sends, readReceipts: reads, database 
     schema: {
       ...operation('messages', 'Who has a message one has sent'),
       params: Type.Object({ id: Uuid }),
-      response: { 200: refer(MessageStatus, 'The status for each recipient'), ...problems('not_the_sender', 'not_a_participant', 'message_not_found') }
+      response: {
+        200: refer(MessageStatus, 'The status for each recipient'),
+        ...problems('not_the_sender', 'not_a_participant', 'message_not_found')
+      }
     }
   }, async request => {
-    const { recipients, ...status } = await readStatus(database.autocommit, callerOf(request).userId, request.params.id.toLowerCase())
+    const { recipients, ...status } =
+      await readStatus(database.autocommit, callerOf(request).userId, request.params.id.toLowerCase())
     return {
       ...status,
       recipients: recipients.map(({ delivered_at, read_at, ...recipient }) => ({
-        ...recipient, delivered_at: delivered_at?.toISOString() ?? null, read_at: read_at?.toISOString() ?? null
+        ...recipient,
+        delivered_at: delivered_at?.toISOString() ?? null,
+        read_at: read_at?.toISOString() ??
+          null
       }))
     }
   })
@@ -97,7 +123,9 @@ export function messageRoutes (app: App, { sends, readReceipts: reads, database 
 function withKey (draft: MessageDraft, key: string | undefined): MessageDraft {
   if (key === undefined) return draft
   if (draft.client_message_id !== undefined && draft.client_message_id !== key) {
-    throw invalid('idempotency_key_mismatch', 'Idempotency-Key and client_message_id are synonyms and must be equal')
+    throw invalid(
+      'idempotency_key_mismatch', 'Idempotency-Key and client_message_id are synonyms and must be equal'
+    )
   }
   return { ...draft, client_message_id: key }
 }

@@ -11,7 +11,11 @@ export function metricsRoute (app: App): void {
       summary: 'Metrics for Prometheus',
       description: 'Meant for the inside: a load balancer should not pass it on.',
       security: [],
-      response: { 200: { description: 'Text in the format of Prometheus', content: { 'text/plain': { schema: Type.String() } } } }
+      response: {
+        200: {
+          description: 'Text in the format of Prometheus', content: { 'text/plain': { schema: Type.String() } }
+        }
+      }
     }
   }, async (_request, reply) => await reply.type(register.contentType).send(await register.metrics()))
 }

@@ -13,15 +13,24 @@ export function participantRoutes (app: App, { conversations }: Messaging): void
   app.post('/conversations/:id/participants', {
     schema: {
       ...operation('conversations', 'Add participants to a group'),
-      description: 'For admins of the group. Either `user_ids` or `user_id`. Who is in already stays as they are.',
+      description:
+        'For admins of the group. Either `user_ids` or `user_id`. Who is in already stays as they are.',
       params: Type.Object({ id: Uuid }),
       body: Type.Object({
         user_ids: Type.Optional(Type.Array(UserId, { minItems: 1 })),
         user_id: Type.Optional(UserId)
       }, { additionalProperties: false, examples: [{ user_ids: ['bob', 'carol'] }] }),
-      response: { 200: refer(Conversation, 'With its participants'), ...problems('admin_required', 'not_a_participant', 'conversation_not_found', 'direct_conversation', 'too_many_participants') }
+      response: {
+        200: refer(Conversation, 'With its participants'),
+        ...problems(
+          'admin_required', 'not_a_participant', 'conversation_not_found', 'direct_conversation',
+          'too_many_participants'
+        )
+      }
     }
-  }, request => conversations.addParticipants(callerOf(request).userId, request.params.id.toLowerCase(), whom(request.body)))
+  }, request => conversations.addParticipants(
+    callerOf(request).userId, request.params.id.toLowerCase(), whom(request.body)
+  ))
 
   app.patch('/conversations/:id/participants/:user_id', {
     schema: {
@@ -32,7 +41,13 @@ export function participantRoutes (app: App, { conversations }: Messaging): void
         role: Type.Optional(Role),
         can_send_messages: Type.Optional(Type.Boolean())
       }, { additionalProperties: false, minProperties: 1 }),
-      response: { 204: NoContent, ...problems('admin_required', 'not_a_participant', 'conversation_not_found', 'participant_not_found', 'direct_conversation', 'last_admin') }
+      response: {
+        204: NoContent,
+        ...problems(
+          'admin_required', 'not_a_participant', 'conversation_not_found', 'participant_not_found',
+          'direct_conversation', 'last_admin'
+        )
+      }
     }
   }, async (request, reply) => {
     const { id, user_id } = request.params
@@ -45,7 +60,13 @@ export function participantRoutes (app: App, { conversations }: Messaging): void
       ...operation('conversations', 'Remove a participant, or leave'),
       description: 'Admins of the group may remove anybody, everybody may remove themselves.',
       params: OneParticipant,
-      response: { 204: NoContent, ...problems('admin_required', 'not_a_participant', 'conversation_not_found', 'participant_not_found', 'direct_conversation') }
+      response: {
+        204: NoContent,
+        ...problems(
+          'admin_required', 'not_a_participant', 'conversation_not_found', 'participant_not_found',
+          'direct_conversation'
+        )
+      }
     }
   }, async (request, reply) => {
     const { id, user_id } = request.params

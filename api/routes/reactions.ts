@@ -16,19 +16,29 @@ export function reactionRoutes (app: App, { messageChanges }: Messaging): void {
   app.put('/messages/:id/reactions/:emoji', {
     schema: {
       ...operation('messages', 'React to a message'),
-      description: `${DESCRIPTION} 409 \`too_many_reactions\`: a message has at most 20 of one user and 1,000 in all.`,
+      description:
+        `${DESCRIPTION} 409 \`too_many_reactions\`: a message has at most 20 of one user and 1,000 in all.`,
       params,
       response: { 204: NoContent, ...problems(...codes, 'too_many_reactions') }
     }
   }, async (request, reply) => {
-    await messageChanges.react(callerOf(request).userId, request.params.id.toLowerCase(), request.params.emoji)
+    await messageChanges.react(
+      callerOf(request).userId, request.params.id.toLowerCase(), request.params.emoji
+    )
     return await reply.code(204).send(null)
   })
 
   app.delete('/messages/:id/reactions/:emoji', {
-    schema: { ...operation('messages', 'Take a reaction back'), description: DESCRIPTION, params, response: { 204: NoContent, ...problems(...codes) } }
+    schema: {
+      ...operation('messages', 'Take a reaction back'),
+      description: DESCRIPTION,
+      params,
+      response: { 204: NoContent, ...problems(...codes) }
+    }
   }, async (request, reply) => {
-    await messageChanges.unreact(callerOf(request).userId, request.params.id.toLowerCase(), request.params.emoji)
+    await messageChanges.unreact(
+      callerOf(request).userId, request.params.id.toLowerCase(), request.params.emoji
+    )
     return await reply.code(204).send(null)
   })
 }

@@ -24,7 +24,9 @@ export function searchRoutes (app: App, { search }: Messaging): void {
       }),
       response: {
         200: refer(MessagePage, 'What was found'),
-        ...problems('invalid_query', 'query_too_broad', 'invalid_text', 'not_a_participant', 'conversation_not_found')
+        ...problems(
+          'invalid_query', 'query_too_broad', 'invalid_text', 'not_a_participant', 'conversation_not_found'
+        )
       }
     }
   }, async request => {

@@ -28,17 +28,26 @@ export function userRoutes (app: App, { database, presenceViews, profiles }: Mes
     schema: {
       ...operation('users', 'Change the own name, or avatar'),
       body: Type.Object({
-        name: Type.Optional(Type.String({ description: `1 to ${MAX_NAME_LENGTH} code points`, examples: ['Alice'] })),
-        avatar: Type.Optional(Type.Union([Uuid, Type.Null()], { description: 'An own attachment that is a picture; null: none' }))
+        name: Type.Optional(Type.String({
+          description: `1 to ${MAX_NAME_LENGTH} code points`, examples: ['Alice']
+        })),
+        avatar: Type.Optional(Type.Union(
+          [Uuid, Type.Null()], { description: 'An own attachment that is a picture; null: none' }
+        ))
       }, { additionalProperties: false, minProperties: 1 }),
-      response: { 200: refer(OwnProfile, 'The own profile'), ...problems('invalid_name', 'invalid_text', 'avatar_not_an_image', 'unknown_attachment') }
+      response: {
+        200: refer(OwnProfile, 'The own profile'),
+        ...problems('invalid_name', 'invalid_text', 'avatar_not_an_image', 'unknown_attachment')
+      }
     }
   }, async request => {
     const { userId } = callerOf(request)
     const { avatar } = request.body
     const name = request.body.name?.trim()
     const length = name === undefined ? undefined : checkText(name, 'name')
-    if (length === 0 || (length ?? 1) > MAX_NAME_LENGTH) throw invalid('invalid_name', `a name has 1 to ${MAX_NAME_LENGTH} code points`)
+    if (length === 0 || (length ?? 1) > MAX_NAME_LENGTH) {
+      throw invalid('invalid_name', `a name has 1 to ${MAX_NAME_LENGTH} code points`)
+    }
     if (avatar !== undefined) await changeAvatar(database, userId, avatar?.toLowerCase() ?? null)
     if (name !== undefined) await profiles.rename(userId, name)
     return await profile(userId)
@@ -60,15 +69,23 @@ export function userRoutes (app: App, { database, presenceViews, profiles }: Mes
   app.get('/users/:id/presence', {
     schema: {
       ...operation('users', 'Whether somebody is online'),
-      description: 'For people one shares a direct conversation with. Whoever blocks and whoever is blocked look as if they were never there.',
+      description:
+        'For people one shares a direct conversation with. Whoever blocks and whoever is blocked look as if they were never there.',
       params: Type.Object({ id: UserId }),
       response: { 200: refer(Presence, 'Online, or when last seen'), ...problems('user_not_found') }
     }
   }, async request => {
     const view = await presenceViews.find(callerOf(request).userId, request.params.id)
-    if (view === undefined) throw new AppError('not_found', 'user_not_found', 'there is no such user among the people you share a direct conversation with')
+    if (view === undefined) {
+      throw new AppError(
+        'not_found', 'user_not_found',
+        'there is no such user among the people you share a direct conversation with'
+      )
+    }
     return view
   })
 }
 
-const unknownUser = (): AppError => new AppError('not_found', 'user_not_found', 'there is no such user among the people you share a conversation with')
+const unknownUser = (): AppError => new AppError(
+  'not_found', 'user_not_found', 'there is no such user among the people you share a conversation with'
+)

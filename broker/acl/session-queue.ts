@@ -66,7 +66,9 @@ export class SessionQueue {
     this.#busy = true
     this.#run()
       // The timer tries again.
-      .catch((error: unknown) => this.#log.debug({ err: error, user_id: this.#session.userId }, 'a queue of acl topics could not be read'))
+      .catch((error: unknown) => this.#log.debug(
+        { err: error, user_id: this.#session.userId }, 'a queue of acl topics could not be read'
+      ))
       .finally(() => { this.#busy = false })
   }
 
@@ -76,7 +78,9 @@ export class SessionQueue {
       const free = WINDOW - this.#sent.size - this.#released.size
       if (free <= 0) return
       this.#again = false
-      const messages = await this.#sessions.read(this.#session.clientId, this.#session.lease, this.#after, free, MAX_READ_BYTES)
+      const messages = await this.#sessions.read(
+        this.#session.clientId, this.#session.lease, this.#after, free, MAX_READ_BYTES
+      )
       if (messages === undefined) return this.#session.disconnect('the device connected to another node')
       if (messages.length > 0) this.#again = true
       for (const message of messages) await this.#send(message)
@@ -98,7 +102,9 @@ export class SessionQueue {
     if (this.#session.closed) return
     this.#after = n
     // The token may have changed since it subscribed.
-    if (!isGranted(this.#session.identity, topic)) return await this.#sessions.acknowledge(this.#session.clientId, this.#session.lease, n)
+    if (!isGranted(this.#session.identity, topic)) {
+      return await this.#sessions.acknowledge(this.#session.clientId, this.#session.lease, n)
+    }
     const messageId = queueId(n)
     this.#sent.set(messageId, n)
     this.#write(generate({ cmd: 'publish', topic, payload, qos, messageId, dup: again, retain: false }))
@@ -136,7 +142,9 @@ export class SessionQueue {
   }
 
   #check (): void {
-    this.#renew().catch((error: unknown) => this.#log.debug({ err: error, user_id: this.#session.userId }, 'a session of acl topics could not be renewed'))
+    this.#renew().catch((error: unknown) => this.#log.debug(
+      { err: error, user_id: this.#session.userId }, 'a session of acl topics could not be renewed'
+    ))
   }
 
   // A Redis that has forgotten is told again.

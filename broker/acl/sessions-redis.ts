@@ -2,7 +2,13 @@
 import { type Redis } from 'ioredis'
 import { MAX_QUEUED_BYTES, MAX_QUEUED_MESSAGES, SCRIPTS, SESSION_TTL_MS } from './scripts-redis.ts'
 
-export interface QueuedMessage { n: number, topic: string, payload: Buffer, qos: 1 | 2, /** Sent before, on this connection or an earlier one. */ again: boolean }
+export interface QueuedMessage {
+  n: number
+  topic: string
+  payload: Buffer
+  qos: 1 | 2
+  again: boolean
+}
 export interface Publication { topic: string, payload: string | Buffer, qos: number }
 
 type Argument = string | number | Buffer
@@ -12,10 +18,15 @@ export type RedisSessions = ReturnType<typeof redisSessions>
 export function redisSessions (connection: Redis) {
   for (const [name, lua] of Object.entries(SCRIPTS)) connection.defineCommand(name, { numberOfKeys: 0, lua })
   const commands = connection as unknown as Record<string, (...args: Argument[]) => Promise<any>>
-  const run = async (name: keyof typeof SCRIPTS, ...args: Argument[]): Promise<any> => await commands[name]!(...args)
+  const run = async (name: keyof typeof SCRIPTS, ...args: Argument[]): Promise<any> =>
+    await commands[name]!(...args)
 
-  const enqueue = async ({ topic, payload, qos }: Publication, publisher = '', id: number | '' = ''): Promise<void> => {
-    await run('aclEnqueue', topic, payload, qos, MAX_QUEUED_MESSAGES, MAX_QUEUED_BYTES, publisher, id, SESSION_TTL_MS)
+  const enqueue = async (
+    { topic, payload, qos }: Publication, publisher = '', id: number | '' = ''
+  ): Promise<void> => {
+    await run(
+      'aclEnqueue', topic, payload, qos, MAX_QUEUED_MESSAGES, MAX_QUEUED_BYTES, publisher, id, SESSION_TTL_MS
+    )
   }
 
   return {
@@ -38,9 +49,14 @@ export function redisSessions (connection: Redis) {
     async receive (client: string, id: number, message?: Publication): Promise<void> {
       await enqueue(message ?? { topic: '', payload: '', qos: 2 }, client, id)
     },
-    received: async (client: string, id: number): Promise<boolean> => await connection.sismember(`echo:acl:incoming:${client}`, id) === 1,
-    async releaseReceived (client: string, id: number): Promise<void> { await connection.srem(`echo:acl:incoming:${client}`, id) },
-    async forgetReceived (client: string): Promise<void> { await connection.del(`echo:acl:incoming:${client}`) },
+    received: async (client: string, id: number): Promise<boolean> =>
+      await connection.sismember(`echo:acl:incoming:${client}`, id) === 1,
+    async releaseReceived (
+      client: string, id: number
+    ): Promise<void> { await connection.srem(`echo:acl:incoming:${client}`, id) },
+    async forgetReceived (
+      client: string
+    ): Promise<void> { await connection.del(`echo:acl:incoming:${client}`) },
 
     /** The identifiers the device has received and not released; undefined: a newer connection has begun. */
     async open (client: string, lease: number): Promise<number[] | undefined> {
@@ -49,19 +65,30 @@ export function redisSessions (connection: Redis) {
     },
 
     /** The messages after `n`; undefined: a newer connection has begun. */
-    async read (client: string, lease: number, after: number, maxMessages: number, maxBytes: number): Promise<QueuedMessage[] | undefined> {
-      const answer: [number, ...Buffer[]] | null = await commands.aclReadBuffer!(client, lease, after, maxMessages, maxBytes)
+    async read (
+      client: string, lease: number, after: number, maxMessages: number, maxBytes: number
+    ): Promise<QueuedMessage[] | undefined> {
+      const answer: [number, ...Buffer[]] | null =
+        await commands.aclReadBuffer!(client, lease, after, maxMessages, maxBytes)
       if (answer === null) return undefined
       const [sent, ...fields] = answer
       return Array.from({ length: fields.length / 4 }, (_, i) => {
         const [n, topic, payload, qos] = fields.slice(4 * i, 4 * i + 4) as [Buffer, Buffer, Buffer, Buffer]
-        return { n: Number(n), topic: topic.toString(), payload, qos: Number(qos) as 1 | 2, again: Number(n) <= sent }
+        return {
+          n: Number(n), topic: topic.toString(), payload, qos: Number(qos) as 1 | 2, again: Number(n) <= sent
+        }
       })
     },
 
-    async acknowledge (client: string, lease: number, n: number): Promise<void> { await run('aclSettle', client, lease, n, '', '') },
-    async release (client: string, lease: number, n: number, id: number): Promise<void> { await run('aclSettle', client, lease, n, id, '') },
-    async complete (client: string, lease: number, id: number): Promise<void> { await run('aclSettle', client, lease, '', '', id) },
+    async acknowledge (
+      client: string, lease: number, n: number
+    ): Promise<void> { await run('aclSettle', client, lease, n, '', '') },
+    async release (
+      client: string, lease: number, n: number, id: number
+    ): Promise<void> { await run('aclSettle', client, lease, n, id, '') },
+    async complete (
+      client: string, lease: number, id: number
+    ): Promise<void> { await run('aclSettle', client, lease, '', '', id) },
 
     /** Keeps a connected session from expiring, and tells what is there of it. */
     async renew (client: string): Promise<{ stored: boolean, last: number }> {

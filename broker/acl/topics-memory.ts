@@ -5,7 +5,13 @@ import { type Persistence } from '../aedes/persistence.ts'
 
 const memoryPersistence: () => Persistence = createRequire(import.meta.url)('aedes-persistence')
 
-interface StoredPacket { cmd?: string, topic: string, messageId: number, brokerId?: string, brokerCounter?: number }
+interface StoredPacket {
+  cmd?: string
+  topic: string
+  messageId: number
+  brokerId?: string
+  brokerCounter?: number
+}
 
 /**
  * The store tells packets apart by broker and counter, and a PUBREL has neither:
@@ -16,6 +22,8 @@ export function memoryTopics (): Persistence {
   const store = memoryPersistence()
   const update = store.outgoingUpdate.bind(store)
   store.outgoingUpdate = async (client: Pick<Client, 'id'>, packet: StoredPacket) =>
-    await update(client, packet.cmd === 'pubrel' ? { ...packet, brokerId: 'pubrel', brokerCounter: packet.messageId } : packet)
+    await update(client, packet.cmd === 'pubrel'
+      ? { ...packet, brokerId: 'pubrel', brokerCounter: packet.messageId }
+      : packet)
   return store
 }

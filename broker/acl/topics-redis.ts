@@ -45,9 +45,16 @@ export interface RedisTopics extends AsyncDisposable {
   publishWills (publish: (will: Will) => void): void
 }
 
-export interface RedisTopicsOptions { url: string, registry: ConnectionRegistry, log: Logger, willRoundMs?: number }
+export interface RedisTopicsOptions {
+  url: string
+  registry: ConnectionRegistry
+  log: Logger
+  willRoundMs?: number
+}
 
-export function connectRedisTopics ({ url, registry, log, willRoundMs = WILL_ROUND_MS }: RedisTopicsOptions): RedisTopics {
+export function connectRedisTopics (
+  { url, registry, log, willRoundMs = WILL_ROUND_MS }: RedisTopicsOptions
+): RedisTopics {
   const require = createRequire(import.meta.url)
   const connect = (options: object, what: string): Redis => {
     const connection = new Redis(url, options)
@@ -59,13 +66,16 @@ export function connectRedisTopics ({ url, registry, log, willRoundMs = WILL_ROU
   const pubConn = connect({ ...answering, enableAutoPipelining: true }, 'the channel of acl topics is away')
   // A subscription that gave up would leave its subscriber deaf: this one waits for as long as Redis is away.
   const subConn = connect({ maxRetriesPerRequest: null }, 'the channel of acl topics is away')
-  const shared: Emitter & { state: NodeJS.EventEmitter } = new MQEmitterRedisPrefix(CHANNEL_PREFIX, { pubConn, subConn, concurrency: CONCURRENCY, matchEmptyLevels: true })
+  const shared: Emitter & { state: NodeJS.EventEmitter } = new MQEmitterRedisPrefix(
+    CHANNEL_PREFIX, { pubConn, subConn, concurrency: CONCURRENCY, matchEmptyLevels: true }
+  )
   shared.state.on('error', () => {}) // logged above
   const own: Emitter = mqemitter({ concurrency: CONCURRENCY, matchEmptyLevels: true })
   const route = (topic: string): Emitter => staysHere(topic) ? own : shared
 
   const connection = connect(answering, 'the store of acl topics is away')
-  const retainedConnection = connect({ ...answering, keyPrefix: KEY_PREFIX }, 'the store of acl topics is away')
+  const retainedConnection =
+    connect({ ...answering, keyPrefix: KEY_PREFIX }, 'the store of acl topics is away')
   const retained: Persistence = require('aedes-persistence-redis')({ conn: retainedConnection })
   const sessions = redisSessions(connection)
   const wills = new RedisWills(connection, willRoundMs)
@@ -76,12 +86,16 @@ export function connectRedisTopics ({ url, registry, log, willRoundMs = WILL_ROU
     session.queue ??= new SessionQueue(sessions, session, log)
     return session.queue
   }
-  const queueOfClient = (client: Pick<Client, 'id'>): SessionQueue | undefined => connectionOf(client as Client).session?.queue
-  const retain = async (packet: Parameters<Persistence['storeRetained']>[0] & { retain?: boolean }): Promise<void> => {
+  const queueOfClient = (client: Pick<Client, 'id'>): SessionQueue | undefined =>
+    connectionOf(client as Client).session?.queue
+  const retain = async (
+    packet: Parameters<Persistence['storeRetained']>[0] & { retain?: boolean }
+  ): Promise<void> => {
     if (packet.retain === true) await retained.storeRetained(packet)
   }
   // Aedes listens to no errors of this stream, and one would end the process.
-  const surviving = (stream: Readable): Readable => stream.on('error', error => log.warn({ err: error }, 'retained messages could not be read'))
+  const surviving = (stream: Readable): Readable =>
+    stream.on('error', error => log.warn({ err: error }, 'retained messages could not be read'))
 
   const persistence: Persistence = {
     async setup (broker: unknown) { wills.brokerId = (broker as { id: string }).id },
@@ -112,7 +126,9 @@ export function connectRedisTopics ({ url, registry, log, willRoundMs = WILL_ROU
     outgoingEnqueue: async () => {},
     outgoingEnqueueCombi: async () => {},
     async outgoingUpdate (client, packet) {
-      if ((packet as { cmd?: string }).cmd === 'pubrel' && isQueueId(packet.messageId)) await queueOfClient(client)?.received(packet.messageId)
+      if ((packet as { cmd?: string }).cmd === 'pubrel' && isQueueId(packet.messageId)) {
+        await queueOfClient(client)?.received(packet.messageId)
+      }
     },
     async outgoingClearMessageId (client, packet) {
       if (isQueueId(packet.messageId)) await queueOfClient(client)?.acknowledged(packet.messageId)
@@ -120,7 +136,11 @@ export function connectRedisTopics ({ url, registry, log, willRoundMs = WILL_ROU
     outgoingStream: () => Readable.from([]),
 
     // With a higher QoS `keep` has done it.
-    async storeRetained (packet) { if ((packet as { qos?: number }).qos === 0) await retained.storeRetained(packet) },
+    async storeRetained (packet) {
+      if ((packet as { qos?: number }).qos === 0) {
+        await retained.storeRetained(packet)
+      }
+    },
     createRetainedStreamCombi: filters => surviving(retained.createRetainedStreamCombi(filters)),
     createRetainedStream: filter => surviving(retained.createRetainedStream(filter)),
 
@@ -139,7 +159,8 @@ export function connectRedisTopics ({ url, registry, log, willRoundMs = WILL_ROU
 
     putWill: async (client, will) => { await wills.put(client.id, will as unknown as Will) },
     // Aedes takes no notice of a failure, and one would end the process.
-    delWill: client => wills.take(client.id).catch((error: unknown) => log.debug({ err: error }, 'a will could not be removed')),
+    delWill: client => wills.take(client.id)
+      .catch((error: unknown) => log.debug({ err: error }, 'a will could not be removed')),
     getWill: async () => undefined,
     streamWill: () => Readable.from([]),
     getClientList: () => Readable.from([]),
@@ -170,7 +191,8 @@ export function connectRedisTopics ({ url, registry, log, willRoundMs = WILL_ROU
     },
     publishWills (publish) {
       const round = (): void => {
-        wills.round(publish).catch((error: unknown) => log.debug({ err: error }, 'the wills of other processes could not be read'))
+        wills.round(publish).catch((error: unknown) =>
+          log.debug({ err: error }, 'the wills of other processes could not be read'))
       }
       willTimer = setInterval(round, willRoundMs)
       round()

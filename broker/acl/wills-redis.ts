@@ -26,7 +26,9 @@ export class RedisWills {
 
   async put (clientId: string, { topic, payload, qos, retain }: Will): Promise<void> {
     const will = JSON.stringify({ topic, payload: Buffer.from(payload).toString('base64'), qos, retain })
-    await this.#connection.multi().hset(`${PREFIX}wills:${this.brokerId}`, clientId, will).sadd(WILL_BROKERS, this.brokerId).exec()
+    await this.#connection.multi().hset(`${PREFIX}wills:${this.brokerId}`, clientId, will).sadd(
+      WILL_BROKERS, this.brokerId
+    ).exec()
   }
 
   /** Undefined: there is none, or another process has taken it. */

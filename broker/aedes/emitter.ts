@@ -26,7 +26,9 @@ const CONCURRENCY = 100
 /** Of one subscription; above its number of packets for a full socket (forward.ts), so this only bounds what a slow store delays. */
 const MAX_UNFINISHED = 2_000
 
-export function fencedEmitter (inner: Emitter = mqemitter({ concurrency: CONCURRENCY, matchEmptyLevels: true })): Emitter {
+export function fencedEmitter (
+  inner: Emitter = mqemitter({ concurrency: CONCURRENCY, matchEmptyLevels: true })
+): Emitter {
   const released = new WeakMap<Receive, Receive>()
   const release = (receive: Receive): Receive => {
     const known = released.get(receive) ?? withoutWaiting(receive)
@@ -36,7 +38,8 @@ export function fencedEmitter (inner: Emitter = mqemitter({ concurrency: CONCURR
   const skip = (done?: Done): void => { if (done !== undefined) setImmediate(done) }
   return {
     on: (topic, receive, done) => isUserTopic(topic) ? skip(done) : inner.on(topic, release(receive), done),
-    removeListener: (topic, receive, done) => isUserTopic(topic) ? skip(done) : inner.removeListener(topic, release(receive), done),
+    removeListener: (topic, receive, done) =>
+      isUserTopic(topic) ? skip(done) : inner.removeListener(topic, release(receive), done),
     emit: (packet, done) => isUserTopic(packet.topic) ? skip(done) : inner.emit(packet, done),
     close: done => inner.close(done)
   }

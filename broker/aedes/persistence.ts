@@ -48,8 +48,11 @@ export interface Persistence {
   destroy (): Promise<void>
 }
 
-export function fencedPersistence (registry: ConnectionRegistry, inner: Persistence = memoryTopics()): Persistence {
-  const sessionOf = (client: Named): DeviceConnection | undefined => connectionOf(client as Client).session ?? registry.find(client.id)
+export function fencedPersistence (
+  registry: ConnectionRegistry, inner: Persistence = memoryTopics()
+): Persistence {
+  const sessionOf = (client: Named): DeviceConnection | undefined => connectionOf(client as Client).session ??
+    registry.find(client.id)
   const usesInner = (client: Named): boolean => sessionOf(client)?.identity.acl !== undefined
   const splitStored = new WeakMap<object, Promise<void>>()
   // Aedes removes a will when its session is gone, with nothing but the id.
@@ -68,7 +71,8 @@ export function fencedPersistence (registry: ConnectionRegistry, inner: Persiste
     const session = sessionOf(client)
     if (session === undefined) return
     const ofKind = (kind: 'own' | 'granted'): Subscription[] => subscriptions.filter(({ topic }) =>
-      subscriptionKind(session.identity, topic) === kind && (kind === 'own' || session.subscriptions.holds(topic)))
+      subscriptionKind(session.identity, topic) === kind &&
+        (kind === 'own' || session.subscriptions.holds(topic)))
     const own = new Map(session.stored.map(({ topic, qos }) => [topic, qos]))
     for (const { topic, qos } of ofKind('own')) own.set(topic, qos)
     if (ofKind('own').length > 0) await session.store([...own].map(([topic, qos]) => ({ topic, qos })))
@@ -82,7 +86,8 @@ export function fencedPersistence (registry: ConnectionRegistry, inner: Persiste
     // Called once per filter, each time with the whole packet: stored once, and nothing that was refused.
     // Aedes asks for the first filter before the others are authorized, but all in one turn.
     async addSubscriptions (client: Named, subscriptions: Subscription[]) {
-      const stored = splitStored.get(subscriptions) ?? Promise.resolve().then(() => storeSubscriptions(client, subscriptions))
+      const stored = splitStored.get(subscriptions) ??
+        Promise.resolve().then(() => storeSubscriptions(client, subscriptions))
       splitStored.set(subscriptions, stored)
       await stored
     },
@@ -123,8 +128,12 @@ export function fencedPersistence (registry: ConnectionRegistry, inner: Persiste
     },
 
     outgoingStream: (client: Named) => usesInner(client) ? inner.outgoingStream(client) : Readable.from([]),
-    async outgoingEnqueue (subscription: unknown, packet: AnyPacket) { await inner.outgoingEnqueue(subscription, packet) },
-    async outgoingEnqueueCombi (subscriptions: unknown[], packet: AnyPacket) { await inner.outgoingEnqueueCombi(subscriptions, packet) },
+    async outgoingEnqueue (
+      subscription: unknown, packet: AnyPacket
+    ) { await inner.outgoingEnqueue(subscription, packet) },
+    async outgoingEnqueueCombi (
+      subscriptions: unknown[], packet: AnyPacket
+    ) { await inner.outgoingEnqueueCombi(subscriptions, packet) },
 
     async storeRetained (packet: AnyPacket) {
       if (!isUserTopic(packet.topic)) await inner.storeRetained(packet)

@@ -26,7 +26,8 @@ export interface ConnectDeps { messaging: Messaging, registry: ConnectionRegistr
 
 // Aedes drops a packet whose broker counter is lower than the last one it sent
 // to the client, although counters overtake each other in ordinary operation.
-const NO_DUPLICATES: Record<string, number> = new Proxy({}, { get: () => 0, set: () => true, deleteProperty: () => true })
+const NO_DUPLICATES: Record<string, number> =
+  new Proxy({}, { get: () => 0, set: () => true, deleteProperty: () => true })
 
 type Callback = (error: Error | null, success: boolean) => void
 
@@ -38,7 +39,9 @@ export function preConnect (deps: ConnectDeps, client: Client, packet: ConnectPa
     .finally(() => done(null, true))
 }
 
-async function openSession ({ messaging, registry, log }: ConnectDeps, client: Client, packet: ConnectPacket): Promise<void> {
+async function openSession (
+  { messaging, registry, log }: ConnectDeps, client: Client, packet: ConnectPacket
+): Promise<void> {
   if (!SPOKEN_VERSIONS.has(packet.protocolVersion ?? 0)) return // Aedes refuses it [MQTT-3.1.2-2]
   const connection = connectionOf(client)
   connection.duplicates = NO_DUPLICATES
@@ -51,10 +54,13 @@ async function openSession ({ messaging, registry, log }: ConnectDeps, client: C
   const clean = packet.clean === true
   // What an older connection has collected is written while that one still counts.
   await messaging.acknowledgements.settled(identity.userId)
-  const { lease, subscriptions: stored } = await openDevice(messaging.database.autocommit, identity.userId, deviceId, clean)
+  const { lease, subscriptions: stored } =
+    await openDevice(messaging.database.autocommit, identity.userId, deviceId, clean)
   // Nobody would ever close the session of a connection that is gone by now.
   if (connection.closed) return
-  connection.session = new DeviceConnection({ client: connection, identity, deviceId, clean, lease, stored, messaging, log })
+  connection.session = new DeviceConnection({
+    client: connection, identity, deviceId, clean, lease, stored, messaging, log
+  })
   packet.clientId = connection.session.clientId
   registry.opening(connection.session)
   connection.session.onClose(messaging.connections.add(connection.session))
@@ -99,9 +105,12 @@ function refusalFor (error: unknown, log: Logger): Refusal {
   return { returnCode: 3, reason: 'internal error' }
 }
 
-const RETURN_CODES: Partial<Record<AppError['fault'], Refusal['returnCode']>> = { unauthenticated: 4, forbidden: 5, unavailable: 3 }
+const RETURN_CODES: Partial<Record<AppError['fault'], Refusal['returnCode']>> =
+  { unauthenticated: 4, forbidden: 5, unavailable: 3 }
 
-export function authenticate (log: Logger, client: Client, done: (error: AuthenticateError | null, success: boolean | null) => void): void {
+export function authenticate (
+  log: Logger, client: Client, done: (error: AuthenticateError | null, success: boolean | null) => void
+): void {
   const { session, refusal } = connectionOf(client)
   if (session !== undefined && refusal === undefined) {
     connectsTotal.inc({ outcome: 'accepted' })

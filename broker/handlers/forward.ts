@@ -25,7 +25,8 @@ export function authorizeForward (client: Client, packet: AedesPublishPacket): A
   }
   if (!conn.writableNeedDrain) return packet
   if (packet.qos === 0 || !isGranted(session.identity, packet.topic)) return null
-  if (isLive(packet) && (session.keptForDrain() > MAX_BACKLOG_PACKETS || conn.writableLength > MAX_BACKLOG_BYTES)) {
+  if (isLive(packet) &&
+    (session.keptForDrain() > MAX_BACKLOG_PACKETS || conn.writableLength > MAX_BACKLOG_BYTES)) {
     session.disconnect('it does not take what it subscribed to')
   }
   // Refusing it here would take it out of the stored session.
@@ -33,4 +34,5 @@ export function authorizeForward (client: Client, packet: AedesPublishPacket): A
 }
 
 /** Retained messages and those of a restored session are read only as fast as the socket takes them. */
-const isLive = ({ retain, messageId }: AedesPublishPacket & { messageId?: number }): boolean => !retain && !messageId
+const isLive = ({ retain, messageId }: AedesPublishPacket & { messageId?: number }): boolean => !retain &&
+  !messageId

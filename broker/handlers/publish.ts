@@ -26,7 +26,9 @@ export interface PublishDeps {
   shared?: { keep (packet: PublishPacket): Promise<void>, takeWill (client: Client): Promise<boolean> }
 }
 
-export function authorizePublish (deps: PublishDeps, client: Client | null, packet: PublishPacket, done: Callback): void {
+export function authorizePublish (
+  deps: PublishDeps, client: Client | null, packet: PublishPacket, done: Callback
+): void {
   const { log, topicRate, shared } = deps
   if (client === null) return done(null) // a will of a client that is gone, checked at its CONNECT
   const { session } = connectionOf(client)
@@ -50,7 +52,9 @@ export function authorizePublish (deps: PublishDeps, client: Client | null, pack
   done(new Error('the topic is not yours to publish to'))
 }
 
-function publishWill ({ shared, log }: PublishDeps, client: Client, will: PublishPacket, done: Callback): void {
+function publishWill (
+  { shared, log }: PublishDeps, client: Client, will: PublishPacket, done: Callback
+): void {
   if (shared === undefined) return done(null)
   shared.takeWill(client).then(async mine => {
     if (!mine) throw new Error('the will is published by another process')
@@ -62,7 +66,10 @@ function publishWill ({ shared, log }: PublishDeps, client: Client, will: Publis
   })
 }
 
-function runCommand ({ messaging, log, commandRate }: PublishDeps, session: DeviceConnection, packet: PublishPacket, done: Callback): void {
+function runCommand (
+  { messaging, log, commandRate }: PublishDeps, session: DeviceConnection, packet: PublishPacket,
+  done: Callback
+): void {
   packet.retain = false
   const decide = (): Promise<Reply | undefined> => decideCommand(messaging, {
     door: 'mqtt',
@@ -73,7 +80,9 @@ function runCommand ({ messaging, log, commandRate }: PublishDeps, session: Devi
   }, packet.payload as Buffer)
   const deciding = commandRate.turn(session.userId, session)?.then(() => {
     // Nothing was promised, and the client sends it again.
-    if (session.closed && packet.qos > 0) throw new Error('the connection closed before the command had its turn')
+    if (session.closed && packet.qos > 0) {
+      throw new Error('the connection closed before the command had its turn')
+    }
     session.refreshKeepalive()
     return decide()
   }) ?? decide()

@@ -10,11 +10,15 @@ import { type Messaging } from '../../messaging/start.ts'
 type Callback = (error: Error | null, subscription?: Subscription | null) => void
 
 /** Null is Aedes's way to refuse one filter: 0x80 in the SUBACK [MQTT-3.9.3]. */
-export function authorizeSubscribe (log: Logger, client: Client, subscription: Subscription, done: Callback): void {
+export function authorizeSubscribe (
+  log: Logger, client: Client, subscription: Subscription, done: Callback
+): void {
   const { session } = connectionOf(client)
   session?.touch()
   const allowed = session !== undefined && isAllowed(session, subscription.topic)
-  if (!allowed) log.info({ user_id: session?.userId, filter: subscription.topic }, 'a subscription was refused')
+  if (!allowed) {
+    log.info({ user_id: session?.userId, filter: subscription.topic }, 'a subscription was refused')
+  }
   done(null, allowed ? subscription : null)
 }
 
@@ -34,7 +38,9 @@ export function followSubscriptions (aedes: Aedes, messaging: Messaging): void {
     const kindOf = (filter: string) => subscriptionKind(session.identity, filter)
     const own = granted.filter(({ topic }) => kindOf(topic) === 'own')
     if (own.length > 0) session.subscribed(own.map(({ topic, qos }) => ({ topic, qos: qos as 0 | 1 | 2 })))
-    for (const { topic } of granted) if (kindOf(topic) === 'observed') watchAsObserver(messaging, session, topic)
+    for (const { topic } of granted) {
+      if (kindOf(topic) === 'observed') watchAsObserver(messaging, session, topic)
+    }
   })
   aedes.on('unsubscribe', (filters, client) => {
     const { session } = connectionOf(client)

@@ -13,7 +13,9 @@ export interface DeliveryTrace {
 }
 
 /** Undefined unless the log takes debug lines. */
-export function traceDelivery (log: Logger, device: { user_id: string, device_id: string }): DeliveryTrace | undefined {
+export function traceDelivery (
+  log: Logger, device: { user_id: string, device_id: string }
+): DeliveryTrace | undefined {
   if (!log.isLevelEnabled('debug')) return undefined
   /** Of the events in flight, in order. */
   const messages = new Map<number, unknown>()

@@ -70,7 +70,9 @@ export class DeviceConnection implements WakeListener, PumpConnection {
   #closed = false
   #onClose: Array<() => void> | undefined
 
-  constructor ({ client, identity, deviceId, clean, lease, stored, messaging, log }: DeviceConnectionOptions) {
+  constructor (
+    { client, identity, deviceId, clean, lease, stored, messaging, log }: DeviceConnectionOptions
+  ) {
     this.#client = client
     this.identity = identity
     this.renew(identity)
@@ -96,7 +98,9 @@ export class DeviceConnection implements WakeListener, PumpConnection {
    */
   async store (subscriptions: StoredSubscription[]): Promise<void> {
     this.stored = subscriptions
-    const saved = this.#saved.then(() => saveSubscriptions(this.#messaging.database.autocommit, this.userId, this.deviceId, this.lease, subscriptions))
+    const saved = this.#saved.then(() => saveSubscriptions(
+      this.#messaging.database.autocommit, this.userId, this.deviceId, this.lease, subscriptions
+    ))
     this.#saved = saved.catch(() => {})
     await saved
   }
@@ -139,17 +143,23 @@ export class DeviceConnection implements WakeListener, PumpConnection {
       userId: this.userId,
       connection: this,
       readLog: inboxLog.after,
-      onAcknowledged: seq => acknowledgements.add({ userId: this.userId, deviceId: this.clean ? undefined : this.deviceId, seq, lease: this.lease }),
+      onAcknowledged: seq => acknowledgements.add({
+        userId: this.userId, deviceId: this.clean ? undefined : this.deviceId, seq, lease: this.lease
+      }),
       tracked,
       now: Date.now
     })
     this.#pump = pump
     if (tracked) {
-      this.#tracked = { userId: this.userId, deviceId: this.deviceId, pump, disconnect: reason => this.disconnect(reason) }
+      this.#tracked = {
+        userId: this.userId, deviceId: this.deviceId, pump, disconnect: reason => this.disconnect(reason)
+      }
       sessions.add(this.#tracked)
     }
     this.#begin(pump).catch((error: unknown) => {
-      this.#log.warn({ err: error, user_id: this.userId, device_id: this.deviceId }, 'delivery to a device could not begin')
+      this.#log.warn(
+        { err: error, user_id: this.userId, device_id: this.deviceId }, 'delivery to a device could not begin'
+      )
       this.disconnect('delivery could not begin')
     })
   }
@@ -166,7 +176,9 @@ export class DeviceConnection implements WakeListener, PumpConnection {
         const cursor = this.clean ? at.acked_seq : at.cursor ?? at.acked_seq
         return pump.start(pump.tracked ? cursor : at.inbox_seq, at.inbox_seq)
       } catch (error) {
-        this.#log.warn({ err: error, user_id: this.userId }, 'the cursor of a device could not be read and will be tried again')
+        this.#log.warn({
+          err: error, user_id: this.userId
+        }, 'the cursor of a device could not be read and will be tried again')
         await new Promise(resolve => setTimeout(resolve, RETRY_START_MS).unref())
       }
     }
@@ -198,7 +210,9 @@ export class DeviceConnection implements WakeListener, PumpConnection {
   }
 
   live (payload: Buffer): void {
-    if (this.subscriptions.qosFor(liveTopic(this.userId)) !== undefined) this.writeIfFree(encodePublish(liveTopic(this.userId), payload))
+    if (this.subscriptions.qosFor(liveTopic(this.userId)) !== undefined) {
+      this.writeIfFree(encodePublish(liveTopic(this.userId), payload))
+    }
   }
 
   /** Tells the sender of a command what became of it; never queued. */
@@ -206,7 +220,9 @@ export class DeviceConnection implements WakeListener, PumpConnection {
     const topic = repliesTopic(this.userId)
     const qos = this.subscriptions.qosFor(topic)
     if (qos === undefined) return
-    this.#write(qos === 0 ? encodePublish(topic, payload) : encodePublish(topic, payload, 1, replyId(this.#replies++)))
+    this.#write(qos === 0
+      ? encodePublish(topic, payload)
+      : encodePublish(topic, payload, 1, replyId(this.#replies++)))
   }
 
   /** PumpConnection: hands events to the socket. */

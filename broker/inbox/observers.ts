@@ -31,7 +31,9 @@ export function watchAsObserver (messaging: Messaging, session: DeviceConnection
 
   function sees (userId: string, topic: string): boolean {
     if (!session.identity.admin) return false // a later token may have taken the right away
-    if (userId === session.userId && session.subscriptions.qosFor(topic) !== undefined) return false // it has the original
+    if (userId === session.userId && session.subscriptions.qosFor(topic) !== undefined) {
+      return false
+    } // it has the original
     for (const observed of session.observed ?? []) if (filterMatches(observed, topic)) return true
     return false
   }

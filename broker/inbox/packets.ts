@@ -57,7 +57,8 @@ const QOS_1 = 0x32
 /** One buffer with a PUBLISH for each event: one write, whatever their number. */
 export function encodeEvents (topic: string, events: PumpEvent[], qos: 0 | 1): Buffer {
   const heads = events.map(event => eventHead(event.seq))
-  const sizes = events.map((event, i) => remainingLength(topic, qos, heads[i]!.length + event.body.tail.length))
+  const sizes =
+    events.map((event, i) => remainingLength(topic, qos, heads[i]!.length + event.body.tail.length))
   const buffer = Buffer.allocUnsafe(sizes.reduce((sum, size) => sum + 1 + varintLength(size) + size, 0))
   let at = 0
   events.forEach(({ seq, body }, i) => {
@@ -76,9 +77,12 @@ export function encodePublish (topic: string, payload: Buffer, qos: 0 | 1 = 0, i
 }
 
 // User ids are ASCII, so a topic has as many bytes as characters.
-const remainingLength = (topic: string, qos: 0 | 1, payload: number): number => 2 + topic.length + (qos === 1 ? 2 : 0) + payload
+const remainingLength = (topic: string, qos: 0 | 1, payload: number): number => 2 + topic.length +
+  (qos === 1 ? 2 : 0) + payload
 
-function writeHeader (buffer: Buffer, start: number, topic: string, qos: 0 | 1, size: number, id: number): number {
+function writeHeader (
+  buffer: Buffer, start: number, topic: string, qos: 0 | 1, size: number, id: number
+): number {
   let at = start
   buffer[at++] = qos === 1 ? QOS_1 : QOS_0
   let rest = size
@@ -91,4 +95,5 @@ function writeHeader (buffer: Buffer, start: number, topic: string, qos: 0 | 1, 
   return qos === 1 ? buffer.writeUInt16BE(id, at) : at
 }
 
-const varintLength = (value: number): number => value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x200000 ? 3 : 4
+const varintLength = (value: number): number =>
+  value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x200000 ? 3 : 4

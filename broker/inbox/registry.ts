@@ -20,7 +20,9 @@ export class ConnectionRegistry {
     if (older !== undefined) this.#end(older, 'the device connected again')
     const own = this.#users.get(session.userId) ?? new Set()
     this.#users.set(session.userId, own)
-    if (own.size >= MAX_DEVICES) this.#end(longestIdle(own), `a user has at most ${MAX_DEVICES} connected devices`)
+    if (own.size >= MAX_DEVICES) {
+      this.#end(longestIdle(own), `a user has at most ${MAX_DEVICES} connected devices`)
+    }
     own.add(session)
   }
 

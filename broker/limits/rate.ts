@@ -47,7 +47,8 @@ export function limitRate ({ perSecond, now, onWait = () => {} }: RateLimitOptio
   function serve (userId: string, bucket: TokenBucket): void {
     bucket.timer = undefined
     refill(bucket)
-    for (let next = bucket.waiting[0]; next !== undefined && (next.owner.closed || bucket.tokens >= 1); next = bucket.waiting[0]) {
+    for (let next = bucket.waiting[0]; next !== undefined &&
+      (next.owner.closed || bucket.tokens >= 1); next = bucket.waiting[0]) {
       bucket.waiting.shift()
       if (!next.owner.closed) bucket.tokens--
       next.go()
@@ -81,7 +82,9 @@ export function limitRate ({ perSecond, now, onWait = () => {} }: RateLimitOptio
     turn (userId, owner) {
       if (perSecond === 0) return undefined
       let bucket = users.get(userId)
-      if (bucket === undefined) users.set(userId, bucket = { tokens: burst, at: now(), waiting: [], timer: undefined })
+      if (bucket === undefined) {
+        users.set(userId, bucket = { tokens: burst, at: now(), waiting: [], timer: undefined })
+      }
       refill(bucket)
       if (bucket.waiting.length === 0 && bucket.tokens >= 1) {
         bucket.tokens--
@@ -90,7 +93,9 @@ export function limitRate ({ perSecond, now, onWait = () => {} }: RateLimitOptio
       }
       onWait()
       if (bucket.waiting.length >= perSecond * LONGEST_WAIT_S) freeClosed(bucket)
-      if (bucket.waiting.length >= perSecond * LONGEST_WAIT_S) return Promise.reject(new Error('too many publishes wait for their turn'))
+      if (bucket.waiting.length >= perSecond * LONGEST_WAIT_S) {
+        return Promise.reject(new Error('too many publishes wait for their turn'))
+      }
       const { waiting } = bucket
       if (waiting.length === 0) stopTimer(bucket) // it was for a full burst, which is later
       const turn = new Promise<void>(resolve => { waiting.push({ owner, go: resolve }) })

@@ -26,7 +26,9 @@ export function arrive (socket: Socket, limits: AddressLimits, connectTimeoutMs:
   return {
     address: undefined,
     admit (address) {
-      const admission = address === undefined ? undefined : limits.admit(address) // undefined: it is closed already
+      const admission = address === undefined
+        ? undefined
+        : limits.admit(address) // undefined: it is closed already
       if (admission === undefined || socket.destroyed) {
         admission?.left()
         socket.destroy()

@@ -1,6 +1,8 @@
 /** Where devices come in: MQTT over TCP, and over WebSocket at `/mqtt`. */
 import { createServer as createHttpServer, type IncomingMessage, type Server as HttpServer } from 'node:http'
-import { createServer as createTcpServer, isIP, type AddressInfo, type Server as TcpServer, type Socket } from 'node:net'
+import {
+  createServer as createTcpServer, isIP, type AddressInfo, type Server as TcpServer, type Socket
+} from 'node:net'
 import { type Duplex } from 'node:stream'
 import { WebSocketServer, createWebSocketStream } from 'ws'
 import { type Arrival } from './arrival.ts'
@@ -21,7 +23,9 @@ export interface Reception {
 }
 
 /** With `proxyProtocol` every connection begins with a balancer's word for where it comes from. */
-export async function listenTcp (options: ListenOptions & { proxyProtocol: boolean }, { arrive, accept }: Reception): Promise<ListeningServer> {
+export async function listenTcp (
+  options: ListenOptions & { proxyProtocol: boolean }, { arrive, accept }: Reception
+): Promise<ListeningServer> {
   const server = createTcpServer({ noDelay: true, keepAlive: true }, socket => {
     const arrival = arrive(socket)
     if (!options.proxyProtocol) {
@@ -41,9 +45,12 @@ export async function listenTcp (options: ListenOptions & { proxyProtocol: boole
 }
 
 /** With `trustProxy` the proxy in front says in a header where a connection comes from. */
-export async function listenWebSocket (options: ListenOptions & { trustProxy: boolean }, { arrive, accept }: Reception): Promise<ListeningServer> {
+export async function listenWebSocket (
+  options: ListenOptions & { trustProxy: boolean }, { arrive, accept }: Reception
+): Promise<ListeningServer> {
   const server = createHttpServer((_, response) => {
-    response.writeHead(426, { upgrade: 'websocket', 'content-type': 'text/plain' }).end(`MQTT over WebSocket is at ${MQTT_PATH}\n`)
+    response.writeHead(426, { upgrade: 'websocket', 'content-type': 'text/plain' })
+      .end(`MQTT over WebSocket is at ${MQTT_PATH}\n`)
   })
   const sockets = new WebSocketServer({
     noServer: true,
@@ -77,11 +84,15 @@ function forwardedFor ({ headers }: IncomingMessage): string | undefined {
   return isIP(address) === 0 ? undefined : address
 }
 
-async function listen (server: TcpServer | HttpServer, { host, port, variable }: ListenOptions): Promise<ListeningServer> {
+async function listen (
+  server: TcpServer | HttpServer, { host, port, variable }: ListenOptions
+): Promise<ListeningServer> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       reject(error.code === 'EADDRINUSE'
-        ? new Error(`port ${port} is already in use: stop what uses it, or set ${variable} to another port (0 for any free one)`)
+        ? new Error(
+          `port ${port} is already in use: stop what uses it, or set ${variable} to another port (0 for any free one)`
+        )
         : error)
     })
     server.listen({ host, port }, resolve)

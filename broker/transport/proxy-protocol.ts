@@ -39,8 +39,12 @@ function parseLine (bytes: Buffer): ProxyHeader | undefined {
   const length = end + 2
   if (protocol === 'UNKNOWN') return { length, address: undefined }
   const isAddress = protocol === 'TCP4' ? isIPv4 : protocol === 'TCP6' ? isIPv6 : () => false
-  if (![source, destination].every(address => isAddress(address ?? ''))) throw new Error('the addresses of a PROXY line are wrong')
-  if (ports.length !== 2 || !ports.every(port => /^\d{1,5}$/.test(port) && Number(port) <= 65_535)) throw new Error('the ports of a PROXY line are wrong')
+  if (![source, destination].every(address => isAddress(address ?? ''))) {
+    throw new Error('the addresses of a PROXY line are wrong')
+  }
+  if (ports.length !== 2 || !ports.every(port => /^\d{1,5}$/.test(port) && Number(port) <= 65_535)) {
+    throw new Error('the ports of a PROXY line are wrong')
+  }
   return { length, address: source }
 }
 
@@ -52,7 +56,9 @@ const TCP_OVER_IPV6 = 0x21
 function parseBinary (bytes: Buffer): ProxyHeader | undefined {
   if (bytes.length < FIXED_BYTES) return undefined
   const [command, family] = [bytes[SIGNATURE.length], bytes[SIGNATURE.length + 1]]
-  if (command !== LOCAL && command !== PROXY) throw new Error('a PROXY header of an unknown version or command')
+  if (command !== LOCAL && command !== PROXY) {
+    throw new Error('a PROXY header of an unknown version or command')
+  }
   const length = FIXED_BYTES + bytes.readUInt16BE(SIGNATURE.length + 2)
   if (length > MAX_HEADER_BYTES) throw new Error(`a PROXY header has at most ${MAX_HEADER_BYTES} bytes`)
   if (bytes.length < length) return undefined
@@ -74,11 +80,14 @@ function ipv6 (body: Buffer): string {
 }
 
 /** Takes the header off the socket and leaves what follows in it. Calls back with an error when there is none; waiting has no limit here. */
-export function readProxyHeader (socket: Socket, done: (error: Error | undefined, address: string | undefined) => void): void {
+export function readProxyHeader (
+  socket: Socket, done: (error: Error | undefined, address: string | undefined) => void
+): void {
   let bytes: Buffer = Buffer.alloc(0)
 
   function readable (): void {
-    for (let chunk: Buffer | null = socket.read(); chunk !== null; chunk = socket.read()) bytes = Buffer.concat([bytes, chunk])
+    for (let chunk: Buffer | null =
+      socket.read(); chunk !== null; chunk = socket.read()) bytes = Buffer.concat([bytes, chunk])
     let header: ProxyHeader | undefined
     try {
       header = parseProxyHeader(bytes)

@@ -41,7 +41,9 @@ export interface AuthenticationDeps {
   meet: (identity: Identity) => Promise<void>
 }
 
-export function createAuthentication ({ key, issuer, audience }: AuthenticationOptions, { database, meet }: AuthenticationDeps): Authentication {
+export function createAuthentication (
+  { key, issuer, audience }: AuthenticationOptions, { database, meet }: AuthenticationDeps
+): Authentication {
   const verify = verifier(key, { issuer, audience, requiredClaims: ['sub', 'exp'] })
   const tokens = new LRUCache<string, Identity>({ max: MAX_REMEMBERED_TOKENS })
   const users = new LRUCache<string, RememberedUser>({ max: MAX_REMEMBERED_USERS })
@@ -86,15 +88,21 @@ export function createAuthentication ({ key, issuer, audience }: AuthenticationO
   }
 }
 
-function verifier (key: TokenKey, options: JWTVerifyOptions): (token: string) => Promise<Record<string, unknown>> {
+function verifier (
+  key: TokenKey, options: JWTVerifyOptions
+): (token: string) => Promise<Record<string, unknown>> {
   const check = chooseKey(key, options)
   return async token => {
     try {
       return (await check(token)).payload
     } catch (error) {
       if (error instanceof errors.JWTExpired) throw refused('the token has expired')
-      if (error instanceof errors.JWTClaimValidationFailed) throw refused(`the claim \`${error.claim}\` is missing or wrong`)
-      if (error instanceof errors.JWKSTimeout) throw unavailable('the keys that verify tokens cannot be fetched', error)
+      if (error instanceof errors.JWTClaimValidationFailed) {
+        throw refused(`the claim \`${error.claim}\` is missing or wrong`)
+      }
+      if (error instanceof errors.JWKSTimeout) {
+        throw unavailable('the keys that verify tokens cannot be fetched', error)
+      }
       if (error instanceof errors.JOSEError) throw refused('the token is not valid')
       throw unavailable('the keys that verify tokens cannot be fetched', error)
     }
@@ -105,14 +113,21 @@ function verifier (key: TokenKey, options: JWTVerifyOptions): (token: string) =>
 function chooseKey (key: TokenKey, options: JWTVerifyOptions) {
   switch (key.kind) {
     case 'secret':
-      return (token: string) => jwtVerify(token, key.secret, { ...options, algorithms: ['HS256', 'HS384', 'HS512'] })
+      return (token: string) =>
+        jwtVerify(token, key.secret, { ...options, algorithms: ['HS256', 'HS384', 'HS512'] })
     case 'public': {
       const publicKey = createPublicKey(key.pem)
-      return (token: string) => jwtVerify(token, publicKey, { ...options, algorithms: algorithmsFor(publicKey) })
+      return (token: string) =>
+        jwtVerify(token, publicKey, { ...options, algorithms: algorithmsFor(publicKey) })
     }
     case 'jwks': {
       const keys = createRemoteJWKSet(new URL(key.url))
-      return (token: string) => jwtVerify(token, keys, { ...options, algorithms: ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'] })
+      return (token: string) => jwtVerify(token, keys, {
+        ...options,
+        algorithms: [
+          'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'
+        ]
+      })
     }
   }
 }

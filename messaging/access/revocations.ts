@@ -37,7 +37,9 @@ export interface RevocationsDeps {
   log: Logger
 }
 
-export function startRevocations ({ database, authentication, connections, cluster, log }: RevocationsDeps): Revocations {
+export function startRevocations (
+  { database, authentication, connections, cluster, log }: RevocationsDeps
+): Revocations {
   let polledAt = performance.now()
   let polling: Promise<void> | undefined
   let failing = false
@@ -57,7 +59,8 @@ export function startRevocations ({ database, authentication, connections, clust
     }
     const startedAt = performance.now()
     try {
-      const revocations = await recentRevocations(database.autocommit, (startedAt - polledAt + OVERLAP_MS) / 1000)
+      const revocations =
+        await recentRevocations(database.autocommit, (startedAt - polledAt + OVERLAP_MS) / 1000)
       polledAt = startedAt
       failing = false
       revocations.forEach(apply)

@@ -13,8 +13,16 @@ export interface TokenRequest {
 }
 
 /** A JWT signed with HS256. */
-export async function issueToken ({ secret, userId, ttlSeconds, name, scope, acl, issuer, audience }: TokenRequest): Promise<string> {
-  const claims = { ...(name === undefined ? {} : { name }), ...(scope === undefined ? {} : { scope }), ...(acl === undefined ? {} : { acl }) }
+export async function issueToken (
+  { secret, userId, ttlSeconds, name, scope, acl, issuer, audience }: TokenRequest
+): Promise<string> {
+  const claims = {
+    ...(name === undefined
+      ? {}
+      : { name }),
+    ...(scope === undefined ? {} : { scope }),
+    ...(acl === undefined ? {} : { acl })
+  }
   const token = new SignJWT(claims)
     .setProtectedHeader({ alg: 'HS256' })
     .setSubject(userId)

@@ -16,7 +16,9 @@ import { type Executor } from '../../store/database.ts'
 import {
   blankUser, cutInbox, eraseRest, forgetClientIds, messagesOf, nextFormer, presentIn, reactedMessages, readAudiences, takeReactions
 } from '../../store/erasure/erased-data.ts'
-import { type Erasure, finishErasure, NIL, saveProgress, type ErasurePosition, type ErasureStep } from '../../store/erasure/erasures.ts'
+import {
+  type Erasure, finishErasure, NIL, saveProgress, type ErasurePosition, type ErasureStep
+} from '../../store/erasure/erasures.ts'
 import { appendEvents, type NewEvent } from '../../store/log/inbox.ts'
 import { deleteMessages } from '../../store/messages/changes.ts'
 import { lockConversations, lockUsers } from '../../store/locks.ts'
@@ -38,7 +40,8 @@ interface Piece { position?: ErasurePosition, wakes?: WakeEvent[], erased?: numb
 
 type Step = (tx: Executor, erasure: Erasure, context: PieceContext) => Promise<Piece>
 
-const NEXT: Record<ErasureStep, ErasureStep> = { leave: 'messages', messages: 'reactions', reactions: 'inbox', inbox: 'rest', rest: 'rest' }
+const NEXT: Record<ErasureStep, ErasureStep> =
+  { leave: 'messages', messages: 'reactions', reactions: 'inbox', inbox: 'rest', rest: 'rest' }
 
 /** Does the next piece of an erasure that this transaction has claimed. */
 export async function doPiece (tx: Executor, erasure: Erasure, context: PieceContext): Promise<WakeEvent[]> {
@@ -52,7 +55,9 @@ const startOf = (step: ErasureStep): ErasurePosition => ({ step, at_id: NIL, at_
 const leaveNext: Step = async (tx, erasure, { epoch }) => {
   const [conversationId] = await presentIn(tx, erasure.user_id, 1)
   if (conversationId === undefined) return {}
-  const wakes = await changeWithin(tx, epoch, conversationId, erasure.user_id, (tx, change) => leave(tx, change, erasure.user_id))
+  const wakes = await changeWithin(
+    tx, epoch, conversationId, erasure.user_id, (tx, change) => leave(tx, change, erasure.user_id)
+  )
   return { position: erasure, wakes }
 }
 
@@ -72,7 +77,13 @@ const eraseMessages: Step = async (tx, { user_id, at_id, at_seq }, { epoch, at }
   const told = leaving.filter(message => !message.unseen)
   const audiences = await readAudiences(tx, told.map(({ seq }) => ({ conversation_id, seq })))
   const events = told.flatMap((message, i) => audiences[i]!.map((reader): NewEvent => ({
-    user_id: reader, type: 'message_deleted', conversation_id, message_id: message.id, data: { deleted_at: at.toISOString() }
+    user_id: reader,
+    type: 'message_deleted',
+    conversation_id,
+    message_id: message.id,
+    data: {
+      deleted_at: at.toISOString()
+    }
   })))
   const appended = await appendEvents(tx, events, at)
   const ids = batch.map(message => message.id)
@@ -90,10 +101,15 @@ const eraseReactions: Step = async (tx, { user_id, at_id }, { epoch, at }) => {
   const taken = await takeReactions(tx, user_id, batch.map(message => message.message_id))
   const told = taken.filter(reaction => !reaction.unseen)
   const audiences = await readAudiences(tx, told)
-  const appended = await appendEvents(tx, told.flatMap(({ message_id, conversation_id, emoji }, i) => audiences[i]!.map((reader): NewEvent => ({
+  const appended = await appendEvents(tx, told.flatMap((
+    { message_id, conversation_id, emoji }, i
+  ) => audiences[i]!.map((reader): NewEvent => ({
     user_id: reader, type: 'reaction_removed', conversation_id, message_id, data: { user_id, emoji }
   }))), at)
-  return { position: { step: 'reactions', at_id: batch.at(-1)!.message_id, at_seq: 0 }, wakes: wakesFor(epoch, appended) }
+  return {
+    position: { step: 'reactions', at_id: batch.at(-1)!.message_id, at_seq: 0 },
+    wakes: wakesFor(epoch, appended)
+  }
 }
 
 /** How many of these, from the first on, make no more events than a piece may; one at least. */
@@ -105,7 +121,9 @@ function boundedCount (events: number[]): number {
 
 const eraseInbox: Step = async (tx, { user_id, at_id, at_seq }) => {
   const upTo = await cutInbox(tx, user_id, at_seq, INBOX_EVENTS_PER_PIECE)
-  return upTo === undefined ? { position: { step: 'rest', at_id, at_seq } } : { position: { step: 'inbox', at_id, at_seq: upTo } }
+  return upTo === undefined
+    ? { position: { step: 'rest', at_id, at_seq } }
+    : { position: { step: 'inbox', at_id, at_seq: upTo } }
 }
 
 // Somebody may have let them in again meanwhile: then everything is gone through once more.
@@ -117,7 +135,9 @@ const eraseTheRest: Step = async (tx, { user_id, requested_by, messages, at_seq 
   await blankUser(tx, user_id)
   // A device that comes back, wherever it had got to, learns that what it holds is gone.
   const appended = await appendEvents(tx, [{ user_id, type: 'resync_required', conversation_id: null }], at)
-  await writeAudit(tx, { actorId: requested_by, action: 'erase_finished', subjectId: user_id, details: { messages } })
+  await writeAudit(
+    tx, { actorId: requested_by, action: 'erase_finished', subjectId: user_id, details: { messages } }
+  )
   await finishErasure(tx, user_id)
   return { position: startOf('rest'), wakes: wakesFor(epoch, appended) }
 }

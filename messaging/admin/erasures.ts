@@ -11,7 +11,9 @@ import { type Logger } from 'pino'
 import { AppError } from '../../core/errors.ts'
 import { writeAudit } from '../../store/audit-log.ts'
 import { type Database } from '../../store/database.ts'
-import { beginErasure, claimErasure, findErasure, postponeErasure, type Erasure } from '../../store/erasure/erasures.ts'
+import {
+  beginErasure, claimErasure, findErasure, postponeErasure, type Erasure
+} from '../../store/erasure/erasures.ts'
 import { revokeTokens } from '../../store/people/revocations.ts'
 import { doPiece } from './erasure-steps.ts'
 import { type Revocations } from '../access/revocations.ts'
@@ -40,7 +42,9 @@ export interface ErasuresDeps {
   settleMs?: number
 }
 
-export function startErasures ({ database, epoch, wake, revocations, log, settleMs = SETTLE_MS }: ErasuresDeps): Erasures {
+export function startErasures (
+  { database, epoch, wake, revocations, log, settleMs = SETTLE_MS }: ErasuresDeps
+): Erasures {
   let running: Promise<void> | undefined
   const stopping = new AbortController()
 
@@ -64,15 +68,24 @@ export function startErasures ({ database, epoch, wake, revocations, log, settle
       if (error instanceof AppError && error.transient) {
         log.warn({ err: error }, 'an erasure cannot go on now and is tried again')
       } else {
-        log.error({ err: error, user_id: claimed?.user_id, step: claimed?.step }, 'an erasure failed and is tried again')
-        if (claimed !== undefined) await postponeErasure(database.autocommit, claimed.user_id, new Date(Date.now() + RETRY_MS)).catch(() => {}) // else at the next look
+        log.error({
+          err: error, user_id: claimed?.user_id, step: claimed?.step
+        }, 'an erasure failed and is tried again')
+        if (claimed !== undefined) {
+          await postponeErasure(
+            database.autocommit, claimed.user_id, new Date(Date.now() + RETRY_MS)
+          ).catch(() => {})
+        } // else at the next look
       }
       return false
     }
   }
 
   async function run (): Promise<void> {
-    while (!stopping.signal.aborted && await piece()) await new Promise(resolve => setTimeout(resolve, PAUSE_MS))
+    while (!stopping.signal.aborted && await piece()) {
+      await new Promise(resolve =>
+        setTimeout(resolve, PAUSE_MS))
+    }
   }
 
   const look = (): void => { running ??= run().finally(() => { running = undefined }) }
@@ -84,7 +97,9 @@ export function startErasures ({ database, epoch, wake, revocations, log, settle
       const { erasure, revocation } = await database.transact(async tx => {
         const erasure = await beginErasure(tx, userId, actorId)
         const revocation = await revokeTokens(tx, userId, 'every')
-        if (revocation === undefined) throw new AppError('not_found', 'user_not_found', 'there is no such user')
+        if (revocation === undefined) {
+          throw new AppError('not_found', 'user_not_found', 'there is no such user')
+        }
         await writeAudit(tx, { actorId, action: 'erase', subjectId: userId })
         return { erasure, revocation }
       })
@@ -94,7 +109,9 @@ export function startErasures ({ database, epoch, wake, revocations, log, settle
     },
     async find (userId) {
       const erasure = await findErasure(database.autocommit, userId)
-      if (erasure === undefined) throw new AppError('not_found', 'erasure_not_found', 'this user was never erased')
+      if (erasure === undefined) {
+        throw new AppError('not_found', 'erasure_not_found', 'this user was never erased')
+      }
       return erasure
     },
     async [Symbol.asyncDispose] () {

@@ -6,7 +6,9 @@ import { type Answers, type Totals } from '../cluster/questions.ts'
 
 export interface Statistics { stored: StoredStatistics, nodes: Answers<Totals> }
 
-export async function gatherStatistics (database: Database, cluster: Pick<Cluster, 'ask'>): Promise<Statistics> {
+export async function gatherStatistics (
+  database: Database, cluster: Pick<Cluster, 'ask'>
+): Promise<Statistics> {
   const [stored, nodes] = await Promise.all([readStatistics(database.autocommit), cluster.ask('totals', {})])
   return { stored, nodes }
 }

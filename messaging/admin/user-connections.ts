@@ -12,12 +12,16 @@ export const MAX_DEVICES_SHOWN = 200
 
 export interface UserConnections {
   /** Throws `not_found` for a user nobody has seen; so does `disconnect`. */
-  list (actorId: string, userId: string): Promise<{ inbox: InboxCounters, live: Answers<ConnectionState[]>, devices: StoredDevice[] }>
+  list (
+    actorId: string, userId: string
+  ): Promise<{ inbox: InboxCounters, live: Answers<ConnectionState[]>, devices: StoredDevice[] }>
   /** Ends the connections of the user, or of one device. They may come back, and stored cursors stay. */
   disconnect (actorId: string, userId: string, deviceId: string | undefined): Promise<Answers<number>>
 }
 
-export function createUserConnections ({ database, cluster }: { database: Database, cluster: Pick<Cluster, 'ask'> }): UserConnections {
+export function createUserConnections ({ database, cluster }: {
+  database: Database, cluster: Pick<Cluster, 'ask'>
+}): UserConnections {
   return {
     async list (actorId, userId) {
       const stored = await database.transact(async tx => {
@@ -32,7 +36,12 @@ export function createUserConnections ({ database, cluster }: { database: Databa
     async disconnect (actorId, userId, deviceId) {
       await database.transact(async tx => {
         await requireUser(tx, userId)
-        await writeAudit(tx, { actorId, action: 'disconnect', subjectId: userId, details: deviceId === undefined ? undefined : { device_id: deviceId } })
+        await writeAudit(tx, {
+          actorId,
+          action: 'disconnect',
+          subjectId: userId,
+          details: deviceId === undefined ? undefined : { device_id: deviceId }
+        })
       })
       return await cluster.ask('disconnect', { userId, deviceId })
     }

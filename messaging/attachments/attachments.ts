@@ -8,10 +8,14 @@
 import { type Readable } from 'node:stream'
 import { type Logger } from 'pino'
 import { uuidv7 } from 'uuidv7'
-import { cleanFileName, detectContentType, MAX_ATTACHMENT_BYTES, SAMPLE_BYTES } from '../../core/attachment-rules.ts'
+import {
+  cleanFileName, detectContentType, MAX_ATTACHMENT_BYTES, SAMPLE_BYTES
+} from '../../core/attachment-rules.ts'
 import { AppError, formerMember, invalid, unavailable } from '../../core/errors.ts'
 import { type AttachmentView } from '../../core/views.ts'
-import { completeAttachment, findAttachment, removeAttachments, reserveAttachment } from '../../store/attachments.ts'
+import {
+  completeAttachment, findAttachment, removeAttachments, reserveAttachment
+} from '../../store/attachments.ts'
 import { type Database } from '../../store/database.ts'
 import { type ByteRange, type FileStore } from '../../store/files/file-store.ts'
 import { collectAttachments, startCollection } from './collection.ts'
@@ -28,7 +32,9 @@ export interface Attachments extends AsyncDisposable {
    * Stores what `body` gives; its end means that the upload was as it should be. Throws what `body`
    * throws, `invalid` when it is empty, `too_large` as soon as it is. Nothing stays of what failed.
    */
-  upload (ownerId: string, claimedName: string | undefined, body: AsyncIterable<Uint8Array>): Promise<AttachmentView>
+  upload (
+    ownerId: string, claimedName: string | undefined, body: AsyncIterable<Uint8Array>
+  ): Promise<AttachmentView>
   /** Throws `not_found` for whoever may not have it, `forbidden` for a former member who could. */
   find (readerId: string, id: string): Promise<AttachmentView>
   /** The bytes of an attachment that was found. */
@@ -50,7 +56,9 @@ export function startAttachments (deps: AttachmentsDeps): Attachments {
           yield chunk
         }
       })())
-      if (!await completeAttachment(database.autocommit, view.id, size, UNSENT_S)) throw unavailable('the upload took too long')
+      if (!await completeAttachment(database.autocommit, view.id, size, UNSENT_S)) {
+        throw unavailable('the upload took too long')
+      }
       return { ...view, size }
     } catch (error) {
       await discard(view.id)
@@ -63,7 +71,9 @@ export function startAttachments (deps: AttachmentsDeps): Attachments {
       await files.remove(id)
       await removeAttachments(database.autocommit, [id])
     } catch (error) {
-      log.warn({ err: error, attachment_id: id }, 'what is left of a failed upload could not be removed and will be later')
+      log.warn({
+        err: error, attachment_id: id
+      }, 'what is left of a failed upload could not be removed and will be later')
     }
   }
 
@@ -73,8 +83,15 @@ export function startAttachments (deps: AttachmentsDeps): Attachments {
       try {
         const { sample, whole, bytes } = await takeSample(limited)
         if (sample.length === 0) throw invalid('attachment_empty', 'the file has no bytes')
-        const view = { id: uuidv7(), content_type: await detectContentType(sample, whole), file_name: cleanFileName(claimedName), size: 0 }
-        await reserveAttachment(database.autocommit, { id: view.id, ownerId, contentType: view.content_type, fileName: view.file_name }, RESERVED_S)
+        const view = {
+          id: uuidv7(),
+          content_type: await detectContentType(sample, whole),
+          file_name: cleanFileName(claimedName),
+          size: 0
+        }
+        await reserveAttachment(database.autocommit, {
+          id: view.id, ownerId, contentType: view.content_type, fileName: view.file_name
+        }, RESERVED_S)
         return await store(view, bytes)
       } finally {
         limited.return(undefined).catch(() => {}) // whoever failed may have left it half read
@@ -91,7 +108,9 @@ export function startAttachments (deps: AttachmentsDeps): Attachments {
     async read (id, range) {
       const stream = await files.read(id, range)
       if (stream !== undefined) return stream
-      log.error({ attachment_id: id }, 'the file of an attachment is missing: do all api processes use the same store?')
+      log.error({
+        attachment_id: id
+      }, 'the file of an attachment is missing: do all api processes use the same store?')
       throw unavailable('the file is not available')
     },
 
@@ -104,13 +123,17 @@ async function * atMost (limit: number, body: AsyncIterable<Uint8Array>): AsyncG
   let size = 0
   for await (const chunk of body) {
     size += chunk.length
-    if (size > limit) throw new AppError('too_large', 'attachment_too_large', `a file may have ${limit} bytes`)
+    if (size > limit) {
+      throw new AppError('too_large', 'attachment_too_large', `a file may have ${limit} bytes`)
+    }
     yield chunk
   }
 }
 
 /** The first bytes, and a stream that begins with them. */
-async function takeSample (body: AsyncGenerator<Uint8Array>): Promise<{ sample: Uint8Array, whole: boolean, bytes: AsyncGenerator<Uint8Array> }> {
+async function takeSample (body: AsyncGenerator<Uint8Array>): Promise<{
+  sample: Uint8Array, whole: boolean, bytes: AsyncGenerator<Uint8Array>
+}> {
   const head: Uint8Array[] = []
   let length = 0
   let whole = false
@@ -129,4 +152,5 @@ async function takeSample (body: AsyncGenerator<Uint8Array>): Promise<{ sample: 
   }
 }
 
-export const unknownAttachment = (): AppError => new AppError('not_found', 'attachment_not_found', 'there is no such attachment')
+export const unknownAttachment = (): AppError =>
+  new AppError('not_found', 'attachment_not_found', 'there is no such attachment')

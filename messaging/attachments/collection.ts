@@ -17,8 +17,12 @@ const PAUSE_MS = 50
 export interface CollectionDeps { database: Database, files: FileStore, log: Logger }
 
 /** Resolves to how many files went. Throws, after what could be removed was, when the store refused one. */
-export async function collectAttachments ({ database, files }: CollectionDeps, signal?: AbortSignal): Promise<number> {
-  const before = await releaseClock(database.autocommit) // what this run has claimed counts as released later, and is not claimed again
+export async function collectAttachments (
+  { database, files }: CollectionDeps, signal?: AbortSignal
+): Promise<number> {
+  const before = await releaseClock(
+    database.autocommit
+  ) // what this run has claimed counts as released later, and is not claimed again
   let total = 0
   let failure: unknown
   for (;;) {
@@ -35,7 +39,9 @@ export async function collectAttachments ({ database, files }: CollectionDeps, s
   return total
 }
 
-async function removeFiles (files: FileStore, ids: string[], signal: AbortSignal | undefined): Promise<{ removed: string[], failure?: unknown }> {
+async function removeFiles (
+  files: FileStore, ids: string[], signal: AbortSignal | undefined
+): Promise<{ removed: string[], failure?: unknown }> {
   const removed: string[] = []
   let failure: unknown
   for (let i = 0; i < ids.length && signal?.aborted !== true; i += AT_ONCE) {

@@ -52,13 +52,20 @@ export function joinRedis (url: string, log: Logger): Cluster {
   // Subscriptions are kept by the client and made again on each reconnect.
   // No ready check: a subscription may be sent before it, and in subscriber mode its INFO
   // is refused, which left a node deaf in one start of ten.
-  const subscriber = new Redis(url, { ...options, enableReadyCheck: false, enableOfflineQueue: true, commandTimeout: undefined, maxRetriesPerRequest: null })
+  const subscriber = new Redis(url, {
+    ...options,
+    enableReadyCheck: false,
+    enableOfflineQueue: true,
+    commandTimeout: undefined,
+    maxRetriesPerRequest: null
+  })
   const lostListeners: Array<() => void> = []
   const online = createRedisOnline(commands, nodeId, { nodesKey: NODES, presenceKey, entryMs: PRESENCE_MS })
   const questions = createRedisQuestions(nodeId, {
     livingNodes: () => attempt(() => commands.zrange(NODES, Date.now(), '+inf', 'BYSCORE')),
     lastKnownNodes: () => nodes,
-    publish: async question => await attempt(() => commands.publish(ALL, JSON.stringify(question))) !== undefined
+    publish: async question =>
+      await attempt(() => commands.publish(ALL, JSON.stringify(question))) !== undefined
   })
   let nodes = new Set<string>()
   /** Nodes that are gone, whose users one of the others has to look after. */
@@ -116,7 +123,9 @@ export function joinRedis (url: string, log: Logger): Cluster {
         .pexpire(NODES, NODE_LEASE_MS * 10)
         .pubsub('NUMSUB', OBSERVE)
         .exec())
-      for (const node of nodes) if (!(alive as string[]).includes(node) && node !== nodeId) unclaimed.add(node)
+      for (const node of nodes) {
+        if (!(alive as string[]).includes(node) && node !== nodeId) unclaimed.add(node)
+      }
       nodes = new Set(alive as string[])
       observers = Number((counted as unknown[])[1] ?? 0)
       const forgotten = added === 1 && registered
@@ -203,7 +212,8 @@ export function joinRedis (url: string, log: Logger): Cluster {
         usersByNode.set(member, (usersByNode.get(member) ?? new Set()).add(userId))
       }
     }
-    await Promise.all([...usersByNode].map(([node, users]) => commands.publish(nodeChannel(node), encode(users))))
+    await Promise.all([...usersByNode].map(([node, users]) =>
+      commands.publish(nodeChannel(node), encode(users))))
   }
 
   return {
@@ -218,16 +228,20 @@ export function joinRedis (url: string, log: Logger): Cluster {
           log.warn({ err: error, channel }, 'a notice from another node could not be read')
         }
       })
-      const subscribed = subscriber.subscribe(nodeChannel(nodeId), ALL).catch(() => {}) // kept and repeated until it succeeds
+      const subscribed =
+        subscriber.subscribe(nodeChannel(nodeId), ALL).catch(() => {}) // kept and repeated until it succeeds
       commands.on('ready', beat)
-      await within(JOIN_WITHIN_MS, Promise.all([subscribed, commands.status === 'ready' ? undefined : once(commands, 'ready')]))
+      await within(JOIN_WITHIN_MS, Promise.all([subscribed, commands.status === 'ready'
+        ? undefined
+        : once(commands, 'ready')]))
       await heartbeat()
       timer = setInterval(beat, HEARTBEAT_MS)
     },
     async trackedElsewhere (userIds) {
       const elsewhere = await presenceElsewhere(userIds)
       if (elsewhere === undefined || !registered || Date.now() < uncertainUntil) return undefined
-      return new Set([...elsewhere].filter(([, members]) => members.some(member => member.endsWith(TRACKED))).map(([userId]) => userId))
+      return new Set([...elsewhere].filter(([, members]) => members.some(member => member.endsWith(TRACKED)))
+        .map(([userId]) => userId))
     },
     async arrived (userIds) {
       const known = await attempt(() => online.arrived(userIds))
@@ -235,7 +249,8 @@ export function joinRedis (url: string, log: Logger): Cluster {
       return known
     },
     // Before all nodes have registered again, whoever is on another one seems to be gone.
-    departed: async userIds => registered && Date.now() >= uncertainUntil ? await attempt(() => online.departed(userIds)) : undefined,
+    departed: async userIds =>
+      registered && Date.now() >= uncertainUntil ? await attempt(() => online.departed(userIds)) : undefined,
     onlineElsewhere: async userIds => {
       const others = new Set(nodes)
       others.delete(nodeId)
@@ -246,9 +261,12 @@ export function joinRedis (url: string, log: Logger): Cluster {
       const key = presenceKey(userId)
       // Pipelines, both: a lone command waits for its turn to be batched, and a going would overtake the coming after it.
       const change = present
-        ? () => commands.pipeline().zadd(key, Date.now() + PRESENCE_MS, member).pexpire(key, PRESENCE_MS).exec()
+        ? () =>
+            commands.pipeline().zadd(key, Date.now() + PRESENCE_MS, member).pexpire(key, PRESENCE_MS).exec()
         : () => commands.pipeline().zrem(key, member).exec()
-      attempt(async () => results(await change())).then(told => { if (told === undefined) missed.add(userId) }, () => missed.add(userId))
+      attempt(async () => results(await change())).then(
+        told => { if (told === undefined) missed.add(userId) }, () => missed.add(userId)
+      )
     },
     observing (present) {
       const change = present ? subscriber.subscribe(OBSERVE) : subscriber.unsubscribe(OBSERVE)
@@ -256,7 +274,8 @@ export function joinRedis (url: string, log: Logger): Cluster {
     },
     wake (events) {
       inBackground(async () => {
-        await publishToNodes([...new Set(events.map(event => event.userId))], users => encodeWake(events.filter(event => users.has(event.userId)), nodeId))
+        await publishToNodes([...new Set(events.map(event => event.userId))], users =>
+          encodeWake(events.filter(event => users.has(event.userId)), nodeId))
         if (observers > 0) await commands.publish(OBSERVE, encodeWake(events, nodeId))
       })
     },
@@ -266,9 +285,11 @@ export function joinRedis (url: string, log: Logger): Cluster {
         if (observers > 0) await commands.publish(OBSERVE, encodeLive(userIds, payload, nodeId))
       })
     },
-    opened: opening => inBackground(() => commands.publish(ALL, JSON.stringify({ kind: 'opened', from: nodeId, opening }))),
+    opened: opening =>
+      inBackground(() => commands.publish(ALL, JSON.stringify({ kind: 'opened', from: nodeId, opening }))),
     revoked: revocation => inBackground(() => commands.publish(ALL, encodeRevoked(revocation, nodeId))),
-    pushDue: () => inBackground(() => commands.publish(ALL, JSON.stringify({ kind: 'push_due', from: nodeId }))),
+    pushDue: () =>
+      inBackground(() => commands.publish(ALL, JSON.stringify({ kind: 'push_due', from: nodeId }))),
     ask: (about, asks) => questions.ask(about, asks, events!.answers[about](asks)),
     onNodeLost (listener) { lostListeners.push(listener) },
     state: () => commands.status === 'ready' && Date.now() >= awayUntil ? 'connected' : 'away',
@@ -289,7 +310,9 @@ export function joinRedis (url: string, log: Logger): Cluster {
     if (message.from === nodeId) return
     switch (message.kind) {
       case 'wake': return channel === OBSERVE ? events.observe(message.events) : events.wake(message.events)
-      case 'live': return channel === OBSERVE ? events.observeLive(message.userIds, message.payload) : events.live(message.userIds, message.payload)
+      case 'live': return channel === OBSERVE
+        ? events.observeLive(message.userIds, message.payload)
+        : events.live(message.userIds, message.payload)
       case 'opened': return events.opened(message.opening)
       case 'revoked': return events.revoked(message.revocation)
       case 'push_due': return events.pushDue()
@@ -308,6 +331,8 @@ export function joinRedis (url: string, log: Logger): Cluster {
 /** Waits for `work`, but no longer than this. */
 async function within (ms: number, work: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined
-  await Promise.race([work.catch(() => {}), new Promise<void>(resolve => { timer = setTimeout(resolve, ms) })])
+  await Promise.race([
+    work.catch(() => {}), new Promise<void>(resolve => { timer = setTimeout(resolve, ms) })
+  ])
   clearTimeout(timer)
 }

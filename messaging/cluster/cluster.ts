@@ -82,7 +82,8 @@ export function alone (): Cluster {
     opened () {},
     revoked () {},
     pushDue () {},
-    ask: async (about, asks) => ({ answers: [{ node: 'alone', answer: own!.answers[about](asks) }], silent: [], nodesKnown: true }),
+    ask: async (about, asks) =>
+      ({ answers: [{ node: 'alone', answer: own!.answers[about](asks) }], silent: [], nodesKnown: true }),
     onNodeLost () {},
     state: () => 'alone',
     async [Symbol.asyncDispose] () {}

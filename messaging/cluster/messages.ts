@@ -14,10 +14,17 @@ export type ClusterMessage = QuestionMessage | AnswerMessage | { from: string } 
   | { kind: 'nodes_changed' })
 
 /** `events`: [user, seq, index into `bodies` or -1]. */
-interface WireWake { kind: 'wake', from: string, bodies: Array<[EventType, string]>, events: Array<[string, number, number]> }
+interface WireWake {
+  kind: 'wake'
+  from: string
+  bodies: Array<[EventType, string]>
+  events: Array<[string, number, number]>
+}
 interface WireLive { kind: 'live', from: string, users: string[], payload: string }
 interface WireRevoked { kind: 'revoked', from: string, user: string, valid_after: number }
-type WirePlain = { kind: 'opened', from: string, opening: Opening } | { kind: 'push_due' | 'nodes_changed', from: string }
+type WirePlain = {
+  kind: 'opened', from: string, opening: Opening
+} | { kind: 'push_due' | 'nodes_changed', from: string }
 
 export function encodeWake (events: WakeEvent[], from: string): string {
   const indexes = new Map<EventBody, number>()
@@ -35,18 +42,31 @@ export const encodeLive = (users: string[], payload: Buffer, from: string): stri
   JSON.stringify({ kind: 'live', from, users, payload: payload.toString() } satisfies WireLive)
 
 export const encodeRevoked = ({ userId, validAfter }: Revocation, from: string): string =>
-  JSON.stringify({ kind: 'revoked', from, user: userId, valid_after: validAfter.getTime() } satisfies WireRevoked)
+  JSON.stringify(
+    { kind: 'revoked', from, user: userId, valid_after: validAfter.getTime() } satisfies WireRevoked
+  )
 
 /** Throws on anything that no node of this version sends. */
 export function decodeMessage (text: string): ClusterMessage {
-  const wire = JSON.parse(text) as WireWake | WireLive | WireRevoked | WirePlain | QuestionMessage | AnswerMessage
+  const wire =
+    JSON.parse(text) as WireWake | WireLive | WireRevoked | WirePlain | QuestionMessage | AnswerMessage
   switch (wire.kind) {
     case 'wake': {
       const bodies = wire.bodies.map(([type, tail]): EventBody => ({ type, tail: Buffer.from(tail) }))
-      return { kind: 'wake', from: wire.from, events: wire.events.map(([userId, seq, index]) => ({ userId, seq, body: bodies[index] })) }
+      return {
+        kind: 'wake',
+        from: wire.from,
+        events: wire.events.map(([userId, seq, index]) => ({ userId, seq, body: bodies[index] }))
+      }
     }
-    case 'live': return { kind: 'live', from: wire.from, userIds: wire.users, payload: Buffer.from(wire.payload) }
-    case 'revoked': return { kind: 'revoked', from: wire.from, revocation: { userId: wire.user, validAfter: new Date(wire.valid_after) } }
+    case 'live': return {
+      kind: 'live', from: wire.from, userIds: wire.users, payload: Buffer.from(wire.payload)
+    }
+    case 'revoked': return {
+      kind: 'revoked',
+      from: wire.from,
+      revocation: { userId: wire.user, validAfter: new Date(wire.valid_after) }
+    }
     case 'question':
     case 'answer':
     case 'opened':

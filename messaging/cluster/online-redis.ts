@@ -35,14 +35,17 @@ export function createRedisOnline (commands: Redis, nodeId: string, { nodesKey, 
   nodesKey: string, presenceKey: (userId: string) => string, entryMs: number
 }): RedisOnline {
   const own = nodeId + ONLINE
-  const onlineMembers = (members: unknown): string[] => (members as string[]).filter(member => member.endsWith(ONLINE))
+  const onlineMembers = (members: unknown): string[] =>
+    (members as string[]).filter(member => member.endsWith(ONLINE))
 
   return {
     // Everything is sent before anything is awaited: whoever goes meanwhile is taken out after it.
     async register (userIds) {
       const added = await Promise.all(chunks(userIds).map(async chunk => {
         const pipeline = commands.pipeline()
-        for (const userId of chunk) pipeline.zadd(presenceKey(userId), Date.now() + entryMs, own).pexpire(presenceKey(userId), entryMs)
+        for (const userId of chunk) {
+          pipeline.zadd(presenceKey(userId), Date.now() + entryMs, own).pexpire(presenceKey(userId), entryMs)
+        }
         pipeline.sadd(onlineKey(nodeId), ...chunk).pexpire(onlineKey(nodeId), SET_MS)
         const answers = results(await pipeline.exec())
         return chunk.filter((_, i) => answers[i * 2] === 1)
@@ -67,8 +70,11 @@ export function createRedisOnline (commands: Redis, nodeId: string, { nodesKey, 
 
     async departed (userIds) {
       const now = Date.now()
-      const step = commands.multi().zrange(nodesKey, now, '+inf', 'BYSCORE').srem(onlineKey(nodeId), ...userIds)
-      for (const userId of userIds) step.zrem(presenceKey(userId), own).zrange(presenceKey(userId), now, '+inf', 'BYSCORE')
+      const step =
+        commands.multi().zrange(nodesKey, now, '+inf', 'BYSCORE').srem(onlineKey(nodeId), ...userIds)
+      for (const userId of userIds) {
+        step.zrem(presenceKey(userId), own).zrange(presenceKey(userId), now, '+inf', 'BYSCORE')
+      }
       const [alive, , ...answers] = results(await step.exec())
       const nodes = new Set(alive as string[])
       const staying = new Set<string>()
@@ -87,18 +93,21 @@ export function createRedisOnline (commands: Redis, nodeId: string, { nodesKey, 
       const pipeline = commands.pipeline()
       for (const userId of userIds) pipeline.zrange(presenceKey(userId), Date.now(), '+inf', 'BYSCORE')
       const answers = results(await pipeline.exec())
-      return new Set(userIds.filter((_, i) => onlineMembers(answers[i]).some(member => nodes.has(nodeOf(member)))))
+      return new Set(userIds.filter((_, i) =>
+        onlineMembers(answers[i]).some(member => nodes.has(nodeOf(member)))))
     },
 
     async claim (goneNodeId) {
-      const [userIds] = results(await commands.multi().smembers(onlineKey(goneNodeId)).del(onlineKey(goneNodeId)).exec())
+      const [userIds] =
+        results(await commands.multi().smembers(onlineKey(goneNodeId)).del(onlineKey(goneNodeId)).exec())
       return userIds as string[]
     }
   }
 }
 
 const chunks = (users: string[]): string[][] =>
-  Array.from({ length: Math.ceil(users.length / USERS_PER_PIPELINE) }, (_, i) => users.slice(i * USERS_PER_PIPELINE, (i + 1) * USERS_PER_PIPELINE))
+  Array.from({ length: Math.ceil(users.length / USERS_PER_PIPELINE) }, (_, i) =>
+    users.slice(i * USERS_PER_PIPELINE, (i + 1) * USERS_PER_PIPELINE))
 
 /** Throws the first error among the answers of a pipeline. */
 export function results (answers: Array<[Error | null, unknown]> | null): unknown[] {

@@ -5,13 +5,19 @@
 import { randomUUID } from 'node:crypto'
 import { type Answers, type Kind, type Questions, ANSWER_WITHIN_MS } from './questions.ts'
 
-interface Waiting { missing: Set<string>, answers: Array<{ node: string, answer: unknown }>, complete: () => void }
+interface Waiting {
+  missing: Set<string>
+  answers: Array<{ node: string, answer: unknown }>
+  complete: () => void
+}
 
 export interface QuestionMessage { kind: 'question', from: string, id: string, about: Kind, asks: object }
 export interface AnswerMessage { kind: 'answer', from: string, id: string, answer: unknown }
 
 export interface RedisQuestions {
-  ask<K extends Kind> (about: K, asks: Questions[K]['asks'], own: Questions[K]['answer']): Promise<Answers<Questions[K]['answer']>>
+  ask<K extends Kind> (
+    about: K, asks: Questions[K]['asks'], own: Questions[K]['answer']
+  ): Promise<Answers<Questions[K]['answer']>>
   answered (message: AnswerMessage): void
 }
 
@@ -23,7 +29,9 @@ export function createRedisQuestions (nodeId: string, { livingNodes, lastKnownNo
 }): RedisQuestions {
   const open = new Map<string, Waiting>()
 
-  async function gather (waiting: Waiting, id: string, about: Kind, asks: object, known: (nodes: string[] | undefined) => void): Promise<void> {
+  async function gather (
+    waiting: Waiting, id: string, about: Kind, asks: object, known: (nodes: string[] | undefined) => void
+  ): Promise<void> {
     const living = await livingNodes()
     known(living)
     for (const node of living ?? []) if (node !== nodeId) waiting.missing.add(node)
@@ -36,11 +44,14 @@ export function createRedisQuestions (nodeId: string, { livingNodes, lastKnownNo
   return {
     async ask (about, asks, own) {
       const id = randomUUID()
-      const waiting: Waiting = { missing: new Set(), answers: [{ node: nodeId, answer: own }], complete: () => {} }
+      const waiting: Waiting =
+        { missing: new Set(), answers: [{ node: nodeId, answer: own }], complete: () => {} }
       let nodesKnown = false
       let timer: NodeJS.Timeout | undefined
       const late = new Promise<void>(resolve => { timer = setTimeout(resolve, ANSWER_WITHIN_MS) })
-      await Promise.race([late, gather(waiting, id, about, asks, nodes => { nodesKnown = nodes !== undefined })])
+      await Promise.race([
+        late, gather(waiting, id, about, asks, nodes => { nodesKnown = nodes !== undefined })
+      ])
       clearTimeout(timer)
       open.delete(id)
       const silent = nodesKnown ? waiting.missing : [...lastKnownNodes()].filter(node => node !== nodeId)

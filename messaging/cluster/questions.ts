@@ -28,7 +28,8 @@ export const ANSWER_WITHIN_MS = 1_000
 
 export function answerFrom (connections: Connections, sessions: TrackedSessions): Answering {
   const matching = ({ userId, deviceId }: Questions['disconnect']['asks']): Connection[] =>
-    [...connections.of(userId)].filter(connection => deviceId === undefined || connection.deviceId === deviceId)
+    [...connections.of(userId)].filter(connection => deviceId === undefined ||
+      connection.deviceId === deviceId)
   return {
     sessions: asks => matching(asks).map(connection => connection.state()),
     disconnect (asks) {
@@ -36,6 +37,7 @@ export function answerFrom (connections: Connections, sessions: TrackedSessions)
       for (const connection of ending) connection.disconnect('an administrator ended it')
       return ending.length
     },
-    totals: () => ({ users: connections.users(), connections: connections.count(), tracked_sessions: sessions.count() })
+    totals: () =>
+      ({ users: connections.users(), connections: connections.count(), tracked_sessions: sessions.count() })
   }
 }

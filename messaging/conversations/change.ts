@@ -4,7 +4,9 @@
  * who act at once therefore act one after the other.
  */
 import { unknownConversation } from '../../core/errors.ts'
-import { findMembership, presentMembers, touchConversation, type Membership } from '../../store/conversations/conversations.ts'
+import {
+  findMembership, presentMembers, touchConversation, type Membership
+} from '../../store/conversations/conversations.ts'
 import { type Database, type Executor } from '../../store/database.ts'
 import { appendEvents, type NewEvent } from '../../store/log/inbox.ts'
 import { lockConversations, type LockedConversation } from '../../store/locks.ts'
@@ -12,7 +14,12 @@ import { requirePresent } from './membership.ts'
 import { wakesWithNames } from '../log/participant-events.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'
 
-export interface ChangeContext { conversation: LockedConversation, actor: Membership, members: Membership[], at: Date }
+export interface ChangeContext {
+  conversation: LockedConversation
+  actor: Membership
+  members: Membership[]
+  at: Date
+}
 
 /** Without events nothing has changed. `activity`: somebody came or went. */
 export interface Change { events: NewEvent[], activity?: boolean }
@@ -23,13 +30,17 @@ export type ChangeConversation = (conversationId: string, actorId: string, work:
 export interface ChangeDeps { database: Database, epoch: string, wake: (events: WakeEvent[]) => void }
 
 /** Throws `not_found` for an actor who was never in, `forbidden` for a former member, and what `work` throws. */
-export const createConversationChange = ({ database, epoch, wake }: ChangeDeps): ChangeConversation => async (conversationId, actorId, work) => {
+export const createConversationChange = ({ database, epoch, wake }: ChangeDeps): ChangeConversation => async (
+  conversationId, actorId, work
+) => {
   const wakes = await database.transact(tx => changeWithin(tx, epoch, conversationId, actorId, work))
   if (wakes.length > 0) wake(wakes)
 }
 
 /** The same as a part of the caller's transaction, who wakes after it. */
-export async function changeWithin (tx: Executor, epoch: string, conversationId: string, actorId: string, work: Work): Promise<WakeEvent[]> {
+export async function changeWithin (
+  tx: Executor, epoch: string, conversationId: string, actorId: string, work: Work
+): Promise<WakeEvent[]> {
   const conversation = (await lockConversations(tx, [conversationId])).get(conversationId)
   if (conversation === undefined) throw unknownConversation()
   const actor = requirePresent(await findMembership(tx, conversationId, actorId))

@@ -14,16 +14,24 @@ import { lockConversations } from '../../store/locks.ts'
 import { ensureUsers } from '../../store/people/users.ts'
 import { createConversationChange, type ChangeDeps } from './change.ts'
 import { requireGroupAdmin, requirePresent } from './membership.ts'
-import { createParticipants, MAX_PARTICIPANTS, tooManyParticipants, type Participants } from './participants.ts'
+import {
+  createParticipants, MAX_PARTICIPANTS, tooManyParticipants, type Participants
+} from './participants.ts'
 import { hintsFor } from '../log/render.ts'
 
 const MAX_TITLE_LENGTH = 200
 
-export interface ConversationRequest { type: 'direct' | 'group', participant_ids: string[], title?: string | null }
+export interface ConversationRequest {
+  type: 'direct' | 'group'
+  participant_ids: string[]
+  title?: string | null
+}
 export interface ConversationChange { title?: string | null, muted_until?: string | null }
 
 export interface Conversations extends Participants {
-  create (creatorId: string, request: ConversationRequest): Promise<{ conversation: ConversationView, created: boolean }>
+  create (
+    creatorId: string, request: ConversationRequest
+  ): Promise<{ conversation: ConversationView, created: boolean }>
   /** Throws `not_found` for somebody who was never in, `forbidden` for a former member. */
   get (viewerId: string, conversationId: string): Promise<ConversationView>
   /** The title is for admins of a group, the mute for oneself; both change or neither. */
@@ -64,7 +72,8 @@ export function createConversations (deps: ChangeDeps): Conversations {
         await enterParticipants(tx, id, everyone.map(user_id => ({
           user_id, role: type === 'group' && user_id === creatorId ? 'admin' : 'member'
         })), 0, at)
-        const events = everyone.map(user_id => ({ user_id, type: 'conversation_created' as const, conversation_id: id }))
+        const events =
+          everyone.map(user_id => ({ user_id, type: 'conversation_created' as const, conversation_id: id }))
         return { id, created, appended: await appendEvents(tx, events, at) }
       })
       wake(hintsFor(appended))
@@ -81,7 +90,10 @@ export function createConversations (deps: ChangeDeps): Conversations {
         if (retitled) await setTitle(tx, conversationId, title)
         if (muted) await setMutedUntil(tx, conversationId, actorId, mutedUntil)
         const concerned = retitled ? members.map(member => member.user_id) : muted ? [actorId] : []
-        return { events: concerned.map((user_id): NewEvent => ({ user_id, type: 'conversation_updated', conversation_id: conversationId })) }
+        return {
+          events: concerned.map((user_id): NewEvent =>
+            ({ user_id, type: 'conversation_updated', conversation_id: conversationId }))
+        }
       })
       return await get(actorId, conversationId)
     }
@@ -89,25 +101,37 @@ export function createConversations (deps: ChangeDeps): Conversations {
 }
 
 /** Who was erased has left their direct conversations: with whoever has their id now, one begins anew where the old one ended. */
-async function reenter (tx: Executor, conversationId: string, both: string[], at: Date): Promise<AppendedEvent[]> {
+async function reenter (
+  tx: Executor, conversationId: string, both: string[], at: Date
+): Promise<AppendedEvent[]> {
   if ((await presentMembers(tx, conversationId)).length === both.length) return []
   const { last_seq } = (await lockConversations(tx, [conversationId])).get(conversationId)!
   const present = new Set((await presentMembers(tx, conversationId)).map(member => member.user_id))
   const entering = both.filter(id => !present.has(id))
   if (entering.length === 0) return []
   await ensureUsers(tx, entering)
-  await enterParticipants(tx, conversationId, entering.map(user_id => ({ user_id, role: 'member' })), last_seq, at)
+  await enterParticipants(
+    tx, conversationId, entering.map(user_id => ({ user_id, role: 'member' })), last_seq, at
+  )
   await touchConversation(tx, conversationId, at)
   return await appendEvents(tx, both.map((user_id): NewEvent => ({
-    user_id, type: present.has(user_id) ? 'conversation_updated' : 'conversation_created', conversation_id: conversationId
+    user_id,
+    type: present.has(user_id)
+      ? 'conversation_updated'
+      : 'conversation_created',
+    conversation_id: conversationId
   })), at)
 }
 
 function checkNewConversation (type: 'direct' | 'group', others: string[], title: string | null): void {
   if (type === 'direct' && others.length !== 1) {
-    throw invalid('invalid_participants', 'a direct conversation has exactly one participant besides yourself')
+    throw invalid(
+      'invalid_participants', 'a direct conversation has exactly one participant besides yourself'
+    )
   }
-  if (type === 'direct' && title !== null) throw invalid('invalid_title', 'a direct conversation has no title')
+  if (type === 'direct' && title !== null) {
+    throw invalid('invalid_title', 'a direct conversation has no title')
+  }
   if (others.length + 1 > MAX_PARTICIPANTS) throw tooManyParticipants()
 }
 
@@ -124,6 +148,8 @@ function readTitle (text: string | null): string | null {
 function readTime (text: string | null): Date | null {
   if (text === null) return null
   const time = new Date(text)
-  if (!(time.getTime() >= 0)) throw invalid('invalid_muted_until', 'muted_until must be a time after 1970 in ISO 8601, or null')
+  if (!(time.getTime() >= 0)) {
+    throw invalid('invalid_muted_until', 'muted_until must be a time after 1970 in ISO 8601, or null')
+  }
   return time
 }

@@ -16,11 +16,17 @@ export function requireGroupAdmin (conversation: LockedConversation, actor: Memb
 }
 
 export function requireGroup ({ type }: LockedConversation): void {
-  if (type !== 'group') throw new AppError('conflict', 'direct_conversation', 'title and participants of a direct conversation do not change')
+  if (type !== 'group') {
+    throw new AppError(
+      'conflict', 'direct_conversation', 'title and participants of a direct conversation do not change'
+    )
+  }
 }
 
 export function requireAdmin ({ role }: Membership): void {
-  if (role !== 'admin') throw new AppError('forbidden', 'admin_required', 'only an admin of the group may do this')
+  if (role !== 'admin') {
+    throw new AppError('forbidden', 'admin_required', 'only an admin of the group may do this')
+  }
 }
 
 export const sendingNotAllowed = (): AppError =>

@@ -2,7 +2,9 @@
 import { AppError } from '../../core/errors.ts'
 import { requireUserId } from '../../core/identity.ts'
 import { type ConversationView } from '../../core/views.ts'
-import { enterParticipants, leaveConversation, setParticipantRights, type Membership } from '../../store/conversations/conversations.ts'
+import {
+  enterParticipants, leaveConversation, setParticipantRights, type Membership
+} from '../../store/conversations/conversations.ts'
 import { type Executor } from '../../store/database.ts'
 import { type NewEvent } from '../../store/log/inbox.ts'
 import { ensureUsers } from '../../store/people/users.ts'
@@ -23,7 +25,9 @@ export interface Participants {
   removeParticipant (actorId: string, conversationId: string, userId: string): Promise<void>
 }
 
-export function createParticipants (change: ChangeConversation, get: (viewerId: string, conversationId: string) => Promise<ConversationView>): Participants {
+export function createParticipants (
+  change: ChangeConversation, get: (viewerId: string, conversationId: string) => Promise<ConversationView>
+): Participants {
   return {
     async addParticipants (actorId, conversationId, userIds) {
       const asked = [...new Set(userIds.map(requireUserId))]
@@ -34,7 +38,8 @@ export function createParticipants (change: ChangeConversation, get: (viewerId: 
         if (present.size + entering.length > MAX_PARTICIPANTS) throw tooManyParticipants()
         if (entering.length === 0) return { events: [] }
         await ensureUsers(tx, entering)
-        await enterParticipants(tx, conversationId, entering.map(user_id => ({ user_id, role: 'member' })), conversation.last_seq, at)
+        await enterParticipants(tx, conversationId, entering.map(user_id =>
+          ({ user_id, role: 'member' })), conversation.last_seq, at)
         return { activity: true, events: addedEvents(conversation, members, entering, at) }
       })
       return await get(actorId, conversationId)
@@ -45,9 +50,17 @@ export function createParticipants (change: ChangeConversation, get: (viewerId: 
         requireGroupAdmin(conversation, actor)
         const subject = members.find(member => member.user_id === userId)
         if (subject === undefined) throw unknownParticipant()
-        const after = { role: rights.role ?? subject.role, can_send_messages: rights.can_send_messages ?? subject.can_send_messages }
-        if (after.role === subject.role && after.can_send_messages === subject.can_send_messages) return { events: [] }
-        if (after.role === 'member' && !hasAdmin(members.filter(member => member !== subject))) throw lastAdmin()
+        const after = {
+          role: rights.role ?? subject.role,
+          can_send_messages: rights.can_send_messages ??
+          subject.can_send_messages
+        }
+        if (after.role === subject.role && after.can_send_messages === subject.can_send_messages) {
+          return { events: [] }
+        }
+        if (after.role === 'member' && !hasAdmin(members.filter(member => member !== subject))) {
+          throw lastAdmin()
+        }
         await setParticipantRights(tx, conversationId, userId, after)
         return { events: rightsEvents(members, { ...subject, ...after }) }
       })
@@ -65,7 +78,9 @@ export function createParticipants (change: ChangeConversation, get: (viewerId: 
 }
 
 /** Takes a present member out. A group that is left without an admin gets one. */
-export async function leave (tx: Executor, { conversation, members, at }: Omit<ChangeContext, 'actor'>, userId: string): Promise<Change> {
+export async function leave (
+  tx: Executor, { conversation, members, at }: Omit<ChangeContext, 'actor'>, userId: string
+): Promise<Change> {
   await leaveConversation(tx, conversation.id, userId, conversation.last_seq, at)
   const staying = members.filter(member => member.user_id !== userId)
   const heir = conversation.type === 'direct' || hasAdmin(staying) ? undefined : longestIn(staying)
@@ -73,16 +88,22 @@ export async function leave (tx: Executor, { conversation, members, at }: Omit<C
   return {
     activity: true,
     events: [
-      ...eventsAbout(members, 'participant_removed', conversation.id, { user_id: userId, left_at: at.toISOString() }),
+      ...eventsAbout(
+        members, 'participant_removed', conversation.id, { user_id: userId, left_at: at.toISOString() }
+      ),
       ...(heir === undefined ? [] : rightsEvents(staying, { ...heir, role: 'admin' }))
     ]
   }
 }
 
-function addedEvents ({ id, last_seq }: ChangeContext['conversation'], members: Membership[], entering: string[], at: Date): NewEvent[] {
-  const created = entering.map((user_id): NewEvent => ({ user_id, type: 'conversation_created', conversation_id: id }))
+function addedEvents (
+  { id, last_seq }: ChangeContext['conversation'], members: Membership[], entering: string[], at: Date
+): NewEvent[] {
+  const created =
+    entering.map((user_id): NewEvent => ({ user_id, type: 'conversation_created', conversation_id: id }))
   if (members.length * entering.length > MAX_ADDED_EVENTS) {
-    return [...created, ...members.map(({ user_id }): NewEvent => ({ user_id, type: 'conversation_updated', conversation_id: id }))]
+    return [...created, ...members.map(({ user_id }): NewEvent =>
+      ({ user_id, type: 'conversation_updated', conversation_id: id }))]
   }
   return [...created, ...entering.flatMap(user_id => eventsAbout(members, 'participant_added', id, {
     user_id,
@@ -94,10 +115,14 @@ function addedEvents ({ id, last_seq }: ChangeContext['conversation'], members: 
   }))]
 }
 
-const rightsEvents = (members: Membership[], { conversation_id, user_id, role, can_send_messages }: Membership): NewEvent[] =>
+const rightsEvents = (
+  members: Membership[], { conversation_id, user_id, role, can_send_messages }: Membership
+): NewEvent[] =>
   eventsAbout(members, 'participant_updated', conversation_id, { user_id, role, can_send_messages })
 
-const eventsAbout = (members: Membership[], type: NewEvent['type'], conversationId: string, data: Record<string, unknown>): NewEvent[] =>
+const eventsAbout = (
+  members: Membership[], type: NewEvent['type'], conversationId: string, data: Record<string, unknown>
+): NewEvent[] =>
   members.map(({ user_id }) => ({ user_id, type, conversation_id: conversationId, data }))
 
 const hasAdmin = (members: Membership[]): boolean => members.some(member => member.role === 'admin')
@@ -113,4 +138,6 @@ const lastAdmin = (): AppError =>
   new AppError('conflict', 'last_admin', 'a group keeps an admin: make somebody else one first')
 
 export const tooManyParticipants = (): AppError =>
-  new AppError('conflict', 'too_many_participants', `a conversation has at most ${MAX_PARTICIPANTS} participants`)
+  new AppError(
+    'conflict', 'too_many_participants', `a conversation has at most ${MAX_PARTICIPANTS} participants`
+  )

@@ -26,7 +26,12 @@ export function createTyping ({ db, wakes }: { db: Executor, wakes: Pick<Wakes, 
       told.set(key, { isTyping })
       const expiresAt = new Date(Date.now() + TYPING_MS).toISOString()
       wakes.live(await typingAudience(db, conversationId, userId), Buffer.from(JSON.stringify({
-        type: 'typing', conversation_id: conversationId, user_id: userId, is_typing: isTyping, expires_at: expiresAt
+        type:
+          'typing',
+        conversation_id: conversationId,
+        user_id: userId,
+        is_typing: isTyping,
+        expires_at: expiresAt
       })))
     }
   }

@@ -16,7 +16,9 @@ export interface Overdue {
   flush (): Promise<void>
 }
 
-export function createOverdue ({ database, pushDue, log }: { database: Database, pushDue: () => void, log: Logger }): Overdue {
+export function createOverdue ({ database, pushDue, log }: {
+  database: Database, pushDue: () => void, log: Logger
+}): Overdue {
   const pending = new Map<string, DuePush>() // one per user: the newest event, the earliest time
   let timer: NodeJS.Timeout | undefined
   let last: Promise<void> = Promise.resolve()
@@ -25,14 +27,22 @@ export function createOverdue ({ database, pushDue, log }: { database: Database,
     const known = pending.get(due.userId)
     pending.set(due.userId, known === undefined
       ? due
-      : { userId: due.userId, seq: Math.max(known.seq, due.seq), dueAt: known.dueAt < due.dueAt ? known.dueAt : due.dueAt })
+      : {
+          userId: due.userId,
+          seq: Math.max(known.seq, due.seq),
+          dueAt: known.dueAt < due.dueAt
+            ? known.dueAt
+            : due.dueAt
+        })
   }
 
   function schedule (delayMs: number): void {
     timer ??= setTimeout(() => {
       timer = undefined
       flush().catch((error: unknown) => {
-        log.warn({ err: error, waiting: pending.size }, 'due pushes could not be written and will be tried again')
+        log.warn(
+          { err: error, waiting: pending.size }, 'due pushes could not be written and will be tried again'
+        )
         schedule(RETRY_MS)
       })
     }, delayMs)

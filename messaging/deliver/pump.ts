@@ -148,7 +148,8 @@ export class Pump implements WakeListener {
   /** True once for every new event that is unacknowledged while the oldest one has waited for longer than the grace period. */
   takeOverdue (graceMs: number): boolean {
     const oldest = this.oldestInFlightAt ?? this.#blockedSince
-    if (oldest === undefined || this.#knownSeq <= this.#graceReported || this.#options.now() - oldest < graceMs) return false
+    if (oldest === undefined || this.#knownSeq <= this.#graceReported ||
+      this.#options.now() - oldest < graceMs) return false
     this.#graceReported = this.#knownSeq
     return true
   }
@@ -178,7 +179,8 @@ export class Pump implements WakeListener {
   }
 
   #fill (): void {
-    if (!this.#mayWrite() || this.#reading || this.#sentSeq >= this.#knownSeq || this.inFlight > REFILL_BELOW) return
+    if (!this.#mayWrite() || this.#reading || this.#sentSeq >= this.#knownSeq ||
+      this.inFlight > REFILL_BELOW) return
     this.#reading = true
     this.#readOn().catch(() => {
       // The database is away. Waits, then looks again; the sweep would too.

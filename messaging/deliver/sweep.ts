@@ -26,7 +26,8 @@ export function startSweep ({ sessions, database, overdue, graceMs, stalledMs = 
   async function sweep (): Promise<void> {
     const users = sessions.users()
     for (let i = 0; i < users.length; i += USERS_PER_QUERY) {
-      for (const { id, inbox_seq } of await lastSeqs(database.autocommit, users.slice(i, i + USERS_PER_QUERY))) {
+      for (const { id, inbox_seq } of await lastSeqs(database.autocommit, users.slice(i, i +
+        USERS_PER_QUERY))) {
         for (const session of sessions.of(id)) session.pump.learn(inbox_seq)
       }
     }
@@ -34,19 +35,23 @@ export function startSweep ({ sessions, database, overdue, graceMs, stalledMs = 
 
   function watch (): void {
     for (const session of sessions.all()) {
-      if (session.pump.takeOverdue(graceMs)) overdue.add({ userId: session.userId, seq: session.pump.knownSeq, dueAt: new Date() })
+      if (session.pump.takeOverdue(graceMs)) {
+        overdue.add({ userId: session.userId, seq: session.pump.knownSeq, dueAt: new Date() })
+      }
       if (isStalled(session)) session.disconnect(`it has not acknowledged anything for ${stalledMs} ms`)
     }
   }
 
-  const isStalled = ({ pump }: TrackedSession): boolean => pump.stalledSince !== undefined && now() - pump.stalledSince > stalledMs
+  const isStalled = ({ pump }: TrackedSession): boolean => pump.stalledSince !== undefined &&
+    now() - pump.stalledSince > stalledMs
 
   const sweepTimer = setInterval(() => {
     sweeping ??= sweep()
       .catch((error: unknown) => { log.warn({ err: error }, 'the sweep could not read the inboxes') })
       .finally(() => { sweeping = undefined })
   }, SWEEP_MS)
-  const watchTimer = setInterval(watch, Math.min(MAX_WATCH_MS, Math.max(MIN_WATCH_MS, Math.min(graceMs, stalledMs) / 4)))
+  const watchTimer =
+    setInterval(watch, Math.min(MAX_WATCH_MS, Math.max(MIN_WATCH_MS, Math.min(graceMs, stalledMs) / 4)))
 
   return {
     async [Symbol.asyncDispose] () {

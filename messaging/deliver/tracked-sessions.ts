@@ -25,7 +25,9 @@ export interface TrackedSessions {
 }
 
 /** `changed` hears of a user's first session and of the last one's end. */
-export function createTrackedSessions (changed: (userId: string, present: boolean) => void = () => {}): TrackedSessions {
+export function createTrackedSessions (changed: (
+  userId: string, present: boolean
+) => void = () => {}): TrackedSessions {
   const byUser = new Map<string, Set<TrackedSession>>()
   const everyone = new Set<TrackedSession>()
   return {

@@ -5,12 +5,15 @@
 import { AppError } from '../../core/errors.ts'
 
 /** Outcomes in order; an Error for each entry that could not be committed. An AppError (the database is away) fails all at once. */
-export async function commitInHalves<T, R> (batch: T[], commit: (batch: T[]) => Promise<R[]>): Promise<Array<R | Error>> {
+export async function commitInHalves<T, R> (
+  batch: T[], commit: (batch: T[]) => Promise<R[]>
+): Promise<Array<R | Error>> {
   try {
     return await commit(batch)
   } catch (error) {
     if (batch.length === 1 || error instanceof AppError) {
-      return batch.map(() => error instanceof Error ? error : new Error('the commit failed', { cause: error }))
+      return batch.map(() =>
+        error instanceof Error ? error : new Error('the commit failed', { cause: error }))
     }
     const middle = batch.length >> 1
     return [

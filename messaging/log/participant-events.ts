@@ -14,7 +14,8 @@ import { type WakeEvent } from '../deliver/wakes.ts'
 const NAMED: ReadonlySet<EventType> = new Set(['participant_added', 'participant_updated'])
 
 /** Rendered from the conversation's present state, by whoever reads the log. */
-export const CARRIES_CONVERSATION: ReadonlySet<EventType> = new Set(['conversation_created', 'conversation_updated'])
+export const CARRIES_CONVERSATION: ReadonlySet<EventType> =
+  new Set(['conversation_created', 'conversation_updated'])
 
 type Named = Pick<InboxRow, 'type' | 'conversation_id' | 'data'> | NewEvent
 export type Names = Map<string, string | null>
@@ -32,11 +33,17 @@ export const fieldsWithNames = (event: Named, names: Names): object => {
 }
 
 /** Wakes for changes of conversations: with the event where it is the same for everybody. */
-export async function wakesWithNames (tx: Executor, epoch: string, events: AppendedEvent[]): Promise<WakeEvent[]> {
+export async function wakesWithNames (
+  tx: Executor, epoch: string, events: AppendedEvent[]
+): Promise<WakeEvent[]> {
   const names = await namesFor(tx, events)
   return events.map(event => CARRIES_CONVERSATION.has(event.type)
     ? { userId: event.user_id, seq: event.seq }
-    : { userId: event.user_id, seq: event.seq, body: encodeBody(epoch, event.type, fieldsWithNames(event, names)) })
+    : {
+        userId: event.user_id,
+        seq: event.seq,
+        body: encodeBody(epoch, event.type, fieldsWithNames(event, names))
+      })
 }
 
 const subject = (event: Named): string => String(event.data?.user_id)

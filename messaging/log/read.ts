@@ -28,21 +28,34 @@ export function createInboxLog (db: Executor, epoch: string): InboxLog {
       const conversations = await renderConversations(db, userId, rows)
       const names = await namesFor(db, rows)
       // A former member's events show no text that came after they left.
-      const former = await textsWhenLeft(db, userId, rows.flatMap(({ message }) => message?.edited_at == null ? [] : [message.id]))
+      const former = await textsWhenLeft(
+        db, userId, rows.flatMap(({ message }) => message?.edited_at == null ? [] : [message.id])
+      )
       const events = rows.map(row => ({ seq: row.seq, body: render(row) }))
-      if (firstKept > seq + 1) events.unshift({ seq: firstKept - 1, body: encodeBody(epoch, 'resync_required', {}) })
+      if (firstKept > seq + 1) {
+        events.unshift({ seq: firstKept - 1, body: encodeBody(epoch, 'resync_required', {}) })
+      }
       return events.slice(0, limit)
 
       function render (row: InboxRow): EventBody {
         const text = row.message === null ? undefined : former.get(row.message.id)
-        const message = row.message === null ? undefined : messageView(text === undefined ? row.message : { ...row.message, ...text }, 'sent')
-        if (message !== undefined && CARRIES_MESSAGE.has(row.type)) return encodeBody(epoch, row.type, { message })
+        const message = row.message === null
+          ? undefined
+          : messageView(text === undefined ? row.message : { ...row.message, ...text }, 'sent')
+        if (message !== undefined && CARRIES_MESSAGE.has(row.type)) {
+          return encodeBody(epoch, row.type, { message })
+        }
         // Of a deleted message nothing is told any more but that it is.
         if (message?.deleted_at != null && TELLS_REACTION.has(row.type)) {
-          return encodeBody(epoch, 'message_deleted', referenceFields({ ...row, data: { deleted_at: message.deleted_at } }))
+          return encodeBody(
+            epoch, 'message_deleted', referenceFields({ ...row, data: { deleted_at: message.deleted_at } })
+          )
         }
         if (CARRIES_CONVERSATION.has(row.type)) {
-          return encodeBody(epoch, row.type, { conversation: conversations.get(row.conversation_id!) ?? null })
+          return encodeBody(epoch, row.type, {
+            conversation: conversations.get(row.conversation_id!) ??
+            null
+          })
         }
         return encodeBody(epoch, row.type, fieldsWithNames(row, names))
       }
@@ -50,8 +63,11 @@ export function createInboxLog (db: Executor, epoch: string): InboxLog {
   }
 }
 
-async function renderConversations (db: Executor, userId: string, rows: InboxRow[]): Promise<Map<string, unknown>> {
-  const ids = [...new Set(rows.filter(row => CARRIES_CONVERSATION.has(row.type)).map(row => row.conversation_id!))]
+async function renderConversations (
+  db: Executor, userId: string, rows: InboxRow[]
+): Promise<Map<string, unknown>> {
+  const ids =
+    [...new Set(rows.filter(row => CARRIES_CONVERSATION.has(row.type)).map(row => row.conversation_id!))]
   if (ids.length === 0) return new Map()
   const views = await conversationViews(db, ids.map(conversationId => ({ conversationId, userId })))
   return new Map(ids.map((id, i) => [id, views[i]]))
@@ -59,7 +75,9 @@ async function renderConversations (db: Executor, userId: string, rows: InboxRow
 
 // Nothing there after `seq`: the end of the log, or everything has expired, or the first event was
 // committed after it was looked for. What the counter counts can be read, unless it has expired.
-async function readAfter (db: Executor, userId: string, seq: number, limit: number): Promise<{ rows: InboxRow[], firstKept: number }> {
+async function readAfter (
+  db: Executor, userId: string, seq: number, limit: number
+): Promise<{ rows: InboxRow[], firstKept: number }> {
   let rows = await eventsAfter(db, userId, seq, limit)
   if (rows.length > 0) return { rows, firstKept: rows[0]!.seq }
   const [user] = await inboxCounters(db, [userId])

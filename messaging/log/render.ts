@@ -13,7 +13,9 @@ export const deliveredEvents = (receipts: Receipt[], at: Date): NewEvent[] => re
 }))
 
 /** One event for each sender, and one for the reader's own devices about the message that was read. */
-export function readEvents (receipts: ReadReceipt[], readMessageIds: Map<string, string>, at: Date): NewEvent[] {
+export function readEvents (
+  receipts: ReadReceipt[], readMessageIds: Map<string, string>, at: Date
+): NewEvent[] {
   const events: NewEvent[] = []
   const own = new Map<string, NewEvent>()
   for (const receipt of receipts) {
@@ -24,7 +26,9 @@ export function readEvents (receipts: ReadReceipt[], readMessageIds: Map<string,
       message_id: messageId,
       data: { reader_id: receipt.user_id, up_to_seq: upTo, read_at: at.toISOString() }
     })
-    if (receipt.sender_user_id !== null) events.push(event(receipt.sender_user_id, receipt.message_id, receipt.up_to_seq))
+    if (receipt.sender_user_id !== null) {
+      events.push(event(receipt.sender_user_id, receipt.message_id, receipt.up_to_seq))
+    }
     const key = readKey(receipt.conversation_id, receipt.user_id)
     own.set(key, event(receipt.user_id, readMessageIds.get(key) ?? null, receipt.read_up_to))
   }
@@ -34,7 +38,9 @@ export function readEvents (receipts: ReadReceipt[], readMessageIds: Map<string,
 export const readKey = (conversationId: string, userId: string): string => `${conversationId} ${userId}`
 
 /** The fields of an event that refers to things rather than carrying a message or conversation. */
-export const referenceFields = (event: { conversation_id: string | null, message_id?: string | null, data?: Record<string, unknown> | null }): object => ({
+export const referenceFields = (event: {
+  conversation_id: string | null, message_id?: string | null, data?: Record<string, unknown> | null
+}): object => ({
   ...(event.message_id == null ? {} : { message_id: event.message_id }),
   ...(event.conversation_id === null ? {} : { conversation_id: event.conversation_id }),
   ...event.data

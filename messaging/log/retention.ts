@@ -18,12 +18,15 @@ const DEVICES_PER_STATEMENT = 1_000
 export interface ExpiryDeps { database: Database, log: Logger, now: () => number, signal?: AbortSignal }
 
 /** Removes everything older than KEPT_MS; stops between batches when `signal` says so, or another process is at it. */
-export async function expire ({ database, now, signal }: ExpiryDeps): Promise<{ events: number, devices: number }> {
+export async function expire ({ database, now, signal }: ExpiryDeps): Promise<{
+  events: number, devices: number
+}> {
   const before = new Date(now() - KEPT_MS)
   const removed = { events: 0, devices: 0 }
   for (const [kind, remove] of [['events', expireEvents], ['devices', expireDevices]] as const) {
     for (let count = ROWS_PER_BATCH; count >= ROWS_PER_BATCH && signal?.aborted !== true;) {
-      count = await database.transact(async tx => await lockExpiry(tx) ? await remove(tx, before, ROWS_PER_BATCH) : 0)
+      count = await database.transact(async tx =>
+        await lockExpiry(tx) ? await remove(tx, before, ROWS_PER_BATCH) : 0)
       removed[kind] += count
       await new Promise(resolve => setTimeout(resolve, PAUSE_MS))
     }
@@ -32,10 +35,14 @@ export async function expire ({ database, now, signal }: ExpiryDeps): Promise<{ 
 }
 
 /** Devices that are connected were seen today, whether or not anything came for them. */
-export async function touchConnected ({ database, now }: ExpiryDeps, sessions: TrackedSessions): Promise<void> {
+export async function touchConnected (
+  { database, now }: ExpiryDeps, sessions: TrackedSessions
+): Promise<void> {
   const connected = [...sessions.all()]
   for (let i = 0; i < connected.length; i += DEVICES_PER_STATEMENT) {
-    await touchDevices(database.autocommit, connected.slice(i, i + DEVICES_PER_STATEMENT), new Date(now()), new Date(now() - DAY_MS))
+    await touchDevices(database.autocommit, connected.slice(
+      i, i + DEVICES_PER_STATEMENT
+    ), new Date(now()), new Date(now() - DAY_MS))
   }
 }
 

@@ -15,9 +15,13 @@ import { type MessageView } from '../../core/views.ts'
 import { releaseAttachments } from '../../store/attachments.ts'
 import { type Database, type Executor } from '../../store/database.ts'
 import { appendEvents } from '../../store/log/inbox.ts'
-import { deleteMessages, editMessage, findChangeable, readAudience, type ChangeableMessage } from '../../store/messages/changes.ts'
+import {
+  deleteMessages, editMessage, findChangeable, readAudience, type ChangeableMessage
+} from '../../store/messages/changes.ts'
 import { findMessage, messageView } from '../../store/messages/messages.ts'
-import { addReaction, countReactions, hasHiddenReactions, removeReaction } from '../../store/messages/reactions.ts'
+import {
+  addReaction, countReactions, hasHiddenReactions, removeReaction
+} from '../../store/messages/reactions.ts'
 import { lockConversations } from '../../store/locks.ts'
 import { requireVisible } from './history.ts'
 import { sendingNotAllowed } from '../conversations/membership.ts'
@@ -53,7 +57,9 @@ interface Notice {
 interface Change<T> { notices: Notice[], result: T }
 type Check = (message: ChangeableMessage | undefined, actorId: string) => ChangeableMessage
 
-export function createMessageChanges ({ database, epoch, wake }: { database: Database, epoch: string, wake: (events: WakeEvent[]) => void }): MessageChanges {
+export function createMessageChanges ({ database, epoch, wake }: {
+  database: Database, epoch: string, wake: (events: WakeEvent[]) => void
+}): MessageChanges {
   const turns = createKeyedQueue()
 
   /** `check` refuses without a lock first, so that nobody's conversation waits for what is not allowed. */
@@ -69,7 +75,11 @@ export function createMessageChanges ({ database, epoch, wake }: { database: Dat
         const events = await appendEvents(tx, notices.flatMap(({ type, to, data }) =>
           to.map(user_id => ({ user_id, type, conversation_id, message_id: message.id, data }))), at)
         const bodies = encodeNotices(epoch, notices)
-        return { result, wakes: events.map(event => ({ userId: event.user_id, seq: event.seq, body: bodies.get(event.type) })) }
+        return {
+          result,
+          wakes: events.map(event =>
+            ({ userId: event.user_id, seq: event.seq, body: bodies.get(event.type) }))
+        }
       })
       if (wakes.length > 0) wake(wakes)
       return result
@@ -77,7 +87,9 @@ export function createMessageChanges ({ database, epoch, wake }: { database: Dat
   }
 
   async function changeReaction (actorId: string, messageId: string, text: string,
-    work: (tx: Executor, message: ChangeableMessage, emoji: string, at: Date) => Promise<Notice | undefined>): Promise<void> {
+    work: (
+      tx: Executor, message: ChangeableMessage, emoji: string, at: Date
+    ) => Promise<Notice | undefined>): Promise<void> {
     const emoji = normaliseEmoji(text)
     if (emoji === undefined) throw invalid('invalid_emoji', 'a reaction is exactly one emoji')
     await change(actorId, messageId, requireReactable, async (tx, message, at) => {
@@ -101,11 +113,18 @@ export function createMessageChanges ({ database, epoch, wake }: { database: Dat
       })
 
       async function replace (tx: Executor, message: ChangeableMessage, at: Date): Promise<Notice[]> {
-        if (message.versions >= MAX_EDITS) throw new AppError('conflict', 'too_many_edits', `a message is edited at most ${MAX_EDITS} times`)
+        if (message.versions >= MAX_EDITS) {
+          throw new AppError('conflict', 'too_many_edits', `a message is edited at most ${MAX_EDITS} times`)
+        }
         const audience = await readAudience(tx, message, actorId)
         const withdraw = seenByAll(message) && audience.some(member => member.blocks_actor)
         await editMessage(tx, message, { content, mentions, at, withdraw })
-        const edited: Notice = { type: 'message_edited', to: withdraw || !seenByAll(message) ? [actorId] : audience.map(member => member.user_id) }
+        const edited: Notice = {
+          type: 'message_edited',
+          to: withdraw || !seenByAll(message)
+            ? [actorId]
+            : audience.map(member => member.user_id)
+        }
         if (!withdraw) return [edited]
         const others = audience.map(member => member.user_id).filter(id => id !== actorId)
         return [edited, notice('message_deleted', others, message, { deleted_at: at.toISOString() })]
@@ -118,10 +137,14 @@ export function createMessageChanges ({ database, epoch, wake }: { database: Dat
       await deleteMessages(tx, [message.id], at)
       await releaseAttachments(tx, [message.id], at)
       const to = audience.map(member => member.user_id).filter(id => seenByAll(message) || id === actorId)
-      return { notices: [notice('message_deleted', to, message, { deleted_at: at.toISOString() })], result: undefined }
+      return {
+        notices: [notice('message_deleted', to, message, { deleted_at: at.toISOString() })], result: undefined
+      }
     }),
 
-    react: (actorId, messageId, text) => changeReaction(actorId, messageId, text, async (tx, message, emoji, at) => {
+    react: (
+      actorId, messageId, text
+    ) => changeReaction(actorId, messageId, text, async (tx, message, emoji, at) => {
       const { there, own, total } = await countReactions(tx, message.id, actorId, emoji)
       if (there) return undefined
       if (own >= MAX_REACTIONS_OF_USER || total >= MAX_REACTIONS) {
@@ -135,7 +158,9 @@ export function createMessageChanges ({ database, epoch, wake }: { database: Dat
       return notice('reaction_added', to, message, { user_id: actorId, emoji })
     }),
 
-    unreact: (actorId, messageId, text) => changeReaction(actorId, messageId, text, async (tx, message, emoji) => {
+    unreact: (
+      actorId, messageId, text
+    ) => changeReaction(actorId, messageId, text, async (tx, message, emoji) => {
       const removed = await removeReaction(tx, message.id, actorId, emoji)
       if (removed === undefined) return undefined
       const to = removed.hidden || !seenByAll(message)
@@ -159,7 +184,9 @@ const requireReactable: Check = (found, actorId) => {
 
 const requireEditable: Check = (found, actorId) => {
   const message = requireVisible(found, actorId)
-  if (message.sender_user_id !== actorId) throw new AppError('forbidden', 'not_the_sender', 'only the sender may edit a message')
+  if (message.sender_user_id !== actorId) {
+    throw new AppError('forbidden', 'not_the_sender', 'only the sender may edit a message')
+  }
   if (message.deleted) throw messageDeleted()
   if (message.can_send_messages !== true) throw sendingNotAllowed()
   return message
@@ -168,21 +195,29 @@ const requireEditable: Check = (found, actorId) => {
 const requireDeletable: Check = (found, actorId) => {
   const message = requireVisible(found, actorId)
   if (message.sender_user_id !== actorId && message.role !== 'admin') {
-    throw new AppError('forbidden', 'not_the_sender', 'only the sender and admins of the group may delete a message')
+    throw new AppError(
+      'forbidden', 'not_the_sender', 'only the sender and admins of the group may delete a message'
+    )
   }
   return message
 }
 
-const messageDeleted = (): AppError => new AppError('conflict', 'message_deleted', 'the message has been deleted')
+const messageDeleted = (): AppError =>
+  new AppError('conflict', 'message_deleted', 'the message has been deleted')
 
-const sameMentions = (some: Mention[], others: Mention[]): boolean => some.length === others.length && some.every((mention, i) => {
+const sameMentions = (
+  some: Mention[], others: Mention[]
+): boolean => some.length === others.length && some.every((mention, i) => {
   const { user_id, offset, length } = others[i]!
   return mention.user_id === user_id && mention.offset === offset && mention.length === length
 })
 
-const notice = (type: EventType, to: string[], { id, conversation_id }: ChangeableMessage, data: Record<string, unknown>): Notice =>
+const notice = (
+  type: EventType, to: string[], { id, conversation_id }: ChangeableMessage, data: Record<string, unknown>
+): Notice =>
   ({ type, to, data, fields: referenceFields({ message_id: id, conversation_id, data }) })
 
 /** The notices of one change have different types. */
 const encodeNotices = (epoch: string, notices: Notice[]): Map<EventType, EventBody> =>
-  new Map(notices.flatMap(({ type, fields }) => fields === undefined ? [] : [[type, encodeBody(epoch, type, fields)] as const]))
+  new Map(notices.flatMap(({ type, fields }) =>
+    fields === undefined ? [] : [[type, encodeBody(epoch, type, fields)] as const]))

@@ -3,7 +3,9 @@ import { AppError, formerMember, invalid, unknownMessage } from '../../core/erro
 import { type DeliveryState, type MessageView } from '../../core/views.ts'
 import { findMembership } from '../../store/conversations/conversations.ts'
 import { type Executor } from '../../store/database.ts'
-import { findMessage, messagesAfter, messagesBefore, messageView, type MessageForReader } from '../../store/messages/messages.ts'
+import {
+  findMessage, messagesAfter, messagesBefore, messageView, type MessageForReader
+} from '../../store/messages/messages.ts'
 import { recipientStatuses, type RecipientStatus } from '../../store/log/receipts.ts'
 import { requirePresent } from '../conversations/membership.ts'
 
@@ -15,19 +17,29 @@ export interface MessageStatus { message_id: string, status: DeliveryState, reci
 const RANK: Record<DeliveryState, number> = { sent: 0, delivered: 1, read: 2 }
 
 /** Newest first; oldest first after `after_id`. Throws `not_found`, `forbidden`, or `invalid` for a cursor of another conversation. */
-export async function readHistory (db: Executor, readerId: string, conversationId: string, { limit, before_id, after_id }: HistoryQuery): Promise<HistoryPage> {
+export async function readHistory (
+  db: Executor, readerId: string, conversationId: string, { limit, before_id, after_id }: HistoryQuery
+): Promise<HistoryPage> {
   if (before_id !== undefined && after_id !== undefined) {
     throw invalid('invalid_cursor', 'before_id and after_id exclude each other')
   }
   const membership = requirePresent(await findMembership(db, conversationId, readerId))
   const query = { conversationId, readerId, joinedSeq: membership.joined_seq, limit: limit + 1 }
   const position = before_id ?? after_id
-  const seq = position === undefined ? Number.MAX_SAFE_INTEGER : await cursorSeq(db, readerId, conversationId, position)
-  const rows = after_id === undefined ? await messagesBefore(db, query, seq) : await messagesAfter(db, query, seq)
-  return { messages: rows.slice(0, limit).map(row => messageView(row, row.status)), has_more: rows.length > limit }
+  const seq = position === undefined
+    ? Number.MAX_SAFE_INTEGER
+    : await cursorSeq(db, readerId, conversationId, position)
+  const rows = after_id === undefined
+    ? await messagesBefore(db, query, seq)
+    : await messagesAfter(db, query, seq)
+  return {
+    messages: rows.slice(0, limit).map(row => messageView(row, row.status)), has_more: rows.length > limit
+  }
 }
 
-async function cursorSeq (db: Executor, readerId: string, conversationId: string, messageId: string): Promise<number> {
+async function cursorSeq (
+  db: Executor, readerId: string, conversationId: string, messageId: string
+): Promise<number> {
   const message = await findMessage(db, messageId, readerId)
   const hidden = message?.hidden === true && message.sender_user_id !== readerId
   if (message === undefined || message.conversation_id !== conversationId || hidden) {
@@ -47,7 +59,8 @@ export async function readStatus (db: Executor, readerId: string, messageId: str
   return { message_id: message.id, status: lowest ?? 'sent', recipients }
 }
 
-type Visibility = Pick<MessageForReader, 'message_seq' | 'sender_user_id' | 'hidden' | 'joined_seq' | 'left_at'>
+type Visibility = Pick<MessageForReader,
+  | 'message_seq' | 'sender_user_id' | 'hidden' | 'joined_seq' | 'left_at'>
 
 /** The message when the reader may see it; `not_found` as if it did not exist, `forbidden` for a former member. */
 export function requireVisible<M extends Visibility> (message: M | undefined, readerId: string): M {

@@ -10,7 +10,9 @@ import { checkText } from '../../core/message-rules.ts'
 import { findMembership } from '../../store/conversations/conversations.ts'
 import { databaseError, type Database, type Executor } from '../../store/database.ts'
 import { messageView } from '../../store/messages/messages.ts'
-import { countWords, findHits, foundMessages, searchedConversations, type SearchQuery } from '../../store/messages/search.ts'
+import {
+  countWords, findHits, foundMessages, searchedConversations, type SearchQuery
+} from '../../store/messages/search.ts'
 import { type HistoryPage } from './history.ts'
 import { requirePresent } from '../conversations/membership.ts'
 import { createKeyedQueue } from '../keyed-queue.ts'
@@ -32,11 +34,20 @@ export interface Search {
 export function createSearch (database: Pick<Database, 'autocommit' | 'transactReadOnly'>): Search {
   const turns = createKeyedQueue()
 
-  async function search (readerId: string, { query, conversationId, beforeId = LAST_ID, limit }: SearchRequest): Promise<HistoryPage> {
-    if (checkText(query, 'q') > MAX_QUERY_LENGTH) throw invalid('invalid_query', `q has at most ${MAX_QUERY_LENGTH} code points`)
-    if (conversationId !== undefined) requirePresent(await findMembership(database.autocommit, conversationId, readerId))
-    if (await countWords(database.autocommit, query) === 0) throw invalid('invalid_query', 'q has no word to look for')
-    const ids = await database.transactReadOnly(STATEMENT_TIMEOUT_MS, db => newestHits(db, conversationId, { readerId, query, beforeId, limit: limit + 1 }))
+  async function search (
+    readerId: string, { query, conversationId, beforeId = LAST_ID, limit }: SearchRequest
+  ): Promise<HistoryPage> {
+    if (checkText(query, 'q') > MAX_QUERY_LENGTH) {
+      throw invalid('invalid_query', `q has at most ${MAX_QUERY_LENGTH} code points`)
+    }
+    if (conversationId !== undefined) {
+      requirePresent(await findMembership(database.autocommit, conversationId, readerId))
+    }
+    if (await countWords(database.autocommit, query) === 0) {
+      throw invalid('invalid_query', 'q has no word to look for')
+    }
+    const ids = await database.transactReadOnly(STATEMENT_TIMEOUT_MS, db =>
+      newestHits(db, conversationId, { readerId, query, beforeId, limit: limit + 1 }))
     const rows = await foundMessages(database.autocommit, ids.slice(0, limit), readerId)
     return { messages: rows.map(row => messageView(row, row.status)), has_more: ids.length > limit }
   }
@@ -53,7 +64,9 @@ export function createSearch (database: Pick<Database, 'autocommit' | 'transactR
   }
 }
 
-async function newestHits (db: Executor, conversationId: string | undefined, query: SearchQuery): Promise<string[]> {
+async function newestHits (
+  db: Executor, conversationId: string | undefined, query: SearchQuery
+): Promise<string[]> {
   const conversations = await searchedConversations(db, query.readerId, conversationId)
   let hits: string[] = []
   for (let i = 0; i < conversations.length; i += CONVERSATIONS_PER_STATEMENT) {

@@ -7,7 +7,9 @@ import { findUser } from '../../store/people/users.ts'
 import { lockUsers } from '../../store/locks.ts'
 
 /** Throws `invalid` for what is no picture, or none of the user's own. */
-export async function changeAvatar (database: Database, userId: string, avatar: string | null): Promise<void> {
+export async function changeAvatar (
+  database: Database, userId: string, avatar: string | null
+): Promise<void> {
   await database.transact(async tx => {
     await lockUsers(tx, [userId])
     const earlier = (await findUser(tx, userId))?.avatar ?? null
@@ -15,7 +17,9 @@ export async function changeAvatar (database: Database, userId: string, avatar: 
     if (avatar !== null) {
       const found = (await readAttachments(tx, [avatar])).get(avatar)
       if (found?.owner_user_id !== userId) throw unknownUpload()
-      if (!mayBeAvatar(found.content_type)) throw invalid('avatar_not_an_image', 'an avatar must be a picture')
+      if (!mayBeAvatar(found.content_type)) {
+        throw invalid('avatar_not_an_image', 'an avatar must be a picture')
+      }
     }
     if (!await replaceAvatar(tx, userId, earlier, avatar, new Date())) throw unknownUpload()
   })

@@ -18,12 +18,16 @@ export interface Blocks {
   unblock (userId: string, otherId: string): Promise<void>
 }
 
-export function createBlocks ({ database, presenceViews, wakes }: { database: Database, presenceViews: PresenceViews, wakes: Pick<Wakes, 'live'> }): Blocks {
+export function createBlocks ({ database, presenceViews, wakes }: {
+  database: Database, presenceViews: PresenceViews, wakes: Pick<Wakes, 'live'>
+}): Blocks {
   // After each request, changed or not: one that failed here is sent again and tells it then.
   async function tellPresence (one: string, other: string): Promise<void> {
     for (const [viewer, seen] of [[one, other], [other, one]] as const) {
       const presence = await presenceViews.find(viewer, seen)
-      if (presence !== undefined) wakes.live([viewer], Buffer.from(JSON.stringify({ type: 'presence', ...presence })))
+      if (presence !== undefined) {
+        wakes.live([viewer], Buffer.from(JSON.stringify({ type: 'presence', ...presence })))
+      }
     }
   }
 
@@ -49,4 +53,5 @@ function requireOther (userId: string, otherId: string): void {
   if (userId === otherId) throw invalid('invalid_block', 'nobody blocks themselves')
 }
 
-const tooManyBlocks = (): AppError => new AppError('conflict', 'too_many_blocks', `at most ${MAX_BLOCKS} users can be blocked`)
+const tooManyBlocks = (): AppError =>
+  new AppError('conflict', 'too_many_blocks', `at most ${MAX_BLOCKS} users can be blocked`)

@@ -19,7 +19,9 @@ export interface PresenceNotices {
   flush (): Promise<void>
 }
 
-export function createPresenceNotices ({ database, wakes, log }: { database: Database, wakes: Pick<Wakes, 'live'>, log: Logger }): PresenceNotices {
+export function createPresenceNotices ({ database, wakes, log }: {
+  database: Database, wakes: Pick<Wakes, 'live'>, log: Logger
+}): PresenceNotices {
   const seen = new Map<string, number>()
   const news = new Map<string, { online: boolean, at: number }>()
   let timer: NodeJS.Timeout | undefined
@@ -33,7 +35,9 @@ export function createPresenceNotices ({ database, wakes, log }: { database: Dat
     timer ??= setTimeout(() => {
       timer = undefined
       flush().catch((error: unknown) => {
-        log.warn({ err: error, waiting: seen.size + news.size }, 'presence could not be told and will be tried again')
+        log.warn(
+          { err: error, waiting: seen.size + news.size }, 'presence could not be told and will be tried again'
+        )
         schedule(RETRY_MS)
       })
     }, delayMs)
@@ -68,7 +72,9 @@ export function createPresenceNotices ({ database, wakes, log }: { database: Dat
       const states = new Map(batch)
       for (const { user_id, others } of await presenceAudiences(database.autocommit, [...states.keys()])) {
         const { online, at } = states.get(user_id)!
-        wakes.live(others, Buffer.from(JSON.stringify({ type: 'presence', user_id, online, last_seen_at: new Date(at).toISOString() })))
+        wakes.live(others, Buffer.from(JSON.stringify({
+          type: 'presence', user_id, online, last_seen_at: new Date(at).toISOString()
+        })))
       }
     } catch (error) {
       for (const [userId, state] of batch) if (!news.has(userId)) news.set(userId, state)

@@ -15,6 +15,10 @@ export const createPresenceViews = (db: Executor, presence: Pick<Presence, 'isOn
     const seen = await findLastSeen(db, viewerId, userId)
     if (seen === undefined) return undefined
     if (seen.hidden) return { user_id: userId, online: false, last_seen_at: null }
-    return { user_id: userId, online: await presence.isOnline(userId), last_seen_at: seen.last_seen_at?.toISOString() ?? null }
+    return {
+      user_id: userId,
+      online: await presence.isOnline(userId),
+      last_seen_at: seen.last_seen_at?.toISOString() ?? null
+    }
   }
 })

@@ -42,7 +42,9 @@ export interface PresenceDeps {
   now?: () => number
 }
 
-export function startPresence ({ connections, cluster, notices, offlineAfterMs = OFFLINE_AFTER_MS, now = Date.now }: PresenceDeps): Presence {
+export function startPresence (
+  { connections, cluster, notices, offlineAfterMs = OFFLINE_AFTER_MS, now = Date.now }: PresenceDeps
+): Presence {
   const arriving = new Set<string>()
   const entered = new Set<string>()
   /** User → when they left, the earliest first. */

@@ -21,9 +21,13 @@ export interface Profiles {
   meet (claims: Claims): Promise<void>
 }
 
-export function createProfiles ({ database, epoch, wake }: { database: Database, epoch: string, wake: (events: WakeEvent[]) => void }): Profiles {
+export function createProfiles ({ database, epoch, wake }: {
+  database: Database, epoch: string, wake: (events: WakeEvent[]) => void
+}): Profiles {
   /** `choose` decides under the user's lock. */
-  async function change (userId: string, choose: (current: StoredName) => StoredName | undefined): Promise<void> {
+  async function change (
+    userId: string, choose: (current: StoredName) => StoredName | undefined
+  ): Promise<void> {
     const wakes = await database.transact(async tx => {
       const audience = await nameAudience(tx, userId)
       await lockUsers(tx, [...new Set([userId, ...audience.map(member => member.user_id)])])
@@ -57,7 +61,12 @@ export function createProfiles ({ database, epoch, wake }: { database: Database,
 async function nameEvents (tx: Executor, userId: string): Promise<NewEvent[]> {
   const audience = await nameAudience(tx, userId)
   return audience.map(member => ({
-    user_id: member.user_id, type: 'participant_updated', conversation_id: member.conversation_id, data: { user_id: userId }
+    user_id: member.user_id,
+    type: 'participant_updated',
+    conversation_id: member.conversation_id,
+    data: {
+      user_id: userId
+    }
   }))
 }
 
@@ -68,6 +77,10 @@ async function nameEvents (tx: Executor, userId: string): Promise<NewEvent[]> {
 function nameFromToken ({ name, issuedAt }: Claims, current: StoredName): StoredName | undefined {
   if (name === undefined || name === current.name) return undefined
   const issued = new Date(Math.floor(issuedAt ?? NaN) * 1_000)
-  if (Number.isNaN(issued.getTime())) return current.name === null ? { name, name_changed_at: current.name_changed_at } : undefined
-  return current.name_changed_at === null || issued > current.name_changed_at ? { name, name_changed_at: issued } : undefined
+  if (Number.isNaN(issued.getTime())) {
+    return current.name === null ? { name, name_changed_at: current.name_changed_at } : undefined
+  }
+  return current.name_changed_at === null || issued > current.name_changed_at
+    ? { name, name_changed_at: issued }
+    : undefined
 }

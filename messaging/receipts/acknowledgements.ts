@@ -77,7 +77,8 @@ export function createAcknowledgements ({ database, epoch, fenced, wake, log }: 
   // One flush after the other; each caller waits for all that was noted before its call.
   function flush (): Promise<void> {
     const flushed = last.then(writePending)
-    last = flushed.then(() => PAUSE_MS, () => RETRY_MS).then(delayMs => { if (pending.size > 0) schedule(delayMs) })
+    last = flushed.then(() => PAUSE_MS, () => RETRY_MS)
+      .then(delayMs => { if (pending.size > 0) schedule(delayMs) })
     return flushed
   }
 
@@ -110,22 +111,30 @@ export function createAcknowledgements ({ database, epoch, fenced, wake, log }: 
         note(acknowledgement)
       } else if (outcome !== undefined) {
         const { userId, deviceId, seq } = acknowledgement
-        log.error({ err: outcome, user_id: userId, device_id: deviceId, seq }, 'an acknowledgement could not be written')
+        log.error({
+          err: outcome, user_id: userId, device_id: deviceId, seq
+        }, 'an acknowledgement could not be written')
       }
     })
     if (away !== undefined) throw away
   }
 
   async function writeAll (acknowledgements: Acknowledgement[]): Promise<void> {
-    const { events, receipts } = await database.transact(async tx => await writeAcknowledgements(tx, fenced ? await withoutReplaced(tx, acknowledgements) : acknowledgements, new Date()))
+    const { events, receipts } = await database.transact(async tx => await writeAcknowledgements(tx, fenced
+      ? await withoutReplaced(tx, acknowledgements)
+      : acknowledgements, new Date()))
     const now = Date.now()
-    for (const { oldest_at } of receipts) deliverySeconds.observe(Math.max(0, now - oldest_at.getTime()) / 1_000)
+    for (const { oldest_at } of receipts) {
+      deliverySeconds.observe(Math.max(0, now - oldest_at.getTime()) / 1_000)
+    }
     receiptsTotal.inc({ type: 'delivered' }, events.length)
     if (events.length > 0) wake(wakesFor(epoch, events))
   }
 
   function noteFailure (error: unknown): void {
-    log.warn({ err: error, waiting: pending.size }, 'acknowledgements could not be written and will be tried again')
+    log.warn(
+      { err: error, waiting: pending.size }, 'acknowledgements could not be written and will be tried again'
+    )
   }
 
   return {
@@ -137,7 +146,8 @@ export function createAcknowledgements ({ database, epoch, fenced, wake, log }: 
     },
     apply: acknowledgement => writeAll([acknowledgement]),
     async settled (userId) {
-      const concerns = (entries: Map<string, Acknowledgement>): boolean => [...entries.values()].some(entry => entry.userId === userId)
+      const concerns = (entries: Map<string, Acknowledgement>): boolean =>
+        [...entries.values()].some(entry => entry.userId === userId)
       if (concerns(writing) || concerns(pending)) await flush()
     },
     waiting: () => pending.size + writing.size,
@@ -150,8 +160,11 @@ export function createAcknowledgements ({ database, epoch, fenced, wake, log }: 
   }
 }
 
-async function withoutReplaced (tx: Executor, acknowledgements: Acknowledgement[]): Promise<Acknowledgement[]> {
-  const held = acknowledgements.flatMap(({ userId, deviceId, lease }) => deviceId === undefined || lease === undefined ? [] : [{ userId, deviceId, lease }])
+async function withoutReplaced (
+  tx: Executor, acknowledgements: Acknowledgement[]
+): Promise<Acknowledgement[]> {
+  const held = acknowledgements.flatMap(({ userId, deviceId, lease }) =>
+    deviceId === undefined || lease === undefined ? [] : [{ userId, deviceId, lease }])
   if (held.length === 0) return acknowledgements
   const fenced = new Set([...await findFenced(tx, held)].map(i => held[i]!.lease))
   return acknowledgements.filter(({ lease }) => lease === undefined || !fenced.has(lease))
@@ -161,7 +174,8 @@ async function writeAcknowledgements (tx: Executor, acknowledgements: Acknowledg
   if (acknowledgements.length === 0) return { events: [], receipts: [] }
   const reached = new Map<string, number>()
   for (const { userId, seq } of acknowledgements) reached.set(userId, Math.max(reached.get(userId) ?? 0, seq))
-  const locked = new Map((await lockForDelivery(tx, [...reached.keys()], [...reached.values()])).map(row => [row.id, row]))
+  const locked =
+    new Map((await lockForDelivery(tx, [...reached.keys()], [...reached.values()])).map(row => [row.id, row]))
 
   const ranges = [...reached].flatMap(([user_id, seq]) => {
     const user = locked.get(user_id)
@@ -173,10 +187,18 @@ async function writeAcknowledgements (tx: Executor, acknowledgements: Acknowledg
   const events = numberEvents(deliveredEvents(receipts, at), locked)
   await setAckedSeqs(tx, ranges)
   await insertEvents(tx, events, at)
-  const cursors = acknowledgements.flatMap(({ userId, deviceId, seq, lease }) => deviceId !== undefined && locked.has(userId)
-    ? [{ user_id: userId, device_id: deviceId, seq: Math.min(seq, locked.get(userId)!.inbox_seq), lease: lease ?? null }]
+  const cursors = acknowledgements.flatMap(({ userId, deviceId, seq, lease }) => deviceId !== undefined &&
+    locked.has(userId)
+    ? [{
+        user_id: userId,
+        device_id: deviceId,
+        seq: Math.min(seq, locked.get(userId)!.inbox_seq),
+        lease: lease ?? null
+      }]
     : [])
-  await advanceCursors(tx, cursors.sort((a, b) => compare(a.user_id, b.user_id) || compare(a.device_id, b.device_id)), at)
+  await advanceCursors(
+    tx, cursors.sort((a, b) => compare(a.user_id, b.user_id) || compare(a.device_id, b.device_id)), at
+  )
   await cancelPushes(tx, ranges.map(range => range.user_id))
   return { events, receipts }
 }

@@ -33,7 +33,9 @@ export interface ReadReceipts {
 
 interface Waiting { read: ReadRequest, resolve: () => void, reject: (error: unknown) => void }
 
-export function createReadReceipts ({ database, epoch, wake }: { database: Database, epoch: string, wake: (events: WakeEvent[]) => void }): ReadReceipts {
+export function createReadReceipts ({ database, epoch, wake }: {
+  database: Database, epoch: string, wake: (events: WakeEvent[]) => void
+}): ReadReceipts {
   const waiting: Waiting[] = []
   let running: Promise<void> | undefined
 
@@ -53,7 +55,9 @@ export function createReadReceipts ({ database, epoch, wake }: { database: Datab
 
   async function commit (reads: ReadRequest[]): Promise<Array<AppError | undefined>> {
     const at = new Date()
-    const found = await findReadables(database.autocommit, reads.map(read => read.messageId), reads.map(read => read.readerId))
+    const found = await findReadables(
+      database.autocommit, reads.map(read => read.messageId), reads.map(read => read.readerId)
+    )
     const outcomes: Array<AppError | undefined> = []
     const marks = new Map<string, ReadMark>()
     const messageIds = new Map<string, string>()
@@ -64,7 +68,12 @@ export function createReadReceipts ({ database, epoch, wake }: { database: Datab
       if (message === undefined || refusal !== undefined) return
       const key = readKey(message.conversation_id, read.readerId)
       if ((marks.get(key)?.up_to_seq ?? 0) >= message.up_to_seq) return
-      marks.set(key, { conversation_id: message.conversation_id, user_id: read.readerId, up_to_seq: message.up_to_seq, client_at: read.clientAt ?? null })
+      marks.set(key, {
+        conversation_id: message.conversation_id,
+        user_id: read.readerId,
+        up_to_seq: message.up_to_seq,
+        client_at: read.clientAt ?? null
+      })
       messageIds.set(key, read.messageId)
     })
     const events = marks.size === 0 ? [] : await write([...marks.values()], messageIds, at)
@@ -73,14 +82,17 @@ export function createReadReceipts ({ database, epoch, wake }: { database: Datab
     return outcomes
   }
 
-  async function write (marks: ReadMark[], messageIds: Map<string, string>, at: Date): Promise<AppendedEvent[]> {
+  async function write (
+    marks: ReadMark[], messageIds: Map<string, string>, at: Date
+  ): Promise<AppendedEvent[]> {
     return await database.transact(async tx => {
       const concerned = new Set([...marks.map(mark => mark.user_id), ...await sendersBelow(tx, marks)])
       const locked = await lockUsers(tx, [...concerned])
       const receipts = await raiseRead(tx, marks, at)
       const events = numberEvents(readEvents(receipts, messageIds, at), locked)
       await insertEvents(tx, events, at)
-      await notePushReads(tx, [...new Set(receipts.map(receipt => receipt.user_id))], new Date(at.getTime() + TELL_AFTER_MS))
+      await notePushReads(tx, [...new Set(receipts.map(receipt => receipt.user_id))], new Date(at.getTime() +
+        TELL_AFTER_MS))
       return events
     })
   }

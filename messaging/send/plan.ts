@@ -70,7 +70,8 @@ export function commitSends (deps: CommitSendsDeps): (batch: Send[]) => Promise<
         // Another process stored one of the client_message_ids between our look
         // and our insert: everything was rolled back, the next look finds it.
         // Likewise an attachment that was released meanwhile.
-        const raced = error instanceof AttachmentReleased || violates(error, 'messages_client_message_id_unique')
+        const raced = error instanceof AttachmentReleased ||
+          violates(error, 'messages_client_message_id_unique')
         if (race === MAX_REPEAT_RACES || !raced) throw error
       }
     }
@@ -85,19 +86,27 @@ async function commitOnce (deps: CommitSendsDeps, batch: Send[]): Promise<Outcom
     // Read under the lock, so that a message is not older than the participant it waited for.
     const at = new Date()
     const plan = planBatch(batch, context, at)
-    if (plan.messages.length === 0) return { outcomes: plan.outcomes, wakes: [], pushed: false, watched: new Map<string, number>() }
+    if (plan.messages.length === 0) {
+      return { outcomes: plan.outcomes, wakes: [], pushed: false, watched: new Map<string, number>() }
+    }
     const recipients = new Set(plan.events.map(event => event.user_id))
     const { present, certain } = await deps.findSessions([...recipients])
     const events = numberEvents(plan.events, await lockUsers(tx, [...recipients]))
     const received = events.filter(event => event.type === 'new_message')
     const pushDue = new Set(received.filter(event => !present.has(event.user_id)).map(event => event.user_id))
-    const watched = new Map(received.filter(event => present.has(event.user_id)).map(event => [event.user_id, event.seq]))
+    const watched =
+      new Map(received.filter(event => present.has(event.user_id)).map(event => [event.user_id, event.seq]))
     // Who may have a session is given the time to acknowledge, which cancels the push.
     const pushDueAt = certain ? at : new Date(at.getTime() + deps.graceMs)
     await writeAttachments(tx, plan.views)
     await writeSends(tx, { at, messages: plan.messages, events, pushDue: [...pushDue], pushDueAt })
     await writeShown(tx, [...plan.shown.values()])
-    return { outcomes: plan.outcomes, wakes: renderWakes(deps.epoch, plan.views, events), pushed: pushDue.size > 0, watched }
+    return {
+      outcomes: plan.outcomes,
+      wakes: renderWakes(deps.epoch, plan.views, events),
+      pushed: pushDue.size > 0,
+      watched
+    }
   })
   if (wakes.length > 0) deps.wake(wakes)
   if (pushed) deps.pushDue()
@@ -107,13 +116,16 @@ async function commitOnce (deps: CommitSendsDeps, batch: Send[]): Promise<Outcom
 
 /** After the users: attachments come last in the order of locks. */
 async function writeAttachments (tx: Executor, views: MessageView[]): Promise<void> {
-  const sent = views.flatMap(view => view.attachments.map(({ id }, position) => ({ messageId: view.id, position, attachmentId: id })))
+  const sent = views.flatMap(view =>
+    view.attachments.map(({ id }, position) => ({ messageId: view.id, position, attachmentId: id })))
   if (sent.length > 0 && !await attachToMessages(tx, sent)) throw new AttachmentReleased()
 }
 
 // A session that ended while its event was being committed did not know of it
 // and could not report it; after the wake every session that is left does.
-async function pushUnwatched ({ findSessions, overdue }: CommitSendsDeps, watched: Map<string, number>): Promise<void> {
+async function pushUnwatched (
+  { findSessions, overdue }: CommitSendsDeps, watched: Map<string, number>
+): Promise<void> {
   if (watched.size === 0) return
   const { present, certain } = await findSessions([...watched.keys()])
   for (const [userId, seq] of certain ? watched : []) {
@@ -127,7 +139,9 @@ async function readContext (tx: Executor, batch: Send[]): Promise<Context> {
   const identified = batch.filter(send => send.draft.client_message_id !== undefined)
   const repeats = identified.length === 0
     ? []
-    : await findRepeats(tx, identified.map(send => send.senderId), identified.map(send => send.draft.client_message_id!))
+    : await findRepeats(
+      tx, identified.map(send => send.senderId), identified.map(send => send.draft.client_message_id!)
+    )
   const members = new Map<string, Map<string, Member>>(ids.map(id => [id, new Map()]))
   for (const member of await readMembers(tx, ids, batch.map(send => send.senderId))) {
     members.get(member.conversation_id)!.set(member.user_id, member)
@@ -140,7 +154,9 @@ async function readContext (tx: Executor, batch: Send[]): Promise<Context> {
     attachments: await readAttachments(tx, [...new Set(batch.flatMap(send => attachmentIds(send.draft)))]),
     known: new Map(repeats.map(row => [
       repeatKey(row.sender_user_id, row.client_message_id!),
-      { fingerprint: row.client_fingerprint, result: { message: messageView(row, row.status), repeated: true } }
+      {
+        fingerprint: row.client_fingerprint, result: { message: messageView(row, row.status), repeated: true }
+      }
     ]))
   }
 }
@@ -168,7 +184,9 @@ function planSend ({ senderId, draft }: Send, context: Context, plan: Plan, at: 
   const known = key === undefined ? undefined : context.known.get(key)
   if (known !== undefined) {
     if (known.fingerprint === fingerprint) return known.result
-    throw new AppError('conflict', 'client_message_id_reused', 'this client_message_id was already used for another message')
+    throw new AppError(
+      'conflict', 'client_message_id_reused', 'this client_message_id was already used for another message'
+    )
   }
 
   const conversation = context.conversations.get(draft.conversation_id)
@@ -198,7 +216,16 @@ function planSend ({ senderId, draft }: Send, context: Context, plan: Plan, at: 
     client_fingerprint: fingerprint,
     hidden
   }
-  const view = messageView({ ...message, message_seq: message.seq, created_at: at, edited_at: null, withdrawn_at: null, deleted_at: null, attachments, reactions: [] }, 'sent')
+  const view = messageView({
+    ...message,
+    message_seq: message.seq,
+    created_at: at,
+    edited_at: null,
+    withdrawn_at: null,
+    deleted_at: null,
+    attachments,
+    reactions: []
+  }, 'sent')
   const event = { conversation_id: conversation.id, message_id: message.id }
   for (const member of conversation.type === 'direct' ? members.values() : []) {
     planShown(member, conversation, { hidden: member.blocks_other && member.user_id !== senderId }, plan)
@@ -216,11 +243,16 @@ function planSend ({ senderId, draft }: Send, context: Context, plan: Plan, at: 
 }
 
 /** The conversation's new message moves where it ends for a member. */
-function planShown (member: Member, { last_seq, last_activity_at }: LockedConversation, { hidden }: { hidden: boolean }, plan: Plan): void {
+function planShown (
+  member: Member, { last_seq, last_activity_at }: LockedConversation, { hidden }: { hidden: boolean },
+  plan: Plan
+): void {
   if (hidden === (member.shown_seq !== null)) return
   member.shown_seq = hidden ? last_seq - 1 : null
   const { conversation_id, user_id, shown_seq } = member
-  plan.shown.set(`${conversation_id} ${user_id}`, { conversation_id, user_id, shown_seq, shown_at: hidden ? last_activity_at : null })
+  plan.shown.set(`${conversation_id} ${user_id}`, {
+    conversation_id, user_id, shown_seq, shown_at: hidden ? last_activity_at : null
+  })
 }
 
 function checkReply (replyToId: string, sender: Member, { replyTargets }: Context): void {
@@ -230,7 +262,8 @@ function checkReply (replyToId: string, sender: Member, { replyTargets }: Contex
   if (!visible) throw invalid('invalid_reply', 'reply_to_id does not name a message of this conversation')
 }
 
-const attachmentIds = (draft: MessageDraft): string[] => (draft.attachment_ids ?? []).map(id => id.toLowerCase())
+const attachmentIds = (draft: MessageDraft): string[] =>
+  (draft.attachment_ids ?? []).map(id => id.toLowerCase())
 
 function ownAttachment (id: string, senderId: string, { attachments }: Context): AttachmentView {
   const found = attachments.get(id)
@@ -244,7 +277,9 @@ function renderWakes (epoch: string, views: MessageView[], events: AppendedEvent
     views.map(view => [view.id, encodeMessageBodies(epoch, view)]))
   return events.map(event => {
     const body = bodies.get(event.message_id!)!
-    return { userId: event.user_id, seq: event.seq, body: event.type === 'message_sent' ? body.sent : body.received }
+    return {
+      userId: event.user_id, seq: event.seq, body: event.type === 'message_sent' ? body.sent : body.received
+    }
   })
 }
 

@@ -63,7 +63,8 @@ export function startSends (commit: (batch: Send[]) => Promise<Outcome[]>): Send
     if (waiting >= MAX_WAITING) throw overloaded('too many messages are waiting to be stored')
     const conversationId = draft.conversation_id.toLowerCase()
     return new Promise((resolve, reject) => {
-      const entry = { senderId, draft: { ...draft, conversation_id: conversationId }, origin, resolve, reject }
+      const entry =
+        { senderId, draft: { ...draft, conversation_id: conversationId }, origin, resolve, reject }
       const queue = queues.get(conversationId)
       if (queue === undefined) queues.set(conversationId, [entry])
       else queue.push(entry)

@@ -7,13 +7,19 @@ import { outcomeOf, sendBatchMessages, sendCommitSeconds, sendsTotal } from '../
 import { type Outcome, type Send, type Sends } from './queue.ts'
 
 export function traceSends (sends: Sends, log: Logger): Sends {
-  const count = ({ origin }: Send, outcome: string): void => sendsTotal.inc({ door: origin?.door ?? 'internal', outcome })
+  const count = ({ origin }: Send, outcome: string): void =>
+    sendsTotal.inc({ door: origin?.door ?? 'internal', outcome })
   return {
     ...sends,
     async send (send) {
       if (log.isLevelEnabled('debug')) {
         const { senderId, draft, origin } = send
-        log.debug({ request_id: origin?.requestId, door: origin?.door, user_id: senderId, conversation_id: draft.conversation_id }, 'a message came in')
+        log.debug({
+          request_id: origin?.requestId,
+          door: origin?.door,
+          user_id: senderId,
+          conversation_id: draft.conversation_id
+        }, 'a message came in')
       }
       try {
         const result = await sends.send(send)
@@ -41,5 +47,12 @@ export function traceCommits (commit: (batch: Send[]) => Promise<Outcome[]>, log
 function trace (log: Logger, { origin, senderId }: Send, outcome: Outcome): void {
   if (outcome === undefined || outcome instanceof Error) return
   const { id, conversation_id, seq } = outcome.message
-  log.debug({ request_id: origin?.requestId, user_id: senderId, message_id: id, conversation_id, seq, repeated: outcome.repeated }, 'a message is committed')
+  log.debug({
+    request_id: origin?.requestId,
+    user_id: senderId,
+    message_id: id,
+    conversation_id,
+    seq,
+    repeated: outcome.repeated
+  }, 'a message is committed')
 }

@@ -19,7 +19,12 @@ const REQUESTS_IN_FLIGHT = 100
 /** What has not begun by then is given back unsent. A begun one ends within firebase-admin's 15 s. */
 const MAX_WAIT_MS = 10_000
 
-interface Response { status: number, headers: Record<string, string | undefined>, isJson (): boolean, data: any }
+interface Response {
+  status: number
+  headers: Record<string, string | undefined>
+  isJson (): boolean
+  data: any
+}
 interface HttpClient { retry?: unknown, send (request: object): Promise<Response> }
 
 let opened = 0
@@ -36,10 +41,15 @@ export function openFcmClient (options: AppOptions): FcmClient {
 }
 
 function adapt (messaging: Messaging): void {
-  const client = (messaging as unknown as { messagingRequestHandler?: { httpClient?: HttpClient } }).messagingRequestHandler?.httpClient
-  if (typeof client?.send !== 'function' || client.retry === undefined) throw new Error('this version of firebase-admin sends in a way that Echo does not know')
+  const client = (messaging as unknown as {
+    messagingRequestHandler?: { httpClient?: HttpClient }
+  }).messagingRequestHandler?.httpClient
+  if (typeof client?.send !== 'function' || client.retry === undefined) {
+    throw new Error('this version of firebase-admin sends in a way that Echo does not know')
+  }
   const send = client.send.bind(client)
-  const slots = createSlots(REQUESTS_IN_FLIGHT, MAX_WAIT_MS, () => new NotSent('no connection was free in time'))
+  const slots =
+    createSlots(REQUESTS_IN_FLIGHT, MAX_WAIT_MS, () => new NotSent('no connection was free in time'))
   client.retry = undefined
   client.send = request => slots.run(async () => {
     try {

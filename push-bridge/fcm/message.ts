@@ -5,7 +5,9 @@
  * keeps four per device and drops the rest. Apple: `apns-collapse-id` shows a repeated push once, `thread-id`
  * groups. Web push: a newer push of the conversation replaces one that still waits.
  */
-import { type AndroidConfig, type ApnsConfig, type TokenMessage, type WebpushConfig } from 'firebase-admin/messaging'
+import {
+  type AndroidConfig, type ApnsConfig, type TokenMessage, type WebpushConfig
+} from 'firebase-admin/messaging'
 import { type Push } from '../sender.ts'
 
 /** `now` in milliseconds since 1970. */
@@ -45,7 +47,9 @@ function apple (push: Push, now: number): ApnsConfig {
   }
   return {
     headers: { ...headers, 'apns-priority': '10', 'apns-push-type': 'alert' },
-    payload: { aps: { badge: push.badge, sound: 'default', threadId: push.conversationTag, mutableContent: true } }
+    payload: {
+      aps: { badge: push.badge, sound: 'default', threadId: push.conversationTag, mutableContent: true }
+    }
   }
 }
 

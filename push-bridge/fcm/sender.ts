@@ -16,7 +16,9 @@ const KEEP_ALIVE = { keepAlive: true, maxFreeSockets: 100 }
 /** Throws when the service account file cannot be used, and says why. */
 export async function openFcmSender (target: FcmTarget): Promise<PushSender & AsyncDisposable> {
   const agent = 'endpoint' in target ? standInAgent(new URL(target.endpoint)) : new Agent(KEEP_ALIVE)
-  const client = openFcmClient('endpoint' in target ? standInOptions(agent) : await googleOptions(target.credentialsFile, agent))
+  const client = openFcmClient('endpoint' in target
+    ? standInOptions(agent)
+    : await googleOptions(target.credentialsFile, agent))
   return {
     async send (pushes) {
       const { responses } = await client.messaging.sendEach(pushes.map(push => fcmMessage(push, Date.now())))
@@ -32,9 +34,13 @@ export async function openFcmSender (target: FcmTarget): Promise<PushSender & As
 async function googleOptions (file: string, httpAgent: Agent): Promise<AppOptions> {
   try {
     const account = JSON.parse(await readFile(file, 'utf8')) as ServiceAccount & { project_id?: string }
-    return { credential: cert(account, httpAgent), projectId: account.project_id ?? account.projectId, httpAgent }
+    return {
+      credential: cert(account, httpAgent), projectId: account.project_id ?? account.projectId, httpAgent
+    }
   } catch (error) {
-    throw new Error(`GOOGLE_APPLICATION_CREDENTIALS: ${file} is no usable service account file: ${(error as Error).message}`)
+    throw new Error(
+      `GOOGLE_APPLICATION_CREDENTIALS: ${file} is no usable service account file: ${(error as Error).message}`
+    )
   }
 }
 

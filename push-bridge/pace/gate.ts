@@ -30,7 +30,9 @@ export interface Gate {
   health (): PushHealth
 }
 
-export function createGate ({ now, random, log }: { now: () => number, random: () => number, log: Logger }): Gate {
+export function createGate ({ now, random, log }: {
+  now: () => number, random: () => number, log: Logger
+}): Gate {
   let failures = 0
   let closedUntil = 0
   let reason: string | undefined
@@ -42,7 +44,9 @@ export function createGate ({ now, random, log }: { now: () => number, random: (
 
   function close (ms: number, because: string): void {
     closedUntil = Math.max(closedUntil, now() + ms)
-    if (reason !== because) log.error({ reason: because, again_in_ms: ms }, 'nothing can be pushed; what is due is kept')
+    if (reason !== because) {
+      log.error({ reason: because, again_in_ms: ms }, 'nothing can be pushed; what is due is kept')
+    }
     reason = because
     paused.set(1)
   }
@@ -60,7 +64,9 @@ export function createGate ({ now, random, log }: { now: () => number, random: (
     rateAt = now() + (most ? afterMs : 0)
     rateLimit.set(rate)
     if (most) spacedUntil = Math.max(spacedUntil, now() + afterMs)
-    log.warn({ pushes_per_second: rate, again_in_ms: most ? afterMs : 0 }, 'FCM takes no more for now; the bridge sends more slowly')
+    log.warn({
+      pushes_per_second: rate, again_in_ms: most ? afterMs : 0
+    }, 'FCM takes no more for now; the bridge sends more slowly')
   }
 
   function currentRate (): number {
@@ -77,7 +83,13 @@ export function createGate ({ now, random, log }: { now: () => number, random: (
     closedUntil: () => reason === undefined ? undefined : new Date(Math.max(closedUntil, now())),
     health () {
       if (reason !== undefined) return { ok: false, detail: reason }
-      if (refusedPlatforms.size > 0) return { ok: false, detail: `FCM is refused by the push service behind ${[...refusedPlatforms].join(' and ')}: its key is missing or wrong` }
+      if (refusedPlatforms.size > 0) {
+        return {
+          ok: false,
+          detail:
+        `FCM is refused by the push service behind ${[...refusedPlatforms].join(' and ')}: its key is missing or wrong`
+        }
+      }
       return spacedUntil > now() ? { ok: true, detail: 'FCM takes no more for now' } : { ok: true }
     },
     learn (pushes, results) {
@@ -87,13 +99,21 @@ export function createGate ({ now, random, log }: { now: () => number, random: (
       sent.push({ at, count: results.length })
       refusedPlatforms = platformsRefused(refusedPlatforms, pushes, results)
       const blocked = results.find(result => result.outcome === 'blocked')
-      if (blocked !== undefined) close(Math.min(LONGEST_CLOSED_MS, retryDelayMs(++failures, BLOCKED_BASE_MS, random)), blocked.detail)
-      else if (results.every(isNetworkFailure)) close(Math.min(LONGEST_CLOSED_MS, retryDelayMs(++failures, UNREACHABLE_BASE_MS, random)), 'the push service cannot be reached')
-      else open()
+      if (blocked !== undefined) {
+        close(
+          Math.min(LONGEST_CLOSED_MS, retryDelayMs(++failures, BLOCKED_BASE_MS, random)), blocked.detail
+        )
+      } else if (results.every(isNetworkFailure)) {
+        close(Math.min(
+          LONGEST_CLOSED_MS, retryDelayMs(++failures, UNREACHABLE_BASE_MS, random)
+        ), 'the push service cannot be reached')
+      } else open()
       const refusals = results.filter(result => result.outcome === 'retry' && result.reason === 'quota')
       const limit = currentRate()
       if (refusals.length > 0) {
-        slow(Math.max(...refusals.map(result => result.outcome === 'retry' ? result.afterMs ?? 0 : 0)), refusals.length * 2 > results.length)
+        slow(Math.max(
+          ...refusals.map(result => result.outcome === 'retry' ? result.afterMs ?? 0 : 0)
+        ), refusals.length * 2 > results.length)
       } else if (limit < Infinity) {
         spacedUntil = Math.max(spacedUntil, at) + results.length / limit * 1_000
       }
@@ -101,13 +121,16 @@ export function createGate ({ now, random, log }: { now: () => number, random: (
   }
 }
 
-const isNetworkFailure = (result: PushResult): boolean => result.outcome === 'retry' && result.reason === 'network'
+const isNetworkFailure = (result: PushResult): boolean => result.outcome === 'retry' &&
+  result.reason === 'network'
 
 function platformsRefused (known: Set<string>, pushes: Push[], results: PushResult[]): Set<string> {
   const refused = new Set(known)
   results.forEach((result, i) => {
     if (result.outcome === 'ok') refused.delete(pushes[i]!.platform)
-    else if (result.outcome === 'retry' && result.reason === 'third_party_auth') refused.add(pushes[i]!.platform)
+    else if (result.outcome === 'retry' && result.reason === 'third_party_auth') {
+      refused.add(pushes[i]!.platform)
+    }
   })
   return refused
 }

@@ -22,7 +22,11 @@ export function createSlots (count: number, maxWaitMs: number, refuse: () => Err
   return {
     async run (work) {
       if (free > 0) free--
-      else await new Promise<void>((resolve, reject) => { waiting.push({ until: performance.now() + maxWaitMs, start: resolve, reject }) })
+      else {
+        await new Promise<void>((
+          resolve, reject
+        ) => { waiting.push({ until: performance.now() + maxWaitMs, start: resolve, reject }) })
+      }
       try {
         return await work()
       } finally {

@@ -30,7 +30,12 @@ export function createTrust (log: Logger): Trust {
       refusedInARow += counts.refused
       if (refusedInARow < SUSPICIOUS_DEVICES) return taken
       if (counts.refused > 0) suspicions.inc()
-      if (before < SUSPICIOUS_DEVICES) log.error({ devices: refusedInARow }, 'every push token is said to be gone, so none is forgotten: are the credentials those of the app\'s project?')
+      if (before < SUSPICIOUS_DEVICES) {
+        log.error(
+          { devices: refusedInARow },
+          'every push token is said to be gone, so none is forgotten: are the credentials those of the app\'s project?'
+        )
+      }
       return false
     },
     suspicious: () => refusedInARow >= SUSPICIOUS_DEVICES

@@ -4,10 +4,18 @@ import { conversation_participants, conversations } from '../../migrations/schem
 import { hiddenFrom } from '../people/blocks.ts'
 import { type Executor, type Statement } from '../database.ts'
 
-export interface NewConversation { id: string, type: 'direct' | 'group', direct_key: string | null, title: string | null, at: Date }
+export interface NewConversation {
+  id: string
+  type: 'direct' | 'group'
+  direct_key: string | null
+  title: string | null
+  at: Date
+}
 
 /** False when the direct conversation of this pair exists already. */
-export async function insertConversation (tx: Executor, { id, type, direct_key, title, at }: NewConversation): Promise<boolean> {
+export async function insertConversation (
+  tx: Executor, { id, type, direct_key, title, at }: NewConversation
+): Promise<boolean> {
   const inserted = await tx.orm.insert(conversations)
     .values({ id, type, direct_key, title, last_activity_at: at, created_at: at })
     .onConflictDoNothing({ target: conversations.direct_key })
@@ -16,7 +24,8 @@ export async function insertConversation (tx: Executor, { id, type, direct_key, 
 }
 
 export async function findDirect (tx: Executor, directKey: string): Promise<string | undefined> {
-  const [row] = await tx.orm.select({ id: conversations.id }).from(conversations).where(eq(conversations.direct_key, directKey))
+  const [row] = await tx.orm.select({ id: conversations.id }).from(conversations)
+    .where(eq(conversations.direct_key, directKey))
   return row?.id
 }
 
@@ -26,7 +35,9 @@ export async function setTitle (tx: Executor, id: string, title: string | null):
 
 /** For what comes and goes with its time in the events: last_activity_at moves in no other case, and never back, whatever another node's clock said. */
 export async function touchConversation (tx: Executor, id: string, at: Date): Promise<void> {
-  await tx.orm.update(conversations).set({ last_activity_at: sql`greatest(${conversations.last_activity_at}, ${at})` }).where(eq(conversations.id, id))
+  await tx.orm.update(conversations).set({
+    last_activity_at: sql`greatest(${conversations.last_activity_at}, ${at})`
+  }).where(eq(conversations.id, id))
 }
 
 export interface Membership {
@@ -55,14 +66,19 @@ const membershipColumns = {
   muted_until: conversation_participants.muted_until
 }
 
-export async function findMembership (db: Executor, conversationId: string, userId: string): Promise<Membership | undefined> {
-  const [row] = await db.orm.select(membershipColumns).from(conversation_participants).where(participant(conversationId, userId))
+export async function findMembership (
+  db: Executor, conversationId: string, userId: string
+): Promise<Membership | undefined> {
+  const [row] = await db.orm.select(membershipColumns).from(conversation_participants)
+    .where(participant(conversationId, userId))
   return row
 }
 
 export async function presentMembers (db: Executor, conversationId: string): Promise<Membership[]> {
   return await db.orm.select(membershipColumns).from(conversation_participants)
-    .where(and(eq(conversation_participants.conversation_id, conversationId), isNull(conversation_participants.left_at)))
+    .where(and(
+      eq(conversation_participants.conversation_id, conversationId), isNull(conversation_participants.left_at)
+    ))
     .orderBy(conversation_participants.user_id)
 }
 
@@ -77,13 +93,18 @@ const TYPING_AUDIENCE: Statement = {
 }
 
 /** The other present members, without those who block the user or whom the user blocks. */
-export async function typingAudience (db: Executor, conversationId: string, userId: string): Promise<string[]> {
+export async function typingAudience (
+  db: Executor, conversationId: string, userId: string
+): Promise<string[]> {
   const rows = await db.rows<{ user_id: string }>(TYPING_AUDIENCE, [conversationId, userId])
   return rows.map(row => row.user_id)
 }
 
 /** Enters users, or lets former members in anew: they see what comes from here on. */
-export async function enterParticipants (tx: Executor, conversationId: string, entering: Array<{ user_id: string, role: 'admin' | 'member' }>, joinedSeq: number, at: Date): Promise<void> {
+export async function enterParticipants (
+  tx: Executor, conversationId: string, entering: Array<{ user_id: string, role: 'admin' | 'member' }>,
+  joinedSeq: number, at: Date
+): Promise<void> {
   await tx.orm.insert(conversation_participants)
     .values(entering.map(({ user_id, role }) => ({
       conversation_id: conversationId,
@@ -111,18 +132,31 @@ export async function enterParticipants (tx: Executor, conversationId: string, e
     })
 }
 
-export async function leaveConversation (tx: Executor, conversationId: string, userId: string, leftSeq: number, at: Date): Promise<void> {
-  const title = tx.orm.select({ title: conversations.title }).from(conversations).where(eq(conversations.id, conversationId))
-  await tx.orm.update(conversation_participants).set({ left_at: at, left_seq: leftSeq, left_title: sql`${title}` }).where(participant(conversationId, userId))
+export async function leaveConversation (
+  tx: Executor, conversationId: string, userId: string, leftSeq: number, at: Date
+): Promise<void> {
+  const title = tx.orm.select({ title: conversations.title }).from(conversations)
+    .where(eq(conversations.id, conversationId))
+  await tx.orm.update(conversation_participants).set({
+    left_at: at, left_seq: leftSeq, left_title: sql`${title}`
+  }).where(participant(conversationId, userId))
 }
 
-export async function setParticipantRights (tx: Executor, conversationId: string, userId: string, rights: { role?: 'admin' | 'member', can_send_messages?: boolean }): Promise<void> {
+export async function setParticipantRights (
+  tx: Executor, conversationId: string, userId: string,
+  rights: { role?: 'admin' | 'member', can_send_messages?: boolean }
+): Promise<void> {
   await tx.orm.update(conversation_participants).set(rights).where(participant(conversationId, userId))
 }
 
-export async function setMutedUntil (tx: Executor, conversationId: string, userId: string, mutedUntil: Date | null): Promise<void> {
-  await tx.orm.update(conversation_participants).set({ muted_until: mutedUntil }).where(participant(conversationId, userId))
+export async function setMutedUntil (
+  tx: Executor, conversationId: string, userId: string, mutedUntil: Date | null
+): Promise<void> {
+  await tx.orm.update(conversation_participants).set({ muted_until: mutedUntil })
+    .where(participant(conversationId, userId))
 }
 
 const participant = (conversationId: string, userId: string) =>
-  and(eq(conversation_participants.conversation_id, conversationId), eq(conversation_participants.user_id, userId))
+  and(eq(
+    conversation_participants.conversation_id, conversationId
+  ), eq(conversation_participants.user_id, userId))

@@ -95,7 +95,9 @@ type ViewRow = Partial<MessageWithStatus> & {
 export interface ListCursor { lastActivityAt: Date, id: string }
 
 /** Present memberships of a user, last activity first. */
-export async function listConversations (db: Executor, userId: string, limit: number, after: ListCursor | undefined): Promise<ConversationView[]> {
+export async function listConversations (
+  db: Executor, userId: string, limit: number, after: ListCursor | undefined
+): Promise<ConversationView[]> {
   const rows = await db.rows<ViewRow>(LIST, [userId, after?.lastActivityAt ?? null, after?.id ?? null, limit])
   return rows.map(toView)
 }
@@ -103,8 +105,12 @@ export async function listConversations (db: Executor, userId: string, limit: nu
 export interface ViewRequest { conversationId: string, userId: string }
 
 /** Conversations as their users see them, in the order asked for; undefined where the user was never in. */
-export async function conversationViews (db: Executor, requests: ViewRequest[]): Promise<Array<ConversationView | undefined>> {
-  const rows = await db.rows<ViewRow>(VIEWS, [requests.map(request => request.conversationId), requests.map(request => request.userId)])
+export async function conversationViews (
+  db: Executor, requests: ViewRequest[]
+): Promise<Array<ConversationView | undefined>> {
+  const rows = await db.rows<ViewRow>(
+    VIEWS, [requests.map(request => request.conversationId), requests.map(request => request.userId)]
+  )
   const found = new Map(rows.map(row => [`${row.view_id} ${row.viewer_id}`, toView(row)]))
   return requests.map(request => found.get(`${request.conversationId} ${request.userId}`))
 }

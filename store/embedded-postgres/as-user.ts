@@ -20,10 +20,14 @@ export async function spawnerForPostgres (): Promise<Spawn> {
   if (process.getuid?.() !== 0) return spawnDetached
   const setpriv = await findOnPath('setpriv')
   if (setpriv === undefined) {
-    throw new Error(`PostgreSQL refuses to run as root, and setpriv, which runs it as nobody, is missing. ${WAYS_OUT}, or install util-linux`)
+    throw new Error(
+      `PostgreSQL refuses to run as root, and setpriv, which runs it as nobody, is missing. ${WAYS_OUT}, or install util-linux`
+    )
   }
   if (!await mayBecomeNobody()) {
-    throw new Error(`PostgreSQL refuses to run as root, and this root lacks one of ${Object.keys(CAPABILITIES).join(', ')} to run it as nobody. ${WAYS_OUT}`)
+    throw new Error(
+      `PostgreSQL refuses to run as root, and this root lacks one of ${Object.keys(CAPABILITIES).join(', ')} to run it as nobody. ${WAYS_OUT}`
+    )
   }
   const { uid, gid } = await nobody()
   const prefix = [
@@ -63,7 +67,11 @@ async function mayBecomeNobody (): Promise<boolean> {
 async function nobody (): Promise<{ uid: string, gid: string }> {
   const passwd = await readFile('/etc/passwd', 'utf8').catch(() => '')
   const [, , uid, gid] = passwd.split('\n').find(line => line.startsWith('nobody:'))?.split(':') ?? []
-  if (!uid || !gid) throw new Error(`PostgreSQL refuses to run as root, and there is no user nobody to run it as. ${WAYS_OUT}`)
+  if (!uid || !gid) {
+    throw new Error(
+    `PostgreSQL refuses to run as root, and there is no user nobody to run it as. ${WAYS_OUT}`
+    )
+  }
   return { uid, gid }
 }
 

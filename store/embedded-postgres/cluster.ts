@@ -17,7 +17,9 @@ const UNFINISHED = 'postgres.initdb-'
  * directory called `postgres` is a whole one, wherever an earlier start was
  * killed. Its left-overs go at the next start.
  */
-export async function ensureCluster ({ folder, initdb, spawn, logFile, log }: { folder: string, initdb: string, spawn: Spawn, logFile: string, log: Logger }): Promise<string> {
+export async function ensureCluster ({ folder, initdb, spawn, logFile, log }: {
+  folder: string, initdb: string, spawn: Spawn, logFile: string, log: Logger
+}): Promise<string> {
   await removeUnfinished(folder, log)
   const cluster = join(folder, 'postgres')
   if (await isCluster(cluster)) return cluster
@@ -31,7 +33,9 @@ export async function ensureCluster ({ folder, initdb, spawn, logFile, log }: { 
   ], logFile)
   const ended = endOf(child)
   try {
-    if (!await within(ended, INITDB_TIMEOUT_MS)) throw new Error(`initdb has not finished after ${INITDB_TIMEOUT_MS} ms`)
+    if (!await within(ended, INITDB_TIMEOUT_MS)) {
+      throw new Error(`initdb has not finished after ${INITDB_TIMEOUT_MS} ms`)
+    }
     if (await ended !== 'exit code 0') throw new Error(`initdb failed (${await ended})`)
     await rename(unfinished, cluster)
     await syncFolder(folder)
@@ -39,7 +43,9 @@ export async function ensureCluster ({ folder, initdb, spawn, logFile, log }: { 
     if (child.exitCode === null && child.pid !== undefined) killGroup(child.pid)
     await within(ended, KILL_TIMEOUT_MS)
     await rm(unfinished, { recursive: true, force: true, maxRetries: 10 })
-    throw await errorWithLog(`cannot make a database in ${folder}: ${(error as Error).message}`, logFile, error)
+    throw await errorWithLog(
+      `cannot make a database in ${folder}: ${(error as Error).message}`, logFile, error
+    )
   }
   return cluster
 }
@@ -51,7 +57,9 @@ async function isCluster (path: string): Promise<boolean> {
   })
   if (entries.length === 0) return false
   await stat(join(path, 'PG_VERSION')).catch(error => {
-    throw new Error(`${path} is in the way: it is neither empty nor a data directory of PostgreSQL`, { cause: error })
+    throw new Error(
+      `${path} is in the way: it is neither empty nor a data directory of PostgreSQL`, { cause: error }
+    )
   })
   return true
 }

@@ -14,7 +14,9 @@ const POLL_MS = 20
  * while it runs none itself. A postmaster that outlived its owner is stopped;
  * no process is signalled that is not a postmaster of exactly this directory.
  */
-export async function clearOrphan ({ cluster, socketFolder, log }: { cluster: string, socketFolder: string, log: Logger }): Promise<void> {
+export async function clearOrphan ({ cluster, socketFolder, log }: {
+  cluster: string, socketFolder: string, log: Logger
+}): Promise<void> {
   const pid = (await readPidFile(cluster))?.pid
   const started = pid === undefined ? undefined : await postmasterStart(pid, cluster)
   if (pid !== undefined && started !== undefined) {
@@ -22,7 +24,9 @@ export async function clearOrphan ({ cluster, socketFolder, log }: { cluster: st
     await stop(pid, started)
   }
   // Somebody whose processes we cannot see, in another container for instance.
-  if (await answers(socketFolder)) throw new Error(`another PostgreSQL serves ${cluster}: stop it, or use another DATA_DIR`)
+  if (await answers(socketFolder)) {
+    throw new Error(`another PostgreSQL serves ${cluster}: stop it, or use another DATA_DIR`)
+  }
   // PostgreSQL would take any living process with this pid for the postmaster.
   await rm(pidFileOf(cluster), { force: true })
   await removeSocket(socketFolder)

@@ -23,7 +23,9 @@ const MAX_ROUNDS = 50
 export async function takeOwnerLock (folder: string): Promise<OwnerLock> {
   const path = join(folder, 'owner.lock')
   const started = await processes.startTimeOf(process.pid)
-  if (started === undefined) throw new Error('cannot tell when this process started: is /proc mounted, or ps installed?')
+  if (started === undefined) {
+    throw new Error('cannot tell when this process started: is /proc mounted, or ps installed?')
+  }
   const mine = JSON.stringify({ pid: process.pid, started } satisfies Owner)
   await claim(path, mine, folder)
   return { release: () => remove(path, mine) }
@@ -36,7 +38,9 @@ async function claim (path: string, mine: string, folder: string): Promise<void>
     if (found === undefined) continue
     const pid = await livingOwner(found)
     if (pid !== undefined) {
-      throw new Error(`${folder} is in use by process ${pid}: stop that process, or give this one a folder of its own in DATA_DIR`)
+      throw new Error(
+        `${folder} is in use by process ${pid}: stop that process, or give this one a folder of its own in DATA_DIR`
+      )
     }
     const successor = successorOf(folder, found)
     await claim(successor, mine, folder)

@@ -11,7 +11,15 @@ import { SOCKET_PORT, urlOf } from './socket-folder.ts'
 /** One running server. `ended` settles with what ended it. */
 export interface Postmaster { ended: Promise<string>, stop (): Promise<void> }
 
-export interface PostmasterOptions { postgres: string, spawn: Spawn, cluster: string, socketFolder: string, database: string, logFile: string, log: Logger }
+export interface PostmasterOptions {
+  postgres: string
+  spawn: Spawn
+  cluster: string
+  socketFolder: string
+  database: string
+  logFile: string
+  log: Logger
+}
 
 // Recovery after a crash replays up to max_wal_size, 1 GB.
 const START_TIMEOUT_MS = 60_000
@@ -40,7 +48,9 @@ const SETTINGS = {
 }
 
 /** Resolves when the server accepts connections and the database exists. A failed start leaves no process behind. */
-export async function launchPostmaster (options: PostmasterOptions, signal?: AbortSignal): Promise<Postmaster> {
+export async function launchPostmaster (
+  options: PostmasterOptions, signal?: AbortSignal
+): Promise<Postmaster> {
   const deadline = performance.now() + LEFTOVER_TIMEOUT_MS
   for (;;) {
     await clearOrphan(options)
@@ -53,11 +63,16 @@ export async function launchPostmaster (options: PostmasterOptions, signal?: Abo
   }
 }
 
-async function launch ({ postgres, spawn, cluster, socketFolder, database, logFile }: PostmasterOptions, signal?: AbortSignal): Promise<Postmaster> {
+async function launch (
+  { postgres, spawn, cluster, socketFolder, database, logFile }: PostmasterOptions, signal?: AbortSignal
+): Promise<Postmaster> {
   const settings = { ...SETTINGS, unix_socket_directories: `"${socketFolder.replaceAll('"', '""')}"` }
-  const child = spawn(postgres, ['-D', cluster, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])], logFile)
+  const child = spawn(postgres, [
+    '-D', cluster, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+  ], logFile)
   const ended = endOf(child)
-  const stop = async () => await shutDown(signal => { child.kill(signal) }, async ms => await within(ended, ms))
+  const stop = async () =>
+    await shutDown(signal => { child.kill(signal) }, async ms => await within(ended, ms))
   try {
     await untilReady(child.pid, cluster, ended, signal)
     await ensureDatabase(socketFolder, database)
@@ -68,7 +83,9 @@ async function launch ({ postgres, spawn, cluster, socketFolder, database, logFi
   return { ended, stop }
 }
 
-async function untilReady (pid: number | undefined, cluster: string, ended: Promise<string>, signal?: AbortSignal): Promise<void> {
+async function untilReady (
+  pid: number | undefined, cluster: string, ended: Promise<string>, signal?: AbortSignal
+): Promise<void> {
   for (const deadline = performance.now() + START_TIMEOUT_MS; performance.now() < deadline;) {
     const found = await readPidFile(cluster)
     if (found?.pid === pid && found?.ready) return
@@ -79,7 +96,11 @@ async function untilReady (pid: number | undefined, cluster: string, ended: Prom
 }
 
 async function ensureDatabase (socketFolder: string, database: string): Promise<void> {
-  const client = new pg.Client({ connectionString: urlOf(socketFolder, 'postgres'), connectionTimeoutMillis: QUERY_TIMEOUT_MS, query_timeout: QUERY_TIMEOUT_MS })
+  const client = new pg.Client({
+    connectionString: urlOf(socketFolder, 'postgres'),
+    connectionTimeoutMillis: QUERY_TIMEOUT_MS,
+    query_timeout: QUERY_TIMEOUT_MS
+  })
   // A connection that breaks rejects the query; without a listener it would also end the process.
   client.on('error', () => {})
   await client.connect()

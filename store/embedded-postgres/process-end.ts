@@ -29,7 +29,9 @@ const SHUTDOWN = [
 ] as const
 
 /** Stops a postmaster, with growing force. Throws an Error if even the last signal does not end it. */
-export async function shutDown (send: (signal: NodeJS.Signals) => void | Promise<void>, endedWithin: (ms: number) => Promise<boolean>): Promise<void> {
+export async function shutDown (
+  send: (signal: NodeJS.Signals) => void | Promise<void>, endedWithin: (ms: number) => Promise<boolean>
+): Promise<void> {
   for (const { signal, patienceMs } of SHUTDOWN) {
     await send(signal)
     if (await endedWithin(patienceMs)) return

@@ -50,7 +50,9 @@ export const psTable: ProcessTable = {
 export const processes = process.platform === 'linux' ? procTable : psTable
 
 async function ps (pid: number, columns: string[]): Promise<string> {
-  const { stdout } = await run('ps', ['-ww', ...columns, '-p', String(pid)], { timeout: PS_TIMEOUT_MS, env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' } })
+  const { stdout } = await run('ps', [
+    '-ww', ...columns, '-p', String(pid)
+  ], { timeout: PS_TIMEOUT_MS, env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' } })
     .catch((error: { code?: unknown }) => {
       // Exit code 1 is the answer "no such process"; anything else is no answer.
       if (error.code === 1) return { stdout: '' }

@@ -19,8 +19,12 @@ const SOCKET_NAME = `.s.PGSQL.${SOCKET_PORT}`
  */
 export async function makeSocketFolder (folder: string): Promise<string> {
   const near = join(folder, 'socket')
-  const path = fits(near) ? near : join(tmpdir(), `echo-${createHash('sha256').update(folder).digest('hex').slice(0, 16)}`)
-  if (!fits(path)) throw new Error(`${folder} and ${tmpdir()} are both too long for a socket: use a shorter DATA_DIR`)
+  const path = fits(near)
+    ? near
+    : join(tmpdir(), `echo-${createHash('sha256').update(folder).digest('hex').slice(0, 16)}`)
+  if (!fits(path)) {
+    throw new Error(`${folder} and ${tmpdir()} are both too long for a socket: use a shorter DATA_DIR`)
+  }
   await mkdir(path, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'EEXIST') throw error
   })

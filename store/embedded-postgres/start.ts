@@ -23,7 +23,9 @@ export interface EmbeddedPostgres extends AsyncDisposable { url: string }
  * Throws an Error that says what to do if the folder belongs to another living
  * process or the server does not start; then nothing is left running or locked.
  */
-export async function startEmbeddedPostgres ({ dataDir, log }: { dataDir: string, log: Logger }): Promise<EmbeddedPostgres> {
+export async function startEmbeddedPostgres ({ dataDir, log }: {
+  dataDir: string, log: Logger
+}): Promise<EmbeddedPostgres> {
   const startedAt = performance.now()
   const { initdb, postgres } = await findBinaries()
   const spawn = await spawnerForPostgres()
@@ -41,7 +43,8 @@ export async function startEmbeddedPostgres ({ dataDir, log }: { dataDir: string
     await truncateLog(logFile)
     socketFolder = await makeSocketFolder(folder)
     const cluster = await ensureCluster({ folder, initdb, spawn, logFile, log })
-    const options: PostmasterOptions = { postgres, spawn, cluster, socketFolder, database: DATABASE, logFile, log }
+    const options: PostmasterOptions =
+      { postgres, spawn, cluster, socketFolder, database: DATABASE, logFile, log }
     const first = await launchPostmaster(options)
     log.info({ cluster, startMs: Math.round(performance.now() - startedAt) }, 'PostgreSQL runs')
 

@@ -8,7 +8,9 @@ const MAX_DELAY_MS = 5_000
 const STABLE_MS = 60_000
 
 /** Starts the server again whenever it ends by itself. `stop` ends both. */
-export function supervise (first: Postmaster, launch: (signal: AbortSignal) => Promise<Postmaster>, log: Logger): { stop (): Promise<void> } {
+export function supervise (
+  first: Postmaster, launch: (signal: AbortSignal) => Promise<Postmaster>, log: Logger
+): { stop (): Promise<void> } {
   const stopping = new AbortController()
   let current: Postmaster | undefined = first
 

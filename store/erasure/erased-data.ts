@@ -4,11 +4,13 @@ import { type Executor, type Statement } from '../database.ts'
 // Index: conversation_participants_user_index.
 const PRESENT: Statement = {
   name: 'erased_present',
-  text: 'select conversation_id from conversation_participants where user_id = $1 and left_at is null order by conversation_id limit $2'
+  text:
+    'select conversation_id from conversation_participants where user_id = $1 and left_at is null order by conversation_id limit $2'
 }
 
 export async function presentIn (tx: Executor, userId: string, limit: number): Promise<string[]> {
-  return (await tx.rows<{ conversation_id: string }>(PRESENT, [userId, limit])).map(row => row.conversation_id)
+  return (await tx.rows<{ conversation_id: string }>(PRESENT, [userId, limit])).map(row =>
+    row.conversation_id)
 }
 
 // Index: conversation_participants_former_index.
@@ -23,7 +25,9 @@ const NEXT_FORMER: Statement = {
 }
 
 /** The next conversation the user has left, in id order, and how many are in it. */
-export async function nextFormer (tx: Executor, userId: string, after: string): Promise<{ conversation_id: string, members: number } | undefined> {
+export async function nextFormer (
+  tx: Executor, userId: string, after: string
+): Promise<{ conversation_id: string, members: number } | undefined> {
   const [row] = await tx.rows<{ conversation_id: string, members: number }>(NEXT_FORMER, [userId, after])
   return row
 }
@@ -47,7 +51,9 @@ const MESSAGES: Statement = {
 export interface ErasableMessage { id: string, seq: number, deleted: boolean, unseen: boolean }
 
 /** Messages of one sender in one conversation, the oldest first, tombstones included. */
-export async function messagesOf (tx: Executor, conversationId: string, senderId: string, afterSeq: number, limit: number): Promise<ErasableMessage[]> {
+export async function messagesOf (
+  tx: Executor, conversationId: string, senderId: string, afterSeq: number, limit: number
+): Promise<ErasableMessage[]> {
   return await tx.rows(MESSAGES, [conversationId, senderId, afterSeq, limit])
 }
 
@@ -74,10 +80,14 @@ const AUDIENCES: Statement = {
 }
 
 /** For each message, who is present and had joined when it came. */
-export async function readAudiences (tx: Executor, messages: Array<{ conversation_id: string, seq: number }>): Promise<string[][]> {
+export async function readAudiences (
+  tx: Executor, messages: Array<{ conversation_id: string, seq: number }>
+): Promise<string[][]> {
   const audiences = messages.map((): string[] => [])
   if (messages.length === 0) return audiences
-  const rows = await tx.rows<{ i: number, user_id: string }>(AUDIENCES, [messages.map(m => m.conversation_id), messages.map(m => m.seq)])
+  const rows = await tx.rows<{ i: number, user_id: string }>(
+    AUDIENCES, [messages.map(m => m.conversation_id), messages.map(m => m.seq)]
+  )
   for (const { i, user_id } of rows) audiences[i - 1]!.push(user_id)
   return audiences
 }
@@ -96,7 +106,9 @@ const REACTIONS: Statement = {
 export interface ReactedMessage { message_id: string, conversation_id: string, members: number }
 
 /** Messages with a reaction of the user, in id order. */
-export async function reactedMessages (tx: Executor, userId: string, after: string, limit: number): Promise<ReactedMessage[]> {
+export async function reactedMessages (
+  tx: Executor, userId: string, after: string, limit: number
+): Promise<ReactedMessage[]> {
   return await tx.rows(REACTIONS, [userId, after, limit])
 }
 
@@ -113,10 +125,18 @@ const TAKE_REACTIONS: Statement = {
      order by t.message_id, t.emoji`
 }
 
-export interface TakenReaction { message_id: string, emoji: string, conversation_id: string, seq: number, unseen: boolean }
+export interface TakenReaction {
+  message_id: string
+  emoji: string
+  conversation_id: string
+  seq: number
+  unseen: boolean
+}
 
 /** The conversations must be locked by this transaction. */
-export async function takeReactions (tx: Executor, userId: string, messageIds: string[]): Promise<TakenReaction[]> {
+export async function takeReactions (
+  tx: Executor, userId: string, messageIds: string[]
+): Promise<TakenReaction[]> {
   return await tx.rows(TAKE_REACTIONS, [messageIds, userId])
 }
 
@@ -133,7 +153,9 @@ const CUT_INBOX: Statement = {
 }
 
 /** Cuts up to `limit` events after `seq` from the log; the last one cut, undefined when none was left. */
-export async function cutInbox (tx: Executor, userId: string, seq: number, limit: number): Promise<number | undefined> {
+export async function cutInbox (
+  tx: Executor, userId: string, seq: number, limit: number
+): Promise<number | undefined> {
   const [row] = await tx.rows<{ up_to: number | null }>(CUT_INBOX, [userId, seq, limit])
   return row?.up_to ?? undefined
 }

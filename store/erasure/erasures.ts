@@ -78,20 +78,24 @@ const SAVE: Statement = {
   text: 'update erasures set step = $2, at_id = $3, at_seq = $4, messages = messages + $5 where user_id = $1'
 }
 
-export async function saveProgress (tx: Executor, userId: string, { step, at_id, at_seq }: ErasurePosition, erased = 0): Promise<void> {
+export async function saveProgress (
+  tx: Executor, userId: string, { step, at_id, at_seq }: ErasurePosition, erased = 0
+): Promise<void> {
   await tx.rows(SAVE, [userId, step, at_id, at_seq, erased])
 }
 
 const POSTPONE: Statement = {
   name: 'erasures_postpone',
-  text: 'update erasures set due_at = greatest(now(), $2::timestamptz) where user_id = $1 and finished_at is null'
+  text:
+    'update erasures set due_at = greatest(now(), $2::timestamptz) where user_id = $1 and finished_at is null'
 }
 
 export async function postponeErasure (db: Executor, userId: string, until: Date): Promise<void> {
   await db.rows(POSTPONE, [userId, until])
 }
 
-const FINISH: Statement = { name: 'erasures_finish', text: 'update erasures set finished_at = now() where user_id = $1' }
+const FINISH: Statement =
+  { name: 'erasures_finish', text: 'update erasures set finished_at = now() where user_id = $1' }
 
 export async function finishErasure (tx: Executor, userId: string): Promise<void> {
   await tx.rows(FINISH, [userId])

@@ -21,7 +21,9 @@ export function localFiles (folder: string): FileStore {
     await mkdir(dirname(pathOf(id)), { recursive: true, mode: 0o700 })
     const file = await open(partOf(id), 'wx', 0o600)
     try {
-      for await (const chunk of body) await file.appendFile(chunk) // the next is asked for when this one is written
+      for await (const chunk of body) {
+        await file.appendFile(chunk)
+      } // the next is asked for when this one is written
       await file.sync()
     } finally {
       await file.close()

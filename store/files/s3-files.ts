@@ -52,12 +52,15 @@ export function s3Files ({ endpoint, bucket, region, pathStyle }: S3Options): Fi
   let probed: { at: number, result: Promise<void> } | undefined
 
   async function askBucket (): Promise<void> {
-    await client.send(new HeadBucketCommand({ Bucket: bucket }), { abortSignal: AbortSignal.timeout(PROBE_TIMEOUT_MS) })
+    await client.send(
+      new HeadBucketCommand({ Bucket: bucket }), { abortSignal: AbortSignal.timeout(PROBE_TIMEOUT_MS) }
+    )
   }
 
   /** The parts of uploads whose process died before it could give them up. */
   async function abortUploads (id: string): Promise<void> {
-    const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: FOLDER + id }))
+    const { Uploads = [] } =
+      await client.send(new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: FOLDER + id }))
     for (const { UploadId } of Uploads) {
       await client.send(new AbortMultipartUploadCommand({ ...place(id), UploadId })).catch(ignoreMissing)
     }
@@ -67,7 +70,12 @@ export function s3Files ({ endpoint, bucket, region, pathStyle }: S3Options): Fi
     async write (id, body) {
       try {
         // A body that fails makes done() fail with that error, after the parts have been given up.
-        await new Upload({ client, params: { ...place(id), Body: Readable.from(body, { objectMode: false }) }, partSize: PART_BYTES, queueSize: 1 }).done()
+        await new Upload({
+          client,
+          params: { ...place(id), Body: Readable.from(body, { objectMode: false }) },
+          partSize: PART_BYTES,
+          queueSize: 1
+        }).done()
       } catch (error) {
         throw storeError(error)
       }
@@ -75,7 +83,8 @@ export function s3Files ({ endpoint, bucket, region, pathStyle }: S3Options): Fi
 
     async read (id, { start, end }) {
       try {
-        const { Body, ContentLength } = await client.send(new GetObjectCommand({ ...place(id), Range: `bytes=${start}-${end}` }))
+        const { Body, ContentLength } =
+          await client.send(new GetObjectCommand({ ...place(id), Range: `bytes=${start}-${end}` }))
         const stream = Body as Readable
         if (ContentLength === end - start + 1) return stream
         stream.destroy()
@@ -96,7 +105,9 @@ export function s3Files ({ endpoint, bucket, region, pathStyle }: S3Options): Fi
     },
 
     async probe () {
-      if (probed === undefined || Date.now() - probed.at > PROBE_EVERY_MS) probed = { at: Date.now(), result: askBucket() }
+      if (probed === undefined || Date.now() - probed.at > PROBE_EVERY_MS) {
+        probed = { at: Date.now(), result: askBucket() }
+      }
       await probed.result.catch((error: unknown) => { throw storeError(error) })
     },
 
@@ -105,7 +116,8 @@ export function s3Files ({ endpoint, bucket, region, pathStyle }: S3Options): Fi
 }
 
 // A missing bucket is no missing file: it is a wrong setting, or an outage.
-const missing = (error: unknown): boolean => error instanceof S3ServiceException && ['NoSuchKey', 'NotFound', 'NoSuchUpload'].includes(error.name)
+const missing = (error: unknown): boolean => error instanceof S3ServiceException &&
+  ['NoSuchKey', 'NotFound', 'NoSuchUpload'].includes(error.name)
 
 function ignoreMissing (error: unknown): void {
   if (!missing(error)) throw error

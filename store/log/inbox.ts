@@ -87,10 +87,18 @@ const AFTER: Statement = {
      limit $3`
 }
 
-type EventRow = MessageRow & { seq: number, type: EventType, event_conversation_id: string | null, message_id: string | null, data: InboxRow['data'] }
+type EventRow = MessageRow & {
+  seq: number,
+  type: EventType,
+  event_conversation_id: string | null,
+  message_id: string | null,
+  data: InboxRow['data']
+}
 
 /** Up to `limit` events after `seq`, oldest first. A first event beyond `seq + 1` means that the log was cut off. */
-export async function eventsAfter (db: Executor, userId: string, seq: number, limit: number): Promise<InboxRow[]> {
+export async function eventsAfter (
+  db: Executor, userId: string, seq: number, limit: number
+): Promise<InboxRow[]> {
   const rows = await db.rows<EventRow>(AFTER, [userId, seq, limit])
   return rows.map(({ seq, type, event_conversation_id, message_id, data, ...message }) => ({
     seq,

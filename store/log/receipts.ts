@@ -73,7 +73,12 @@ export async function raiseDelivered (tx: Executor, ranges: InboxRange[], at: Da
   ])
 }
 
-export interface ReadMark { conversation_id: string, user_id: string, up_to_seq: number, client_at: Date | null }
+export interface ReadMark {
+  conversation_id: string
+  user_id: string
+  up_to_seq: number
+  client_at: Date | null
+}
 
 const READ_SENDERS: Statement = {
   name: 'receipts_read_senders',
@@ -150,10 +155,17 @@ const STATUS: Statement = {
      order by p.user_id`
 }
 
-export interface RecipientStatus { user_id: string, status: 'sent' | 'delivered' | 'read', delivered_at: Date | null, read_at: Date | null }
+export interface RecipientStatus {
+  user_id: string
+  status: 'sent' | 'delivered' | 'read'
+  delivered_at: Date | null
+  read_at: Date | null
+}
 
 /** The recipients of one message, who are those present when it was sent, and what each has done. */
-export async function recipientStatuses (db: Executor, conversationId: string, seq: number, senderId: string): Promise<RecipientStatus[]> {
+export async function recipientStatuses (
+  db: Executor, conversationId: string, seq: number, senderId: string
+): Promise<RecipientStatus[]> {
   return await db.rows(STATUS, [conversationId, seq, senderId])
 }
 
@@ -178,10 +190,21 @@ const READABLES: Statement = {
       left join conversation_participants p on p.conversation_id = m.conversation_id and p.user_id = r.reader`
 }
 
-export interface Readable { i: number, conversation_id: string, seq: number, up_to_seq: number, hidden: boolean, own: boolean, joined_seq: number | null, left_at: Date | null }
+export interface Readable {
+  i: number
+  conversation_id: string
+  seq: number
+  up_to_seq: number
+  hidden: boolean
+  own: boolean
+  joined_seq: number | null
+  left_at: Date | null
+}
 
 /** Messages and what their would-be readers are to them, in the order asked for; undefined where there is no such message. */
-export async function findReadables (db: Executor, messageIds: string[], readers: string[]): Promise<Array<Readable | undefined>> {
+export async function findReadables (
+  db: Executor, messageIds: string[], readers: string[]
+): Promise<Array<Readable | undefined>> {
   const rows = await db.rows<Readable>(READABLES, [messageIds, readers])
   const found = new Map(rows.map(row => [row.i, row]))
   return messageIds.map((_, i) => found.get(i + 1))

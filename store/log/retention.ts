@@ -4,7 +4,8 @@ import { meta } from '../../migrations/schema.ts'
 import { type Executor, type Statement } from '../database.ts'
 
 // One process at a time; the lock ends with the transaction.
-const TRY_LOCK: Statement = { name: 'expiry_try_lock', text: 'select pg_try_advisory_xact_lock(hashtext(\'echo.expiry\')) as locked' }
+const TRY_LOCK: Statement =
+  { name: 'expiry_try_lock', text: 'select pg_try_advisory_xact_lock(hashtext(\'echo.expiry\')) as locked' }
 
 /** False when another process is at it. */
 export async function lockExpiry (tx: Executor): Promise<boolean> {
@@ -34,7 +35,8 @@ const EVENTS: Statement = {
 /** Removes about `limit` events created before `before`; returns how many went. */
 export async function expireEvents (tx: Executor, before: Date, limit: number): Promise<number> {
   const [row] = await tx.rows<{ count: number }>(EVENTS, [before, limit])
-  await tx.orm.update(meta).set({ inbox_floor: sql`greatest(${meta.inbox_floor}, ${before.toISOString()}::timestamptz)` })
+  await tx.orm.update(meta)
+    .set({ inbox_floor: sql`greatest(${meta.inbox_floor}, ${before.toISOString()}::timestamptz)` })
   return row?.count ?? 0
 }
 
@@ -76,6 +78,8 @@ const TOUCH: Statement = {
 }
 
 /** Notes that devices are there, unless that was noted after `unlessSince`. */
-export async function touchDevices (db: Executor, devices: Array<{ userId: string, deviceId: string }>, at: Date, unlessSince: Date): Promise<void> {
+export async function touchDevices (
+  db: Executor, devices: Array<{ userId: string, deviceId: string }>, at: Date, unlessSince: Date
+): Promise<void> {
   await db.rows(TOUCH, [devices.map(d => d.userId), devices.map(d => d.deviceId), at, unlessSince])
 }

@@ -51,7 +51,9 @@ const REPEATS: Statement = {
 export type StoredSend = MessageWithStatus & { client_fingerprint: string | null }
 
 /** The messages that already carry one of these (sender, client_message_id) pairs. */
-export async function findRepeats (tx: Executor, senders: string[], clientMessageIds: string[]): Promise<StoredSend[]> {
+export async function findRepeats (
+  tx: Executor, senders: string[], clientMessageIds: string[]
+): Promise<StoredSend[]> {
   return await tx.rows(REPEATS, [senders, clientMessageIds])
 }
 
@@ -70,7 +72,9 @@ const MEMBERS: Statement = {
      where p.left_at is null or p.user_id = any($2::text[])`
 }
 
-export async function readMembers (tx: Executor, conversationIds: string[], senders: string[]): Promise<Member[]> {
+export async function readMembers (
+  tx: Executor, conversationIds: string[], senders: string[]
+): Promise<Member[]> {
   return await tx.rows(MEMBERS, [conversationIds, senders])
 }
 
@@ -84,12 +88,18 @@ const SHOW: Statement = {
 }
 
 /** Where the conversation ends for somebody: null for everybody from whom nothing at its end is hidden. */
-export interface Shown { conversation_id: string, user_id: string, shown_seq: number | null, shown_at: Date | null }
+export interface Shown {
+  conversation_id: string
+  user_id: string
+  shown_seq: number | null
+  shown_at: Date | null
+}
 
 /** Rare: only the first hidden message after shown ones, and the first shown one after hidden ones, move this. */
 export async function writeShown (tx: Executor, shown: Shown[]): Promise<void> {
   if (shown.length === 0) return
-  await tx.rows(SHOW, [shown.map(s => s.conversation_id), shown.map(s => s.user_id), shown.map(s => s.shown_seq), shown.map(s => s.shown_at)])
+  await tx.rows(SHOW, [shown.map(s =>
+    s.conversation_id), shown.map(s => s.user_id), shown.map(s => s.shown_seq), shown.map(s => s.shown_at)])
 }
 
 const REPLY_TARGETS: Statement = {
@@ -97,7 +107,13 @@ const REPLY_TARGETS: Statement = {
   text: 'select id, conversation_id, seq, sender_user_id, hidden from messages where id = any($1::uuid[])'
 }
 
-export interface ReplyTarget { id: string, conversation_id: string, seq: number, sender_user_id: string, hidden: boolean }
+export interface ReplyTarget {
+  id: string
+  conversation_id: string
+  seq: number
+  sender_user_id: string
+  hidden: boolean
+}
 
 export async function readReplyTargets (tx: Executor, ids: string[]): Promise<Map<string, ReplyTarget>> {
   const rows = ids.length === 0 ? [] : await tx.rows<ReplyTarget>(REPLY_TARGETS, [ids])
@@ -141,7 +157,9 @@ export async function writeSends (tx: Executor, { at, messages, events, pushDue,
 }): Promise<void> {
   const conversations = new Map<string, { last: NewMessage, added: number }>()
   for (const message of messages) {
-    conversations.set(message.conversation_id, { last: message, added: (conversations.get(message.conversation_id)?.added ?? 0) + 1 })
+    conversations.set(message.conversation_id, {
+      last: message, added: (conversations.get(message.conversation_id)?.added ?? 0) + 1
+    })
   }
   const inboxEnds = new Map(events.map(event => [event.user_id, event.seq]))
   await tx.rows(WRITE, [
@@ -149,7 +167,8 @@ export async function writeSends (tx: Executor, { at, messages, events, pushDue,
     messages.map(m => m.id), messages.map(m => m.conversation_id), messages.map(m => m.seq),
     messages.map(m => m.sender_user_id), messages.map(m => m.content), messages.map(m => m.message_type),
     messages.map(m => JSON.stringify(m.mentions)), messages.map(m => m.reply_to_id),
-    messages.map(m => m.client_message_id), messages.map(m => m.client_fingerprint), messages.map(m => m.hidden),
+    messages.map(m =>
+      m.client_message_id), messages.map(m => m.client_fingerprint), messages.map(m => m.hidden),
     [...conversations.keys()], [...conversations.values()].map(c => c.last.seq),
     [...conversations.values()].map(c => c.last.id), [...conversations.values()].map(c => c.added),
     [...inboxEnds.keys()], [...inboxEnds.values()],

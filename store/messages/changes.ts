@@ -40,7 +40,9 @@ export interface ChangeableMessage {
   left_at: Date | null
 }
 
-export async function findChangeable (db: Executor, messageId: string, actorId: string): Promise<ChangeableMessage | undefined> {
+export async function findChangeable (
+  db: Executor, messageId: string, actorId: string
+): Promise<ChangeableMessage | undefined> {
   const [row] = await db.rows<ChangeableMessage>(CHANGEABLE, [messageId, actorId])
   return row
 }
@@ -64,7 +66,9 @@ export interface AudienceMember {
 }
 
 /** Who is present and had joined when the message came; the actor is among them. */
-export async function readAudience (tx: Executor, { conversation_id, message_seq }: ChangeableMessage, actorId: string): Promise<AudienceMember[]> {
+export async function readAudience (
+  tx: Executor, { conversation_id, message_seq }: ChangeableMessage, actorId: string
+): Promise<AudienceMember[]> {
   return await tx.rows(AUDIENCE, [conversation_id, message_seq, actorId])
 }
 
@@ -82,7 +86,9 @@ const EDIT: Statement = {
 }
 
 /** Puts new text in the place of the old, which becomes a version. `withdraw`: for everybody but the sender the message ends here. */
-export async function editMessage (tx: Executor, message: ChangeableMessage, { content, mentions, at, withdraw }: {
+export async function editMessage (tx: Executor, message: ChangeableMessage, {
+  content, mentions, at, withdraw
+}: {
   content: string, mentions: StoredMention[], at: Date, withdraw: boolean
 }): Promise<void> {
   await tx.rows(EDIT, [message.id, content, JSON.stringify(mentions), at, message.versions + 1, withdraw])
@@ -105,7 +111,12 @@ export async function deleteMessages (tx: Executor, messageIds: string[], at: Da
   await tx.rows(DELETE, [messageIds, at])
 }
 
-export interface MessageVersion { version: number, content: string, mentions: StoredMention[], replaced_at: Date }
+export interface MessageVersion {
+  version: number
+  content: string
+  mentions: StoredMention[]
+  replaced_at: Date
+}
 
 /** What the message said before its edits, the oldest first. */
 export async function readVersions (db: Executor, messageId: string): Promise<MessageVersion[]> {
@@ -115,7 +126,8 @@ export async function readVersions (db: Executor, messageId: string): Promise<Me
 }
 
 export async function findSender (db: Executor, messageId: string): Promise<string | undefined> {
-  const [row] = await db.orm.select({ id: messages.sender_user_id }).from(messages).where(eq(messages.id, messageId))
+  const [row] =
+    await db.orm.select({ id: messages.sender_user_id }).from(messages).where(eq(messages.id, messageId))
   return row?.id
 }
 
@@ -139,7 +151,9 @@ const WHEN_LEFT: Statement = {
 export interface FormerText { id: string, content: string, mentions: StoredMention[], edited_at: Date | null }
 
 /** Of these messages, those edited after the reader left, as they were then. */
-export async function textsWhenLeft (db: Executor, readerId: string, messageIds: string[]): Promise<Map<string, FormerText>> {
+export async function textsWhenLeft (
+  db: Executor, readerId: string, messageIds: string[]
+): Promise<Map<string, FormerText>> {
   if (messageIds.length === 0) return new Map()
   const rows = await db.rows<FormerText>(WHEN_LEFT, [readerId, messageIds])
   return new Map(rows.map(row => [row.id, row]))

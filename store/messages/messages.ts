@@ -1,6 +1,8 @@
 /** Messages: history pages, lookups, and how a row becomes what clients see. */
 import { type MessageType } from '../../core/message-rules.ts'
-import { type AttachmentView, type DeliveryState, type MessageView, type ReactionView } from '../../core/views.ts'
+import {
+  type AttachmentView, type DeliveryState, type MessageView, type ReactionView
+} from '../../core/views.ts'
 import { type StoredMention } from '../../migrations/schema.ts'
 import { type Executor, type Statement } from '../database.ts'
 import { visibleMessages } from './visible.ts'
@@ -119,12 +121,18 @@ export interface PageQuery {
 }
 
 /** Newest first: the messages below `beforeSeq`. */
-export async function messagesBefore (db: Executor, query: PageQuery, beforeSeq: number): Promise<MessageWithStatus[]> {
-  return await db.rows(BEFORE, [query.conversationId, query.readerId, query.joinedSeq, beforeSeq, query.limit])
+export async function messagesBefore (
+  db: Executor, query: PageQuery, beforeSeq: number
+): Promise<MessageWithStatus[]> {
+  return await db.rows(
+    BEFORE, [query.conversationId, query.readerId, query.joinedSeq, beforeSeq, query.limit]
+  )
 }
 
 /** Oldest first: the messages above `afterSeq`. */
-export async function messagesAfter (db: Executor, query: PageQuery, afterSeq: number): Promise<MessageWithStatus[]> {
+export async function messagesAfter (
+  db: Executor, query: PageQuery, afterSeq: number
+): Promise<MessageWithStatus[]> {
   return await db.rows(AFTER, [query.conversationId, query.readerId, query.joinedSeq, afterSeq, query.limit])
 }
 
@@ -146,7 +154,9 @@ export type MessageForReader = MessageWithStatus & {
   hidden: boolean
 }
 
-export async function findMessage (db: Executor, messageId: string, readerId: string): Promise<MessageForReader | undefined> {
+export async function findMessage (
+  db: Executor, messageId: string, readerId: string
+): Promise<MessageForReader | undefined> {
   const [row] = await db.rows<MessageForReader>(FIND, [messageId, readerId])
   return row
 }

@@ -13,7 +13,9 @@ const COUNT: Statement = {
 
 export interface ReactionCount { total: number, own: number, there: boolean }
 
-export async function countReactions (tx: Executor, messageId: string, userId: string, emoji: string): Promise<ReactionCount> {
+export async function countReactions (
+  tx: Executor, messageId: string, userId: string, emoji: string
+): Promise<ReactionCount> {
   const [count] = await tx.rows<ReactionCount>(COUNT, [messageId, userId, emoji])
   return count!
 }
@@ -41,7 +43,9 @@ const REMOVE: Statement = {
 }
 
 /** The reaction that was there. */
-export async function removeReaction (tx: Executor, messageId: string, userId: string, emoji: string): Promise<{ hidden: boolean } | undefined> {
+export async function removeReaction (
+  tx: Executor, messageId: string, userId: string, emoji: string
+): Promise<{ hidden: boolean } | undefined> {
   const [removed] = await tx.rows<{ hidden: boolean }>(REMOVE, [messageId, userId, emoji])
   return removed
 }

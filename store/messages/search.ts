@@ -26,7 +26,9 @@ const SEARCHED: Statement = {
 }
 
 /** Where a user's search looks, the conversation with the newest message first; `conversationId` narrows it to one. */
-export async function searchedConversations (db: Executor, userId: string, conversationId: string | undefined): Promise<SearchedConversation[]> {
+export async function searchedConversations (
+  db: Executor, userId: string, conversationId: string | undefined
+): Promise<SearchedConversation[]> {
   return await db.rows(SEARCHED, [userId, conversationId ?? null])
 }
 
@@ -41,7 +43,8 @@ export async function countWords (db: Executor, query: string): Promise<number> 
   return row?.words ?? 0
 }
 
-const matches = (message: string): string => `to_tsvector('simple', ${message}.content) @@ websearch_to_tsquery('simple', $3)`
+const matches = (message: string): string =>
+  `to_tsvector('simple', ${message}.content) @@ websearch_to_tsquery('simple', $3)`
 const visible = (message: string): string =>
   `${message}.id < $5 and ${message}.seq > s.joined_seq and (not ${message}.hidden or ${message}.sender_user_id = $4) and ${message}.deleted_at is null
               and (${message}.withdrawn_at is null or ${message}.sender_user_id = $4)`
@@ -88,9 +91,12 @@ export interface SearchQuery {
 }
 
 /** Ids of the messages found in these conversations, the newest first. */
-export async function findHits (db: Executor, conversations: SearchedConversation[], { readerId, query, beforeId, limit }: SearchQuery): Promise<string[]> {
+export async function findHits (
+  db: Executor, conversations: SearchedConversation[], { readerId, query, beforeId, limit }: SearchQuery
+): Promise<string[]> {
   const rows = await db.rows<{ id: string }>(HITS, [
-    conversations.map(c => c.conversation_id), conversations.map(c => c.joined_seq), query, readerId, beforeId, limit
+    conversations.map(c =>
+      c.conversation_id), conversations.map(c => c.joined_seq), query, readerId, beforeId, limit
   ])
   return rows.map(row => row.id)
 }
@@ -105,6 +111,8 @@ const FOUND: Statement = {
      order by m.id desc`
 }
 
-export async function foundMessages (db: Executor, ids: string[], readerId: string): Promise<MessageWithStatus[]> {
+export async function foundMessages (
+  db: Executor, ids: string[], readerId: string
+): Promise<MessageWithStatus[]> {
   return await db.rows(FOUND, [ids, readerId])
 }

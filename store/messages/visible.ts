@@ -51,7 +51,9 @@ const LOOKED_THROUGH = 2_000
  * One bound of `seq` to a lookup: with both the planner expects a single row from either index, and may choose the
  * one that passes over everybody's messages.
  */
-export const lastOfEachSender = ({ conversation, reader, after, upTo }: { conversation: string, reader: string, after: string, upTo: string }): string => `
+export const lastOfEachSender = ({ conversation, reader, after, upTo }: {
+  conversation: string, reader: string, after: string, upTo: string
+}): string => `
   (select distinct on (m.sender_user_id) m.sender_user_id, m.id, m.seq
      from messages m
     where ${upTo} - ${after} <= ${LOOKED_THROUGH}

@@ -11,22 +11,27 @@ export const hiddenFrom = (one: string, other: string): string => `exists (
 export interface Block { blocker_user_id: string, blocked_user_id: string }
 
 export async function countBlocks (db: Executor, blockerId: string): Promise<number> {
-  const [row] = await db.orm.select({ count: count() }).from(blocks).where(eq(blocks.blocker_user_id, blockerId))
+  const [row] =
+    await db.orm.select({ count: count() }).from(blocks).where(eq(blocks.blocker_user_id, blockerId))
   return row!.count
 }
 
 /** False when it was there already. */
 export async function insertBlock (tx: Executor, block: Block): Promise<boolean> {
-  const inserted = await tx.orm.insert(blocks).values(block).onConflictDoNothing().returning({ id: blocks.blocked_user_id })
+  const inserted =
+    await tx.orm.insert(blocks).values(block).onConflictDoNothing().returning({ id: blocks.blocked_user_id })
   return inserted.length > 0
 }
 
 export async function deleteBlock (db: Executor, { blocker_user_id, blocked_user_id }: Block): Promise<void> {
-  await db.orm.delete(blocks).where(and(eq(blocks.blocker_user_id, blocker_user_id), eq(blocks.blocked_user_id, blocked_user_id)))
+  await db.orm.delete(blocks)
+    .where(and(eq(blocks.blocker_user_id, blocker_user_id), eq(blocks.blocked_user_id, blocked_user_id)))
 }
 
 /** By user id, after `after`. */
-export async function listBlocks (db: Executor, blockerId: string, limit: number, after: string): Promise<Array<{ user_id: string, created_at: Date }>> {
+export async function listBlocks (
+  db: Executor, blockerId: string, limit: number, after: string
+): Promise<Array<{ user_id: string, created_at: Date }>> {
   return await db.orm.select({ user_id: blocks.blocked_user_id, created_at: blocks.created_at }).from(blocks)
     .where(and(eq(blocks.blocker_user_id, blockerId), gt(blocks.blocked_user_id, after)))
     .orderBy(asc(blocks.blocked_user_id))

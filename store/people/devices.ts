@@ -21,8 +21,12 @@ const OPEN: Statement = {
 }
 
 /** A connection of a device begins: it gets a lease above that of every earlier one, and what the stored session subscribed to. */
-export async function openDevice (db: Executor, userId: string, deviceId: string, clean: boolean): Promise<{ lease: number, subscriptions: StoredSubscription[] }> {
-  const [row] = await db.rows<{ lease: number, subscriptions: StoredSubscription[] | null }>(OPEN, [userId, deviceId, clean])
+export async function openDevice (
+  db: Executor, userId: string, deviceId: string, clean: boolean
+): Promise<{ lease: number, subscriptions: StoredSubscription[] }> {
+  const [row] = await db.rows<{ lease: number, subscriptions: StoredSubscription[] | null }>(
+    OPEN, [userId, deviceId, clean]
+  )
   return { lease: row!.lease, subscriptions: row!.subscriptions ?? [] }
 }
 
@@ -36,13 +40,19 @@ const FENCED: Statement = {
 }
 
 /** Which of these leases (by position) belong to a connection that a newer one of the same device has replaced. */
-export async function findFenced (tx: Executor, held: Array<{ userId: string, deviceId: string, lease: number }>): Promise<Set<number>> {
-  const rows = await tx.rows<{ i: number }>(FENCED, [held.map(h => h.userId), held.map(h => h.deviceId), held.map(h => h.lease)])
+export async function findFenced (
+  tx: Executor, held: Array<{ userId: string, deviceId: string, lease: number }>
+): Promise<Set<number>> {
+  const rows = await tx.rows<{ i: number }>(
+    FENCED, [held.map(h => h.userId), held.map(h => h.deviceId), held.map(h => h.lease)]
+  )
   return new Set(rows.map(row => row.i - 1))
 }
 
 /** Stores the session's subscriptions; a device without a cursor gets one, where the user's devices have got to. */
-export async function saveSubscriptions (db: Executor, userId: string, deviceId: string, lease: number, subscriptions: StoredSubscription[]): Promise<void> {
+export async function saveSubscriptions (
+  db: Executor, userId: string, deviceId: string, lease: number, subscriptions: StoredSubscription[]
+): Promise<void> {
   const acked = sql<number>`(select ${users.acked_seq} from ${users} where ${users.id} = ${userId})`
   await db.orm.insert(devices)
     .values({ user_id: userId, device_id: deviceId, lease, subscriptions, acked_seq: acked })
@@ -69,8 +79,11 @@ const START: Statement = {
 }
 
 /** Where delivery to a device starts, and where the log ends. `cursor` is null for a device that never had one. */
-export async function startingPoint (db: Executor, userId: string, deviceId: string): Promise<{ inbox_seq: number, acked_seq: number, cursor: number | null } | undefined> {
-  const [row] = await db.rows<{ inbox_seq: number, acked_seq: number, cursor: number | null }>(START, [userId, deviceId])
+export async function startingPoint (
+  db: Executor, userId: string, deviceId: string
+): Promise<{ inbox_seq: number, acked_seq: number, cursor: number | null } | undefined> {
+  const [row] =
+    await db.rows<{ inbox_seq: number, acked_seq: number, cursor: number | null }>(START, [userId, deviceId])
   return row
 }
 
@@ -91,7 +104,8 @@ export interface CursorAdvance { user_id: string, device_id: string, seq: number
 /** Moves cursors forward, never back, and not for a connection that a newer one has replaced. */
 export async function advanceCursors (tx: Executor, cursors: CursorAdvance[], at: Date): Promise<void> {
   if (cursors.length === 0) return
-  await tx.rows(ADVANCE, [cursors.map(c => c.user_id), cursors.map(c => c.device_id), cursors.map(c => c.seq), cursors.map(c => c.lease), at])
+  await tx.rows(ADVANCE, [cursors.map(c =>
+    c.user_id), cursors.map(c => c.device_id), cursors.map(c => c.seq), cursors.map(c => c.lease), at])
 }
 
 export interface Device {
@@ -111,13 +125,20 @@ const deviceColumns = {
 }
 
 /** Registers a push token. A token belongs to one device of one user: the latest registration wins. */
-export async function registerDevice (tx: Executor, userId: string, deviceId: string, { platform, pushToken }: { platform: NonNullable<Device['platform']>, pushToken: string }): Promise<Device> {
+export async function registerDevice (
+  tx: Executor, userId: string, deviceId: string,
+  { platform, pushToken }: { platform: NonNullable<Device['platform']>, pushToken: string }
+): Promise<Device> {
   // Held until the end of the transaction: two registrations of one token happen one after the other.
   await tx.orm.execute(sql`select pg_advisory_xact_lock(hashtextextended(${pushToken}, 0))`)
   await tx.orm.update(devices).set({ push_token: null })
-    .where(and(eq(devices.push_token, pushToken), sql`(${devices.user_id}, ${devices.device_id}) <> (${userId}, ${deviceId})`))
+    .where(and(eq(
+      devices.push_token, pushToken
+    ), sql`(${devices.user_id}, ${devices.device_id}) <> (${userId}, ${deviceId})`))
   const [device] = await tx.orm.insert(devices)
-    .values({ user_id: userId, device_id: deviceId, platform, push_token: pushToken, registered_at: sql`now()` })
+    .values({
+      user_id: userId, device_id: deviceId, platform, push_token: pushToken, registered_at: sql`now()`
+    })
     .onConflictDoUpdate({
       target: [devices.user_id, devices.device_id],
       set: { platform, push_token: pushToken, registered_at: sql`now()`, last_seen_at: sql`now()` }
@@ -127,7 +148,8 @@ export async function registerDevice (tx: Executor, userId: string, deviceId: st
 }
 
 export async function listDevices (db: Executor, userId: string): Promise<Device[]> {
-  return await db.orm.select(deviceColumns).from(devices).where(eq(devices.user_id, userId)).orderBy(devices.device_id)
+  return await db.orm.select(deviceColumns).from(devices).where(eq(devices.user_id, userId))
+    .orderBy(devices.device_id)
 }
 
 /** A device as others may see it: that it has a push token, never the token. */
@@ -137,7 +159,9 @@ export interface StoredDevice extends Omit<Device, 'push_token'> { has_push_toke
 export async function recentDevices (db: Executor, userId: string, limit: number): Promise<StoredDevice[]> {
   const { push_token, ...columns } = deviceColumns
   return await db.orm.select({ ...columns, has_push_token: sql<boolean>`${push_token} is not null` })
-    .from(devices).where(eq(devices.user_id, userId)).orderBy(desc(devices.last_seen_at), devices.device_id).limit(limit)
+    .from(devices).where(eq(devices.user_id, userId)).orderBy(
+      desc(devices.last_seen_at), devices.device_id
+    ).limit(limit)
 }
 
 /** False when there was none. */

@@ -57,7 +57,9 @@ const VISIBLE: Statement = {
 }
 
 /** Undefined when the two share no direct conversation; `hidden` when one of them blocks the other. */
-export async function findLastSeen (db: Executor, viewerId: string, userId: string): Promise<{ last_seen_at: Date | null, hidden: boolean } | undefined> {
+export async function findLastSeen (
+  db: Executor, viewerId: string, userId: string
+): Promise<{ last_seen_at: Date | null, hidden: boolean } | undefined> {
   const [row] = await db.rows<{ last_seen_at: Date | null, hidden: boolean }>(VISIBLE, [viewerId, userId])
   return row
 }

@@ -10,7 +10,8 @@ const MAX_CONVERSATIONS_TOLD = 500
 export interface StoredName { name: string | null, name_changed_at: Date | null }
 
 export async function findName (db: Executor, userId: string): Promise<StoredName | undefined> {
-  const [row] = await db.orm.select({ name: users.name, name_changed_at: users.name_changed_at }).from(users).where(eq(users.id, userId))
+  const [row] = await db.orm.select({ name: users.name, name_changed_at: users.name_changed_at }).from(users)
+    .where(eq(users.id, userId))
   return row
 }
 
@@ -34,7 +35,9 @@ const AUDIENCE: Statement = {
 }
 
 /** Everybody, the user included, whose copy of a conversation carries the user's name, as far as changes are told. */
-export async function nameAudience (db: Executor, userId: string): Promise<Array<{ conversation_id: string, user_id: string }>> {
+export async function nameAudience (
+  db: Executor, userId: string
+): Promise<Array<{ conversation_id: string, user_id: string }>> {
   return await db.rows(AUDIENCE, [userId])
 }
 
@@ -58,7 +61,9 @@ const PROFILE: Statement = {
 export interface Profile { id: string, name: string | null, avatar: string | null }
 
 /** What the viewer may know: undefined without a shared conversation, the avatar only with a direct one. */
-export async function findProfile (db: Executor, viewerId: string, userId: string): Promise<Profile | undefined> {
+export async function findProfile (
+  db: Executor, viewerId: string, userId: string
+): Promise<Profile | undefined> {
   const [row] = await db.rows<Profile>(PROFILE, [viewerId, userId])
   return row
 }

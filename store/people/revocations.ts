@@ -9,9 +9,13 @@ export interface Revocation { userId: string, validAfter: Date }
 const EVERY = sql`'9999-12-31'::timestamptz`
 
 /** Refuses the user's tokens up to now, or also all that are still to be issued; undefined for an unknown user. */
-export async function revokeTokens (db: Executor, userId: string, which: 'issued' | 'every' = 'issued'): Promise<Revocation | undefined> {
+export async function revokeTokens (
+  db: Executor, userId: string, which: 'issued' | 'every' = 'issued'
+): Promise<Revocation | undefined> {
   const after = which === 'every' ? EVERY : sql`date_trunc('milliseconds', clock_timestamp())`
-  const [row] = await db.orm.update(users).set({ tokens_valid_after: sql`greatest(${users.tokens_valid_after}, ${after})` }).where(eq(users.id, userId))
+  const [row] = await db.orm.update(users).set({
+    tokens_valid_after: sql`greatest(${users.tokens_valid_after}, ${after})`
+  }).where(eq(users.id, userId))
     .returning({ validAfter: users.tokens_valid_after })
   return row && { userId, validAfter: row.validAfter! }
 }

@@ -10,8 +10,11 @@ export async function ensureUsers (db: Executor, ids: string[]): Promise<void> {
   await db.orm.insert(users).values(ids.toSorted().map(id => ({ id }))).onConflictDoNothing()
 }
 
-export async function findUser (db: Executor, id: string): Promise<{ id: string, name: string | null, avatar: string | null } | undefined> {
-  const [user] = await db.orm.select({ id: users.id, name: users.name, avatar: users.avatar }).from(users).where(eq(users.id, id))
+export async function findUser (
+  db: Executor, id: string
+): Promise<{ id: string, name: string | null, avatar: string | null } | undefined> {
+  const [user] = await db.orm.select({ id: users.id, name: users.name, avatar: users.avatar }).from(users)
+    .where(eq(users.id, id))
   return user
 }
 
@@ -41,7 +44,9 @@ const LAST_SEQS: Statement = {
 }
 
 /** Ends of the inbox logs of many users at once, for the sweep. */
-export async function lastSeqs (db: Executor, ids: string[]): Promise<Array<{ id: string, inbox_seq: number }>> {
+export async function lastSeqs (
+  db: Executor, ids: string[]
+): Promise<Array<{ id: string, inbox_seq: number }>> {
   return await db.rows(LAST_SEQS, [ids])
 }
 
@@ -55,6 +60,8 @@ const SET_ACKED: Statement = {
 }
 
 /** The users must be locked by this transaction. */
-export async function setAckedSeqs (tx: Executor, reached: Array<{ user_id: string, up_to: number }>): Promise<void> {
+export async function setAckedSeqs (
+  tx: Executor, reached: Array<{ user_id: string, up_to: number }>
+): Promise<void> {
   if (reached.length > 0) await tx.rows(SET_ACKED, [reached.map(r => r.user_id), reached.map(r => r.up_to)])
 }

@@ -94,7 +94,9 @@ const CLAIM: Statement = {
 
 export interface ClaimedPush { user_id: string, seq: number, attempts: number }
 
-export async function claimPushes (db: Executor, now: Date, leasedUntil: Date, limit: number): Promise<ClaimedPush[]> {
+export async function claimPushes (
+  db: Executor, now: Date, leasedUntil: Date, limit: number
+): Promise<ClaimedPush[]> {
   return await db.rows(CLAIM, [now, leasedUntil, limit])
 }
 
@@ -119,7 +121,9 @@ const MEASURE: Statement = {
 }
 
 /** How many users are due, and since when the first of them; claimed ones count until they are done. */
-export async function measureDue (db: Executor, now: Date): Promise<{ rows: number, oldestAt: Date | undefined }> {
+export async function measureDue (
+  db: Executor, now: Date
+): Promise<{ rows: number, oldestAt: Date | undefined }> {
   const [row] = await db.rows<{ rows: number, oldest_at: Date | null }>(MEASURE, [now])
   return { rows: row?.rows ?? 0, oldestAt: row?.oldest_at ?? undefined }
 }
@@ -154,7 +158,9 @@ const RELEASE: Statement = {
 }
 
 /** Removes claimed rows that are done; one that moved while it was claimed becomes due again. */
-export async function settlePushes (db: Executor, claims: Array<{ user_id: string, seq: number }>, leasedUntil: Date): Promise<void> {
+export async function settlePushes (
+  db: Executor, claims: Array<{ user_id: string, seq: number }>, leasedUntil: Date
+): Promise<void> {
   if (claims.length === 0) return
   const values = [claims.map(claim => claim.user_id), claims.map(claim => claim.seq), leasedUntil]
   await db.rows(SETTLE, values)
@@ -182,7 +188,11 @@ const POSTPONE: Statement = {
 export interface PostponedPush { user_id: string, due_at: Date, attempts: number }
 
 /** Gives claimed rows back, to be claimed again when they are due. */
-export async function postponePushes (db: Executor, postponed: PostponedPush[], leasedUntil: Date): Promise<void> {
+export async function postponePushes (
+  db: Executor, postponed: PostponedPush[], leasedUntil: Date
+): Promise<void> {
   if (postponed.length === 0) return
-  await db.rows(POSTPONE, [postponed.map(p => p.user_id), postponed.map(p => p.due_at), postponed.map(p => p.attempts), leasedUntil])
+  await db.rows(POSTPONE, [
+    postponed.map(p => p.user_id), postponed.map(p => p.due_at), postponed.map(p => p.attempts), leasedUntil
+  ])
 }

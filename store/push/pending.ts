@@ -75,7 +75,9 @@ export async function pendingPushes (db: Executor, { userIds, leasedUntil, now, 
   userIds: string[], leasedUntil: Date, now: Date, expiresBefore: Date
 }): Promise<PushDevice[]> {
   const devices: PushDevice[] = []
-  for (const { user_id, device_id, platform, push_token, pushed_at, push_paced_until, ...pending } of await db.rows<PendingRow>(PENDING, [userIds, now, expiresBefore, leasedUntil])) {
+  for (const {
+    user_id, device_id, platform, push_token, pushed_at, push_paced_until, ...pending
+  } of await db.rows<PendingRow>(PENDING, [userIds, now, expiresBefore, leasedUntil])) {
     let device = devices.at(-1)
     if (device?.user_id !== user_id || device.device_id !== device_id) {
       device = { user_id, device_id, platform, push_token, pushed_at, push_paced_until, pending: [] }
@@ -114,7 +116,11 @@ const BADGES: Statement = {
 }
 
 /** How many messages each of the users has not read, up to 99; muted conversations do not count. */
-export async function unreadBadges (db: Executor, userIds: string[], now: Date): Promise<Map<string, number>> {
-  const rows = userIds.length === 0 ? [] : await db.rows<{ user_id: string, badge: number }>(BADGES, [userIds, now])
+export async function unreadBadges (
+  db: Executor, userIds: string[], now: Date
+): Promise<Map<string, number>> {
+  const rows = userIds.length === 0
+    ? []
+    : await db.rows<{ user_id: string, badge: number }>(BADGES, [userIds, now])
   return new Map(rows.map(row => [row.user_id, row.badge]))
 }

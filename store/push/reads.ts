@@ -45,7 +45,9 @@ const CLAIM: Statement = {
 
 export interface ClaimedReads { user_id: string, due_at: Date, attempts: number, created_at: Date }
 
-export async function claimReads (db: Executor, now: Date, leasedUntil: Date, limit: number): Promise<ClaimedReads[]> {
+export async function claimReads (
+  db: Executor, now: Date, leasedUntil: Date, limit: number
+): Promise<ClaimedReads[]> {
   return await db.rows(CLAIM, [now, leasedUntil, limit])
 }
 
@@ -95,11 +97,15 @@ export interface ReadDevice extends Pick<PushDevice, 'user_id' | 'device_id' | '
 type ShownRow = Omit<ReadDevice, 'read'> & { conversation_id: string, up_to_seq: number }
 
 /** Devices of the claimed users that show what was read elsewhere; of it nothing created before `expiresBefore`. */
-export async function devicesShowingRead (db: Executor, { userIds, leasedUntil, expiresBefore, maxConversations }: {
+export async function devicesShowingRead (db: Executor, {
+  userIds, leasedUntil, expiresBefore, maxConversations
+}: {
   userIds: string[], leasedUntil: Date, expiresBefore: Date, maxConversations: number
 }): Promise<ReadDevice[]> {
   const devices: ReadDevice[] = []
-  for (const { conversation_id, up_to_seq, ...row } of await db.rows<ShownRow>(SHOWN, [userIds, leasedUntil, expiresBefore, maxConversations])) {
+  for (const { conversation_id, up_to_seq, ...row } of await db.rows<ShownRow>(
+    SHOWN, [userIds, leasedUntil, expiresBefore, maxConversations]
+  )) {
     let device = devices.at(-1)
     if (device?.user_id !== row.user_id || device.device_id !== row.device_id) {
       device = { ...row, read: [] }
@@ -123,8 +129,12 @@ const CLEARED: Statement = {
     update devices d set push_cleared_at = $3 from told where d.user_id = told.user_id and d.device_id = told.device_id`
 }
 
-export async function recordCleared (tx: Executor, devices: Array<{ user_id: string, device_id: string }>, at: Date): Promise<void> {
-  if (devices.length > 0) await tx.rows(CLEARED, [devices.map(d => d.user_id), devices.map(d => d.device_id), at])
+export async function recordCleared (
+  tx: Executor, devices: Array<{ user_id: string, device_id: string }>, at: Date
+): Promise<void> {
+  if (devices.length > 0) {
+    await tx.rows(CLEARED, [devices.map(d => d.user_id), devices.map(d => d.device_id), at])
+  }
 }
 
 // One statement each for rows that are done and for the rest: a row that moved meanwhile is no longer the one that was claimed.
@@ -157,8 +167,14 @@ const RELEASE: Statement = {
 }
 
 /** Removes claims that are done; gives the others, and those with something new, back to be claimed again at their time. */
-export async function settleReads (tx: Executor, done: ClaimedReads[], later: Array<{ user_id: string, due_at: Date }>, leasedUntil: Date): Promise<void> {
-  if (done.length > 0) await tx.rows(SETTLE, [done.map(claim => claim.user_id), done.map(claim => claim.due_at), leasedUntil])
+export async function settleReads (
+  tx: Executor, done: ClaimedReads[], later: Array<{ user_id: string, due_at: Date }>, leasedUntil: Date
+): Promise<void> {
+  if (done.length > 0) {
+    await tx.rows(SETTLE, [done.map(claim => claim.user_id), done.map(claim => claim.due_at), leasedUntil])
+  }
   const back = [...later, ...done]
-  if (back.length > 0) await tx.rows(RELEASE, [back.map(claim => claim.user_id), back.map(claim => claim.due_at), leasedUntil])
+  if (back.length > 0) {
+    await tx.rows(RELEASE, [back.map(claim => claim.user_id), back.map(claim => claim.due_at), leasedUntil])
+  }
 }

@@ -21,12 +21,19 @@ const RECORD: Statement = {
 }
 
 /** `pushed_at` undefined: there was nothing to tell up to `pushed_seq`. */
-export interface PushRecord { user_id: string, device_id: string, pushed_seq: number, pushed_at: Date | undefined, paced_until: Date | undefined }
+export interface PushRecord {
+  user_id: string
+  device_id: string
+  pushed_seq: number
+  pushed_at: Date | undefined
+  paced_until: Date | undefined
+}
 
 export async function recordPushed (db: Executor, records: PushRecord[]): Promise<void> {
   if (records.length === 0) return
   await db.rows(RECORD, [
-    records.map(r => r.user_id), records.map(r => r.device_id), records.map(r => r.pushed_seq), records.map(r => r.pushed_at ?? null),
+    records.map(r => r.user_id), records.map(r =>
+      r.device_id), records.map(r => r.pushed_seq), records.map(r => r.pushed_at ?? null),
     records.map(r => r.paced_until ?? null)
   ])
 }
@@ -46,7 +53,11 @@ const FORGET_TOKENS: Statement = {
 }
 
 /** Forgets tokens that lead nowhere; a device that has another one by now keeps it. */
-export async function forgetPushTokens (db: Executor, gone: Array<Pick<PushDevice, 'user_id' | 'device_id' | 'push_token'>>): Promise<void> {
+export async function forgetPushTokens (
+  db: Executor, gone: Array<Pick<PushDevice, 'user_id' | 'device_id' | 'push_token'>>
+): Promise<void> {
   if (gone.length === 0) return
-  await db.rows(FORGET_TOKENS, [gone.map(g => g.user_id), gone.map(g => g.device_id), gone.map(g => g.push_token)])
+  await db.rows(
+    FORGET_TOKENS, [gone.map(g => g.user_id), gone.map(g => g.device_id), gone.map(g => g.push_token)]
+  )
 }

@@ -18,7 +18,11 @@ export const ISSUER = 'https://issuer.example'
 
 export interface Answer { status: number, headers: Headers, body: any }
 
-export interface RequestOptions { headers?: Record<string, string>, signal?: AbortSignal, raw?: string | Buffer }
+export interface RequestOptions {
+  headers?: Record<string, string>
+  signal?: AbortSignal
+  raw?: string | Buffer
+}
 
 export interface Caller {
   id: string
@@ -62,18 +66,34 @@ let users = 0
 // The document is the same for every server of this process, and so are the checks compiled from it.
 let contract: Promise<Contract> | undefined
 
-export async function startTestApi ({ ready, wrapFiles = files => files, erasureSettleMs = 50, ...deps }: TestApiOptions = {}): Promise<TestApi> {
+export async function startTestApi (
+  { ready, wrapFiles = files => files, erasureSettleMs = 50, ...deps }: TestApiOptions = {}
+): Promise<TestApi> {
   const logged: string[] = []
   const log = pino({ level: 'error' }, { write: (line: string) => { logged.push(line) } })
   const file = await createDatabase()
   // Other connections go down with the server in some tests; nobody needs to hear of it.
   const database = openDatabase(file.url, () => {})
-  const messaging = await startMessaging({ database, authentication: { key: { kind: 'secret', secret: SECRET }, issuer: ISSUER }, graceMs: 10_000, erasureSettleMs, log })
+  const messaging = await startMessaging({
+    database,
+    authentication: { key: { kind: 'secret', secret: SECRET }, issuer: ISSUER },
+    graceMs: 10_000,
+    erasureSettleMs,
+    log
+  })
   const filesFolder = await mkdtemp(join(tmpdir(), 'echo-files-'))
   const attachments = startAttachments({ database, files: wrapFiles(localFiles(filesFolder)), log })
-  const api = await startApi({ host: '127.0.0.1', port: 0 }, { messaging, attachments, log, overload: NEVER_LATE, ready: ready ?? (async () => ({ ready: true, dependencies: { database: { ok: true } } })), ...deps })
+  const api = await startApi({ host: '127.0.0.1', port: 0 }, {
+    messaging,
+    attachments,
+    log,
+    overload: NEVER_LATE,
+    ready: ready ?? (async () => ({ ready: true, dependencies: { database: { ok: true } } })),
+    ...deps
+  })
   const url = `http://127.0.0.1:${api.port}`
-  const judge = await (contract ??= fetch(`${url}/docs/json`).then(async response => readContract(await response.json())))
+  const judge =
+    await (contract ??= fetch(`${url}/docs/json`).then(async response => readContract(await response.json())))
   let stopped: Promise<void> | undefined
   const stop = (): Promise<void> => (stopped ??= Promise.resolve(api[Symbol.asyncDispose]()))
 
@@ -103,9 +123,13 @@ export async function startTestApi ({ ready, wrapFiles = files => files, erasure
 }
 
 function caller (url: string, contract: Contract, id: string, token: string): Caller {
-  async function request (method: string, path: string, body?: unknown, { headers = {}, signal, raw }: RequestOptions = {}): Promise<Answer> {
+  async function request (
+    method: string, path: string, body?: unknown, { headers = {}, signal, raw }: RequestOptions = {}
+  ): Promise<Answer> {
     const sent = raw ?? (body === undefined ? undefined : JSON.stringify(body))
-    const fullPath = path.startsWith('/api') || path.startsWith('//') ? path.replace('//', '/') : `/api/v1${path}`
+    const fullPath = path.startsWith('/api') || path.startsWith('//')
+      ? path.replace('//', '/')
+      : `/api/v1${path}`
     const response = await fetch(url + fullPath, {
       method,
       body: sent as RequestInit['body'],
@@ -118,7 +142,9 @@ function caller (url: string, contract: Contract, id: string, token: string): Ca
     })
     const text = await response.text()
     const mediaType = response.headers.get('content-type')?.split(';')[0]
-    const answered = text === '' ? undefined : mediaType !== undefined && /json$/.test(mediaType) ? JSON.parse(text) : text
+    const answered = text === ''
+      ? undefined
+      : mediaType !== undefined && /json$/.test(mediaType) ? JSON.parse(text) : text
     contract.judge({ method, path: fullPath, status: response.status, mediaType, body: answered })
     return { status: response.status, headers: response.headers, body: answered }
   }
@@ -141,11 +167,17 @@ export async function direct (one: Caller, other: Caller): Promise<string> {
 
 /** A group whose admin is the first; returns its id. */
 export async function group (admin: Caller, ...members: Caller[]): Promise<string> {
-  return (await admin.post('/conversations', { type: 'group', participant_ids: members.map(member => member.id), title: 'Group' })).body.id
+  return (await admin.post(
+    '/conversations', { type: 'group', participant_ids: members.map(member => member.id), title: 'Group' }
+  )).body.id
 }
 
-export const send = (sender: Caller, conversation_id: string, content: string, more: object = {}): Promise<Answer> =>
+export const send = (
+  sender: Caller, conversation_id: string, content: string, more: object = {}
+): Promise<Answer> =>
   sender.post('/messages', { conversation_id, content, message_type: 'text', ...more })
 
-export const inboxEnd = async (caller: Caller): Promise<number> => (await caller.get('/inbox?limit=1')).body.last_seq
-export const conversationEnd = async (caller: Caller, id: string): Promise<number> => (await caller.get(`/conversations/${id}`)).body.last_seq
+export const inboxEnd = async (caller: Caller): Promise<number> =>
+  (await caller.get('/inbox?limit=1')).body.last_seq
+export const conversationEnd = async (caller: Caller, id: string): Promise<number> =>
+  (await caller.get(`/conversations/${id}`)).body.last_seq

@@ -14,12 +14,17 @@ const now = Math.floor(Date.now() / 1000)
 
 const refused: Array<[string, () => string | Promise<string>]> = [
   ['an expired token', () => signToken('alice', { issuer: ISSUER, expires: now - 60 })],
-  ['a token signed with another secret', () => signToken('alice', { issuer: ISSUER, secret: new TextEncoder().encode('the secret of somebody else entirely') })],
+  ['a token signed with another secret', () => signToken(
+    'alice', { issuer: ISSUER, secret: new TextEncoder().encode('the secret of somebody else entirely') }
+  )],
   ['a token with alg none', () => unsignedToken('alice')],
   ['a token of another issuer', () => signToken('alice', { issuer: 'https://elsewhere.example' })],
   ['a token without an issuer', () => signToken('alice')],
-  ['a token without exp', () => new SignJWT({}).setProtectedHeader({ alg: 'HS256' }).setSubject('alice').setIssuer(ISSUER).sign(SECRET)],
-  ['a token without sub', () => new SignJWT({}).setProtectedHeader({ alg: 'HS256' }).setExpirationTime('1h').setIssuer(ISSUER).sign(SECRET)],
+  ['a token without exp', () =>
+    new SignJWT({}).setProtectedHeader({ alg: 'HS256' }).setSubject('alice').setIssuer(ISSUER).sign(SECRET)],
+  ['a token without sub', () => new SignJWT({}).setProtectedHeader({ alg: 'HS256' }).setExpirationTime(
+    '1h'
+  ).setIssuer(ISSUER).sign(SECRET)],
   ['a user id outside the alphabet', () => signToken('alice/../bob', { issuer: ISSUER })],
   ['a user id with U+0000', () => signToken('alice\0', { issuer: ISSUER })],
   ['a user id of 65 characters', () => signToken('a'.repeat(65), { issuer: ISSUER })],
@@ -34,12 +39,14 @@ test.each(refused)('%s is refused', async (_, makeToken) => {
 })
 
 test('a request without a token is refused before its body is looked at', async () => {
-  const { status, headers, body } = await api.anonymous().request('POST', '/messages', undefined, { raw: '{' })
+  const { status, headers, body } =
+    await api.anonymous().request('POST', '/messages', undefined, { raw: '{' })
   expect([status, body.code, headers.get('www-authenticate')]).toEqual([401, 'token_required', 'Bearer'])
 })
 
 test('another scheme than Bearer is refused', async () => {
-  const answer = await api.anonymous().request('GET', '/users/me', undefined, { headers: { authorization: 'Basic YWxpY2U6eA==' } })
+  const answer = await api.anonymous()
+    .request('GET', '/users/me', undefined, { headers: { authorization: 'Basic YWxpY2U6eA==' } })
   expect([answer.status, answer.body.code]).toEqual([401, 'invalid_token'])
 })
 
@@ -57,7 +64,9 @@ test('every route of the API requires a token', async () => {
 
 test('a user id may be anything of the alphabet, and the name comes from the token', async () => {
   const token = await signToken('tenant-1:Al.ice_2', { issuer: ISSUER, claims: { name: 'Alice' } })
-  expect((await api.anonymous(token).get('/users/me')).body).toEqual({ id: 'tenant-1:Al.ice_2', name: 'Alice', avatar: null })
+  expect((await api.anonymous(token).get('/users/me')).body).toEqual({
+    id: 'tenant-1:Al.ice_2', name: 'Alice', avatar: null
+  })
 })
 
 test('a revoked token is refused within two seconds', async () => {

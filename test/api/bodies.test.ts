@@ -11,9 +11,15 @@ beforeAll(async () => {
   api = await startTestApi()
   alice = await api.user('alice')
   const { paths } = (await api.anonymous().get('//docs/json')).body
-  routes = Object.entries<Record<string, { requestBody?: object }>>(paths).flatMap(([path, methods]) => Object.keys(methods)
+  routes = Object.entries<Record<string, { requestBody?: object }>>(
+    paths
+  ).flatMap(([path, methods]) => Object.keys(methods)
     .filter(method => methods[method]!.requestBody !== undefined)
-    .map(method => ({ method: method.toUpperCase(), path: path.replaceAll(/\{\w*user_id\}/g, 'bob').replaceAll(/\{[^}]*\}/g, '01980f5c-6f1e-7cc3-98a4-1d2b3c4d5e6f') })))
+    .map(method => ({
+      method: method.toUpperCase(),
+      path: path.replaceAll(/\{\w*user_id\}/g, 'bob')
+        .replaceAll(/\{[^}]*\}/g, '01980f5c-6f1e-7cc3-98a4-1d2b3c4d5e6f')
+    })))
 })
 afterAll(() => api[Symbol.asyncDispose]())
 
@@ -21,11 +27,15 @@ const LIMIT = 256 * 1024
 const deep = (n: number, open: string, close: string): string => open.repeat(n) + close.repeat(n)
 const many = JSON.stringify(Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`k${i}`, 0])))
 
-async function toEveryRoute (raw: string | Buffer, headers: Record<string, string> = {}): Promise<Array<{ route: string, answer: Answer }>> {
+async function toEveryRoute (
+  raw: string | Buffer, headers: Record<string, string> = {}
+): Promise<Array<{ route: string, answer: Answer }>> {
   expect(routes.length).toBeGreaterThan(9)
   const answers = []
   for (const { method, path } of routes) {
-    const answer = await alice.request(method, path, undefined, { raw, headers: { 'content-type': 'application/json', 'x-device-id': 'phone', ...headers } })
+    const answer = await alice.request(method, path, undefined, {
+      raw, headers: { 'content-type': 'application/json', 'x-device-id': 'phone', ...headers }
+    })
     answers.push({ route: `${method} ${path}`, answer })
   }
   return answers
@@ -35,7 +45,10 @@ test('bodies nested as deeply as fits, of many fields, or that reach for the pro
   for (const [name, raw] of [
     ['arrays', deep(LIMIT / 2 - 10, '[', ']')],
     ['objects', `{"content":${deep(LIMIT / 7, '{"a":', '}').replace('}', '0}')}}`],
-    ['mentions', `{"conversation_id":"01980f5c-6f1e-7cc3-98a4-1d2b3c4d5e6f","content":"x","message_type":"text","mentions":${deep(LIMIT / 2 - 200, '[', ']')}}`],
+    [
+      'mentions',
+      `{"conversation_id":"01980f5c-6f1e-7cc3-98a4-1d2b3c4d5e6f","content":"x","message_type":"text","mentions":${deep(LIMIT / 2 - 200, '[', ']')}}`
+    ],
     ['fields', many],
     ['names', JSON.stringify({ ['n'.repeat(100_000)]: 0, ['m'.repeat(100_000)]: 0 })],
     ['a prototype', '{"__proto__":{"content":"x"},"constructor":{"prototype":{}}}']
@@ -59,6 +72,8 @@ test('compressed bodies are refused, whatever they unpack to', async () => {
 
 test('what is larger than 256 KB is refused', async () => {
   for (const { route, answer } of await toEveryRoute(`"${'x'.repeat(LIMIT)}"`)) {
-    expect([[413, 'body_too_large'], [415, 'unsupported_media_type'], [403, 'admin_required']], route).toContainEqual([answer.status, answer.body.code])
+    expect(
+      [[413, 'body_too_large'], [415, 'unsupported_media_type'], [403, 'admin_required']], route
+    ).toContainEqual([answer.status, answer.body.code])
   }
 })

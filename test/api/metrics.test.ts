@@ -8,15 +8,22 @@ import { direct, send, startTestApi } from './api.ts'
 
 const metricsAt = async (url: string): Promise<string> => {
   const answer = await fetch(`${url}/metrics`)
-  expect([answer.status, answer.headers.get('content-type')]).toEqual([200, expect.stringMatching(/^text\/plain; version=0\.0\.4/)])
+  expect([answer.status, answer.headers.get('content-type')]).toEqual([
+    200, expect.stringMatching(/^text\/plain; version=0\.0\.4/)
+  ])
   return await answer.text()
 }
-const values = (text: string, series: string): number[] => text.split('\n').filter(line => line.startsWith(`${series} `)).map(line => Number(line.split(' ')[1]))
+const values = (text: string, series: string): number[] =>
+  text.split('\n').filter(line => line.startsWith(`${series} `)).map(line => Number(line.split(' ')[1]))
 
 test('a process without REST shows what it measures', async () => {
-  await using health = await startHealth({ host: '127.0.0.1', port: 0 }, { log: pino({ level: 'silent' }), ready: async () => ({ ready: true, dependencies: {} }) })
+  await using health = await startHealth({
+    host: '127.0.0.1', port: 0
+  }, { log: pino({ level: 'silent' }), ready: async () => ({ ready: true, dependencies: {} }) })
   const text = await metricsAt(`http://127.0.0.1:${health.port}`)
-  for (const name of ['echo_sends_total', 'echo_http_requests_total', 'process_cpu_seconds_total']) expect(text).toContain(`# TYPE ${name} `)
+  for (const name of ['echo_sends_total', 'echo_http_requests_total', 'process_cpu_seconds_total']) {
+    expect(text).toContain(`# TYPE ${name} `)
+  }
 })
 
 test('several systems in one process are shown together, each metric once, and one that is closed no more', async () => {
@@ -44,17 +51,24 @@ test('what is refused by a limit is counted', async () => {
   const conversation = await direct(alice, bob)
   for (let i = 0; i < 3; i++) await send(alice, conversation, 'x')
   const text = await metricsAt(api.url)
-  expect([values(text, 'echo_http_rate_limited_total{limit="sends"}'), values(text, 'echo_http_rate_limited_total{limit="user"}')]).toEqual([[2], [1]])
-  expect(values(text, 'echo_http_requests_total{method="POST",route="/api/v1/messages",status="429"}')).toEqual([2])
+  expect([values(
+    text, 'echo_http_rate_limited_total{limit="sends"}'
+  ), values(text, 'echo_http_rate_limited_total{limit="user"}')]).toEqual([[2], [1]])
+  expect(values(
+    text, 'echo_http_requests_total{method="POST",route="/api/v1/messages",status="429"}'
+  )).toEqual([2])
 })
 
 test('a client that goes before its answer counts as aborted', async () => {
   await using api = await startTestApi()
   const alice = await api.user('alice')
   const abort = new AbortController()
-  const poll = alice.request('GET', '/inbox?wait=30', undefined, { signal: abort.signal }).catch(() => 'aborted')
+  const poll =
+    alice.request('GET', '/inbox?wait=30', undefined, { signal: abort.signal }).catch(() => 'aborted')
   await until(() => api.messaging.wakes.users().includes(alice.id), 'the poll waits')
   abort.abort()
   expect(await poll).toBe('aborted')
-  await until(async () => values(await metricsAt(api.url), 'echo_http_requests_total{method="GET",route="/api/v1/inbox",status="aborted"}')[0] === 1, 'it is counted')
+  await until(async () => values(
+    await metricsAt(api.url), 'echo_http_requests_total{method="GET",route="/api/v1/inbox",status="aborted"}'
+  )[0] === 1, 'it is counted')
 })

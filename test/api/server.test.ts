@@ -32,12 +32,26 @@ test('a server that is not ready says which dependency is away', async () => {
 test('what the framework refuses is a problem too', async () => {
   const json = { 'content-type': 'application/json' }
   for (const [name, answer, status, code] of [
-    ['malformed JSON', await alice.request('POST', '/messages', undefined, { raw: '{"a":' }), 400, 'malformed_json'],
-    ['JSON that is not UTF-8', await alice.request('POST', '/messages', undefined, { raw: Buffer.from([0x22, 0xff, 0x22]), headers: json }), 400, 'malformed_json'],
-    ['no body', await alice.request('POST', '/messages', undefined, { headers: json }), 400, 'invalid_request'],
-    ['a form', await alice.request('POST', '/messages', undefined, { raw: 'a=b', headers: { 'content-type': 'application/x-www-form-urlencoded' } }), 415, 'unsupported_media_type'],
-    ['plain text', await alice.request('POST', '/messages', undefined, { raw: '{}', headers: { 'content-type': 'text/plain' } }), 415, 'unsupported_media_type'],
-    ['a large body', await alice.request('POST', '/messages', undefined, { raw: JSON.stringify({ content: 'x'.repeat(256 * 1024) }) }), 413, 'body_too_large'],
+    [
+      'malformed JSON', await alice.request('POST', '/messages', undefined, { raw: '{"a":' }), 400,
+      'malformed_json'
+    ],
+    ['JSON that is not UTF-8', await alice.request(
+      'POST', '/messages', undefined, { raw: Buffer.from([0x22, 0xff, 0x22]), headers: json }
+    ), 400, 'malformed_json'],
+    [
+      'no body', await alice.request('POST', '/messages', undefined, { headers: json }), 400,
+      'invalid_request'
+    ],
+    ['a form', await alice.request('POST', '/messages', undefined, {
+      raw: 'a=b', headers: { 'content-type': 'application/x-www-form-urlencoded' }
+    }), 415, 'unsupported_media_type'],
+    ['plain text', await alice.request(
+      'POST', '/messages', undefined, { raw: '{}', headers: { 'content-type': 'text/plain' } }
+    ), 415, 'unsupported_media_type'],
+    ['a large body', await alice.request(
+      'POST', '/messages', undefined, { raw: JSON.stringify({ content: 'x'.repeat(256 * 1024) }) }
+    ), 413, 'body_too_large'],
     ['an unknown route', await alice.get('/nowhere'), 404, 'route_not_found'],
     ['an unknown route outside the API', await alice.get('//nowhere'), 404, 'route_not_found'],
     ['a method that is not there', await alice.put('/messages', {}), 404, 'route_not_found'],
@@ -45,7 +59,9 @@ test('what the framework refuses is a problem too', async () => {
     ['an overlong parameter', await alice.get(`/users/${'x'.repeat(5_000)}`), 414, 'uri_too_long']
   ] as const) {
     expect([answer.status, answer.body.code], name).toEqual([status, code])
-    expect(answer.body, name).toEqual({ type: 'about:blank', title: expect.any(String), status, code, detail: expect.any(String) })
+    expect(answer.body, name).toEqual({
+      type: 'about:blank', title: expect.any(String), status, code, detail: expect.any(String)
+    })
     expect(answer.headers.get('content-type'), name).toMatch(/^application\/problem\+json/)
   }
 })
@@ -68,7 +84,12 @@ test('an error that nobody expected is logged and shows nothing of itself', asyn
 
 test('a port in use is named together with its variable', async () => {
   const port = Number(new URL(api.url).port)
-  const start = startApi({ host: '127.0.0.1', port }, { messaging: api.messaging, attachments: api.attachments, log: pino({ level: 'silent' }), ready: async () => ({ ready: true, dependencies: {} }) })
+  const start = startApi({ host: '127.0.0.1', port }, {
+    messaging: api.messaging,
+    attachments: api.attachments,
+    log: pino({ level: 'silent' }),
+    ready: async () => ({ ready: true, dependencies: {} })
+  })
   await expect(start).rejects.toThrow(new RegExp(`${port}.*HTTP_PORT.*in use`))
 })
 
@@ -81,11 +102,14 @@ test('stopping ends long polls at once, finishes what runs and leaves no connect
   await new Promise(resolve => unused.once('connect', resolve))
   unused.on('error', () => {})
   const poll = new Promise<IncomingMessage>((resolve, reject) => {
-    httpGet(`${other.url}/api/v1/inbox?after=99&wait=30`, { agent, headers: { authorization: `Bearer ${user.token}` } }, resolve).on('error', reject)
+    httpGet(`${other.url}/api/v1/inbox?after=99&wait=30`, {
+      agent, headers: { authorization: `Bearer ${user.token}` }
+    }, resolve).on('error', reject)
   })
   await until(() => other.messaging.wakes.users().includes(user.id), 'the poll waits')
 
-  const sends = Array.from({ length: 20 }, (_, i) => send(user, conversation, `message ${i}`).then(answer => answer.status, () => 'refused'))
+  const sends = Array.from({ length: 20 }, (_, i) =>
+    send(user, conversation, `message ${i}`).then(answer => answer.status, () => 'refused'))
   await until(async () => (await friend.get('/inbox')).body.last_seq > 1, 'the first is stored')
   const startedAt = performance.now()
   await other.stop()

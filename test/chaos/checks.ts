@@ -23,29 +23,39 @@ export const CHECKS: Record<string, Check> = {
 }
 
 export function check (ledger: Ledger, evidence: Evidence): Violation[] {
-  return Object.entries(CHECKS).flatMap(([promise, find]) => [...find(ledger, evidence)].map(detail => ({ promise, detail })))
+  return Object.entries(CHECKS)
+    .flatMap(([promise, find]) => [...find(ledger, evidence)].map(detail => ({ promise, detail })))
 }
 
 function * loggedOnce ({ sends, members }: Ledger, { inboxes, histories }: Evidence): Generator<string> {
   const logged = new Map([...inboxes].map(([userId, { events }]) => [userId, byClientId(events)]))
   const told = new Map(histories.map(({ conversationId, readerId, messages }) =>
-    [`${conversationId} ${readerId}`, count(messages.map(({ senderId, clientMessageId }) => `${senderId} ${clientMessageId}`))]))
+    [
+      `${conversationId} ${readerId}`,
+      count(messages.map(({ senderId, clientMessageId }) => `${senderId} ${clientMessageId}`))
+    ]))
   for (const send of sends.values()) {
     const accepted = send.acceptances.length > 0
     const right = (times: number): boolean => times === 1 || (times === 0 && !accepted)
     for (const userId of members.get(send.conversationId)!) {
       const events = logged.get(userId)?.get(`${send.senderId} ${send.clientMessageId}`) ?? []
-      if (!right(events.length)) yield `${send.clientMessageId} (${accepted ? 'accepted' : 'undecided'}) is ${events.length} times in the inbox of ${userId}`
+      if (!right(events.length)) {
+        yield `${send.clientMessageId} (${accepted ? 'accepted' : 'undecided'}) is ${events.length} times in the inbox of ${userId}`
+      }
       const type = userId === send.senderId ? 'message_sent' : 'new_message'
-      for (const event of events.filter(event => event.type !== type)) yield `${userId} has ${describeEvent(event)} where ${type} belongs`
-      const times = told.get(`${send.conversationId} ${userId}`)?.get(`${send.senderId} ${send.clientMessageId}`) ?? 0
+      for (const event of events.filter(event => event.type !== type)) {
+        yield `${userId} has ${describeEvent(event)} where ${type} belongs`
+      }
+      const times =
+        told.get(`${send.conversationId} ${userId}`)?.get(`${send.senderId} ${send.clientMessageId}`) ?? 0
       if (!right(times)) yield `${send.clientMessageId} is ${times} times in the history that ${userId} reads`
     }
   }
 }
 
 function * oneAnswer ({ sends }: Ledger, { histories }: Evidence): Generator<string> {
-  const stored = new Map(histories.flatMap(({ messages }) => messages.map(message => [message.clientMessageId, message])))
+  const stored =
+    new Map(histories.flatMap(({ messages }) => messages.map(message => [message.clientMessageId, message])))
   for (const { clientMessageId, acceptances } of sends.values()) {
     const message = stored.get(clientMessageId)
     for (const { messageId, seq } of acceptances) {
@@ -65,7 +75,9 @@ function * receivedInOrder ({ devices }: Ledger, { inboxes }: Evidence): Generat
         yield `${device}: connection ${index + 1} began with ${describeEvent(first)}; the device had everything from ${startSeq + 1} to ${highest}`
       }
       for (let i = 1; i < events.length; i++) {
-        if (events[i]!.seq !== events[i - 1]!.seq + 1) yield `${device}: on connection ${index + 1} ${describeEvent(events[i]!)} followed seq ${events[i - 1]!.seq}`
+        if (events[i]!.seq !== events[i - 1]!.seq + 1) {
+          yield `${device}: on connection ${index + 1} ${describeEvent(events[i]!)} followed seq ${events[i - 1]!.seq}`
+        }
       }
       highest = Math.max(highest, events.at(-1)?.seq ?? 0)
     }
@@ -86,20 +98,29 @@ function * receivedAsLogged ({ devices }: Ledger, { inboxes }: Evidence): Genera
 }
 
 function * nothingInvented ({ sends, devices }: Ledger, { inboxes, histories }: Evidence): Generator<string> {
-  const known = (clientMessageId: string | undefined, senderId: string | undefined, conversationId: string | undefined, content: string | undefined): boolean => {
+  const known = (
+    clientMessageId: string | undefined, senderId: string | undefined, conversationId: string | undefined,
+    content: string | undefined
+  ): boolean => {
     const send = sends.get(clientMessageId ?? '')
-    return send !== undefined && send.senderId === senderId && send.conversationId === conversationId && send.content === content
+    return send !== undefined && send.senderId === senderId && send.conversationId === conversationId &&
+      send.content === content
   }
-  const unknown = (event: Event): boolean => carriesMessage(event) && !known(event.clientMessageId, event.senderId, event.conversationId, event.content)
+  const unknown = (event: Event): boolean => carriesMessage(event) &&
+    !known(event.clientMessageId, event.senderId, event.conversationId, event.content)
   for (const [userId, { events }] of inboxes) {
     for (const event of events.filter(unknown)) yield `the inbox of ${userId} has ${describeEvent(event)}`
   }
   for (const { userId, deviceId, connections } of devices) {
-    for (const event of connections.flat().filter(unknown)) yield `${userId}/${deviceId} received ${describeEvent(event)}`
+    for (const event of connections.flat().filter(unknown)) {
+      yield `${userId}/${deviceId} received ${describeEvent(event)}`
+    }
   }
   for (const { conversationId, readerId, messages } of histories) {
     for (const { id, senderId, clientMessageId, content } of messages) {
-      if (!known(clientMessageId, senderId, conversationId, content)) yield `the history of ${conversationId} has ${id} (${clientMessageId}) for ${readerId}`
+      if (!known(clientMessageId, senderId, conversationId, content)) {
+        yield `the history of ${conversationId} has ${id} (${clientMessageId}) for ${readerId}`
+      }
     }
   }
 }
@@ -147,13 +168,17 @@ function * fallsOf ({ messageId, observations }: WatchedMessage): Generator<stri
     }
     const before = observations[i - 1]
     for (const [userId, state] of Object.entries(before?.recipients ?? {})) {
-      if (RANKS.indexOf(recipients[userId] ?? '') < RANKS.indexOf(state)) yield `${messageId} fell from ${state} to ${recipients[userId]} for ${userId}`
+      if (RANKS.indexOf(recipients[userId] ?? '') < RANKS.indexOf(state)) {
+        yield `${messageId} fell from ${state} to ${recipients[userId]} for ${userId}`
+      }
     }
   }
 }
 
 /** Every device has everything and has said so, hence everybody's marks are at the end; accepted reads hold. */
-function * receiptsKept ({ reads, watched, devices }: Ledger, { marks, histories }: Evidence): Generator<string> {
+function * receiptsKept (
+  { reads, watched, devices }: Ledger, { marks, histories }: Evidence
+): Generator<string> {
   const withDevice = new Set(devices.map(device => device.userId))
   for (const { conversationId, readerId, messages } of histories) {
     const last = messages.findLast(message => message.senderId !== readerId)
@@ -168,18 +193,25 @@ function * receiptsKept ({ reads, watched, devices }: Ledger, { marks, histories
   }
   for (const { messageId, observations } of watched.values()) {
     for (const [userId, status] of Object.entries(observations.at(-1)?.recipients ?? {})) {
-      if (status === 'sent' && withDevice.has(userId)) yield `${messageId} is still sent for ${userId}, who has it`
+      if (status === 'sent' && withDevice.has(userId)) {
+        yield `${messageId} is still sent for ${userId}, who has it`
+      }
     }
   }
 }
 
 function * nobodyElses ({ members, devices }: Ledger, { inboxes }: Evidence): Generator<string> {
-  const foreign = (userId: string) => (event: Event): boolean => members.get(event.conversationId ?? '')?.has(userId) !== true
+  const foreign = (userId: string) =>
+    (event: Event): boolean => members.get(event.conversationId ?? '')?.has(userId) !== true
   for (const { userId, deviceId, connections } of devices) {
-    for (const event of connections.flat().filter(foreign(userId))) yield `${userId}/${deviceId} received ${describeEvent(event)}`
+    for (const event of connections.flat().filter(foreign(userId))) {
+      yield `${userId}/${deviceId} received ${describeEvent(event)}`
+    }
   }
   for (const [userId, { events }] of inboxes) {
-    for (const event of events.filter(foreign(userId))) yield `the inbox of ${userId} has ${describeEvent(event)}`
+    for (const event of events.filter(foreign(userId))) {
+      yield `the inbox of ${userId} has ${describeEvent(event)}`
+    }
   }
 }
 
@@ -188,15 +220,21 @@ function * sequencesDense (_: Ledger, { inboxes, histories }: Evidence): Generat
   for (const [userId, { lastSeq, events }] of inboxes) {
     const at = events.findIndex((event, i) => event.seq !== i + 1)
     if (at >= 0) yield `the inbox of ${userId} has ${describeEvent(events[at]!)} in place ${at + 1}`
-    if (events.length !== lastSeq) yield `the inbox of ${userId} has ${events.length} events and ends at ${lastSeq}`
+    if (events.length !== lastSeq) {
+      yield `the inbox of ${userId} has ${events.length} events and ends at ${lastSeq}`
+    }
     for (const { epoch } of events) epochs.add(epoch)
     for (const [messageId, same] of messagesById(events)) {
-      if (same.length > 1) yield `the inbox of ${userId} has ${messageId} at ${same.map(({ seq }) => seq).join(', ')}`
+      if (same.length > 1) {
+        yield `the inbox of ${userId} has ${messageId} at ${same.map(({ seq }) => seq).join(', ')}`
+      }
     }
   }
   for (const { conversationId, readerId, messages } of histories) {
     const at = messages.findIndex((message, i) => message.seq !== i + 1)
-    if (at >= 0) yield `${conversationId}, as ${readerId} reads it, has ${messages[at]!.id} (seq ${messages[at]!.seq}) in place ${at + 1}`
+    if (at >= 0) {
+      yield `${conversationId}, as ${readerId} reads it, has ${messages[at]!.id} (seq ${messages[at]!.seq}) in place ${at + 1}`
+    }
   }
   if (epochs.size > 1) yield `there are several epochs: ${[...epochs].join(', ')}`
 }

@@ -48,7 +48,9 @@ export async function startCluster ({ folder, single, onCrash }: ClusterOptions)
     return server
   }
 
-  async function openNode (part: 'broker' | 'api' | 'push-bridge' | 'echo', name: string, env: NodeJS.ProcessEnv): Promise<Node> {
+  async function openNode (
+    part: 'broker' | 'api' | 'push-bridge' | 'echo', name: string, env: NodeJS.ProcessEnv
+  ): Promise<Node> {
     const [http, mqtt, ws, grpc] = [await freePort(), await freePort(), await freePort(), await freePort()]
     await open(part, new ServerProcess({
       name,
@@ -92,7 +94,8 @@ export async function startCluster ({ folder, single, onCrash }: ClusterOptions)
       const node = await openNode('echo', 'echo', env)
       return { parts, nodes, brokers: [node], apis: [node], redis: undefined, close }
     }
-    const redis = await open('redis', await prepareRedis(join(folder, 'redis'), join(folder, 'redis.log'), onCrash))
+    const redis =
+      await open('redis', await prepareRedis(join(folder, 'redis'), join(folder, 'redis.log'), onCrash))
     env.REDIS_URL = redis.url
     const brokers = [await openNode('broker', 'broker-1', env), await openNode('broker', 'broker-2', env)]
     const apis = [await openNode('api', 'api-1', env), await openNode('api', 'api-2', env)]

@@ -23,11 +23,22 @@ export interface DeviceOptions {
   onEvent?: (event: Event, device: Device) => void
 }
 
-export interface Comings { connected: number, refused: number, left: number, vanished: number, halfOpen: number, dozed: number, lost: number }
+export interface Comings {
+  connected: number
+  refused: number
+  left: number
+  vanished: number
+  halfOpen: number
+  dozed: number
+  lost: number
+}
 
 export class Device {
   readonly record: DeviceRecord
-  readonly comings: Comings = { connected: 0, refused: 0, left: 0, vanished: 0, halfOpen: 0, dozed: 0, lost: 0 }
+  readonly comings: Comings = {
+    connected: 0, refused: 0, left: 0, vanished: 0, halfOpen: 0, dozed: 0, lost: 0
+  }
+
   /** The newest seq it has. */
   lastSeq: number
   /** The newest message of somebody else that it has. */
@@ -63,7 +74,9 @@ export class Device {
       this.#connection = connection
       this.comings.connected++
       while (!this.#closing && !connection.closed) {
-        await Promise.race([connection.ended, this.#pause(this.#steady ? undefined : random.between(3_000, 40_000))])
+        await Promise.race([
+          connection.ended, this.#pause(this.#steady ? undefined : random.between(3_000, 40_000))
+        ])
         if (connection.closed) this.comings.lost++
         else if (this.#steady) continue
         else if (random.chance(DOZE_SHARE)) await this.#doze(connection)
@@ -118,7 +131,9 @@ export class Device {
       connection?.vanish()
       // A database that is away is told by 3; anything else is wrong here.
       const code = /refused with (\d+)/.exec((error as Error).message)?.[1]
-      if (code !== undefined && code !== '3') ledger.incident(`${userId}/${deviceId}: CONNECT was refused with ${code}`)
+      if (code !== undefined && code !== '3') {
+        ledger.incident(`${userId}/${deviceId}: CONNECT was refused with ${code}`)
+      }
       return undefined
     }
   }
@@ -143,8 +158,13 @@ export class Device {
   #readReply (reply: any): void {
     const { ledger } = this.#options
     const id = reply.client_message_id as string | undefined
-    if (reply.type === 'accepted' && id !== undefined) ledger.accepted(id, { messageId: reply.message.id, seq: reply.message.seq })
-    else if (reply.type === 'rejected') ledger.incident(`${this.record.userId}: ${id} was rejected: ${JSON.stringify(reply.error)}`)
+    if (reply.type === 'accepted' && id !== undefined) {
+      ledger.accepted(
+        id, { messageId: reply.message.id, seq: reply.message.seq }
+      )
+    } else if (reply.type === 'rejected') {
+      ledger.incident(`${this.record.userId}: ${id} was rejected: ${JSON.stringify(reply.error)}`)
+    }
   }
 
   async #doze (connection: MqttConnection): Promise<void> {

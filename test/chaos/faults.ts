@@ -18,10 +18,15 @@ const PAUSED: Part[] = ['broker', 'api', 'push-bridge', 'echo', 'redis', 'postgr
 const RESTARTED: Part[] = ['broker', 'api', 'push-bridge', 'echo']
 
 /** Every fault on every part once, in a seeded order; then again in another one, without end. */
-export function * faultSequence (parts: Map<Part, ReadonlyArray<{ name: string }>>, random: Random): Generator<Fault, never> {
-  const here = (wanted: Part[], kind: Fault['kind']) => wanted.filter(part => parts.has(part)).map(part => ({ kind, part }))
+export function * faultSequence (
+  parts: Map<Part, ReadonlyArray<{ name: string }>>, random: Random
+): Generator<Fault, never> {
+  const here = (wanted: Part[], kind: Fault['kind']) =>
+    wanted.filter(part => parts.has(part)).map(part => ({ kind, part }))
   const round = [
-    ...here(KILLED, 'kill'), ...here(PAUSED, 'pause'), ...here(RESTARTED, 'restart'), ...here(['redis'], 'empty')
+    ...here(
+      KILLED, 'kill'
+    ), ...here(PAUSED, 'pause'), ...here(RESTARTED, 'restart'), ...here(['redis'], 'empty')
   ]
   for (;;) {
     for (const { kind, part } of random.shuffle(round)) {

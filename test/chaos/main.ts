@@ -38,8 +38,10 @@ const { values } = parseArgs({
   }
 })
 const { seed, single } = values
-const [minutes, deviceCount, ratePerSecond] = [values.minutes, values.devices, values.rate].map(Number) as [number, number, number]
-if (!(minutes > 0 && minutes <= 120 && deviceCount >= 1 && deviceCount <= 2_000 && ratePerSecond > 0 && ratePerSecond <= 500)) {
+const [minutes, deviceCount, ratePerSecond] =
+  [values.minutes, values.devices, values.rate].map(Number) as [number, number, number]
+if (!(minutes > 0 && minutes <= 120 && deviceCount >= 1 && deviceCount <= 2_000 && ratePerSecond > 0 &&
+  ratePerSecond <= 500)) {
   console.error('--minutes is up to 120, --devices up to 2000, --rate up to 500 messages a second')
   process.exit(2)
 }
@@ -47,7 +49,9 @@ if (!(minutes > 0 && minutes <= 120 && deviceCount >= 1 && deviceCount <= 2_000 
 const folder = await mkdtemp(join(tmpdir(), 'echo-chaos-'))
 // Whoever ends without having come to its end leaves the logs behind.
 let keepFolder = true
-process.on('exit', () => { if (!keepFolder) rmSync(folder, { recursive: true, force: true, maxRetries: 10 }) })
+process.on(
+  'exit', () => { if (!keepFolder) rmSync(folder, { recursive: true, force: true, maxRetries: 10 }) }
+)
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
     keepFolder = values.keep
@@ -57,16 +61,27 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 
 const ledger = new Ledger()
 const random = seededRandom(seed)
-console.log(`seed ${seed}, ${minutes} minutes, ${deviceCount} devices, ${ratePerSecond} messages/s, ${single ? 'one process' : '2 brokers, 2 APIs, 1 push-bridge'}; logs in ${folder}`)
+console.log(
+  `seed ${seed}, ${minutes} minutes, ${deviceCount} devices, ${ratePerSecond} messages/s, ${single ? 'one process' : '2 brokers, 2 APIs, 1 push-bridge'}; logs in ${folder}`
+)
 
-const cluster = await startCluster({ folder, single, onCrash: (name, how) => ledger.incident(`${name} ended by itself: ${how}`) })
+const cluster = await startCluster({
+  folder, single, onCrash: (name, how) => ledger.incident(`${name} ended by itself: ${how}`)
+})
 const rest = openRest(cluster.apis, random.stream('rest'))
 const population = await populate({ cluster, rest, ledger, random: random.stream('population'), deviceCount })
 const probe = await openProbe({ cluster, rest, ledger, random: random.stream('probe') })
 const devices = [...population.devices, ...probe.devices]
 const living = devices.map(device => device.live())
 const readers = startReaders({ devices: population.devices, rest, ledger, random: random.stream('readers') })
-const senders = startSenders({ population, rest, ledger, random: random.stream('senders'), ratePerSecond, onAccepted: send => readers.sent(send) })
+const senders = startSenders({
+  population,
+  rest,
+  ledger,
+  random: random.stream('senders'),
+  ratePerSecond,
+  onAccepted: send => readers.sent(send)
+})
 
 const began = performance.now()
 await sleep(WARM_UP_MS)
@@ -89,7 +104,9 @@ printCounts(ledger, devices, settledMs)
 printViolations(violations)
 keepFolder = values.keep || violations.length > 0
 if (violations.length > 0) {
-  console.log(`again: npm run chaos -- --seed ${seed} --minutes ${minutes} --devices ${deviceCount} --rate ${ratePerSecond}${single ? ' --single' : ''}; logs in ${folder}`)
+  console.log(
+    `again: npm run chaos -- --seed ${seed} --minutes ${minutes} --devices ${deviceCount} --rate ${ratePerSecond}${single ? ' --single' : ''}; logs in ${folder}`
+  )
 }
 process.exit(violations.length > 0 ? 1 : 0)
 
@@ -103,7 +120,8 @@ async function strikeUntil (end: number): Promise<FaultResult[]> {
       const sinceStrike = performance.now() - struckAt
       const [first] = await Promise.all([probe.first(), healed])
       await probe.whole()
-      const result = { fault, atMs: struckAt - began, firstMs: sinceStrike + first, wholeMs: performance.now() - struckAt }
+      const result =
+        { fault, atMs: struckAt - began, firstMs: sinceStrike + first, wholeMs: performance.now() - struckAt }
       printFault(result)
       results.push(result)
     } catch (error) {

@@ -80,7 +80,9 @@ export class MqttConnection {
       keepalive: KEEPALIVE_S
     })
     const packet = await connack
-    if (packet.cmd !== 'connack' || packet.returnCode !== 0) throw new Error(`refused with ${(packet as { returnCode?: number }).returnCode}`)
+    if (packet.cmd !== 'connack' || packet.returnCode !== 0) {
+      throw new Error(`refused with ${(packet as { returnCode?: number }).returnCode}`)
+    }
     this.sessionPresent = packet.sessionPresent
     this.#ping = setInterval(() => this.#keepAlive(), PING_EVERY_MS)
   }
@@ -91,7 +93,9 @@ export class MqttConnection {
     const suback = this.#answer(`suback ${messageId}`, PUBACK_TIMEOUT_MS)
     this.#send({ cmd: 'subscribe', messageId, subscriptions: [{ topic, qos: 1 }] } as Packet)
     const packet = await suback
-    if (packet.cmd === 'suback' && packet.granted.some(code => code === 128)) throw new Error(`${topic} was not granted`)
+    if (packet.cmd === 'suback' && packet.granted.some(code => code === 128)) {
+      throw new Error(`${topic} was not granted`)
+    }
   }
 
   /** Resolves with the PUBACK; rejects when the connection ends, or is given up, before it. */
@@ -175,7 +179,9 @@ export class MqttConnection {
   async #answer (key: string, timeoutMs: number): Promise<Packet> {
     if (this.closed) throw new Error('the connection has ended')
     return await new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.#waiting.get(key)?.reject(new Error(`no ${key} within ${timeoutMs} ms`)), timeoutMs)
+      const timer = setTimeout(
+        () => this.#waiting.get(key)?.reject(new Error(`no ${key} within ${timeoutMs} ms`)), timeoutMs
+      )
       const settle = <T>(how: (value: T) => void) => (value: T) => {
         clearTimeout(timer)
         this.#waiting.delete(key)

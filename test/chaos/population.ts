@@ -15,9 +15,12 @@ export interface Population { userIds: string[], devices: Device[] }
 export async function populate ({ cluster, rest, ledger, random, deviceCount }: {
   cluster: Cluster, rest: Rest, ledger: Ledger, random: Random, deviceCount: number
 }): Promise<Population> {
-  const userIds = Array.from({ length: Math.max(USERS_PER_GROUP, Math.round(deviceCount / DEVICES_PER_USER)) }, (_, i) => `user-${i + 1}`)
+  const userIds = Array.from({
+    length: Math.max(USERS_PER_GROUP, Math.round(deviceCount / DEVICES_PER_USER))
+  }, (_, i) => `user-${i + 1}`)
   const wanted = [
-    ...userIds.map((userId, i) => ({ type: 'direct', creator: userId, others: [userIds[(i + 1) % userIds.length]!] })),
+    ...userIds.map((userId, i) =>
+      ({ type: 'direct', creator: userId, others: [userIds[(i + 1) % userIds.length]!] })),
     ...Array.from({ length: Math.ceil(userIds.length / USERS_PER_GROUP) }, () => {
       const [creator, ...others] = random.shuffle(userIds).slice(0, USERS_PER_GROUP)
       return { type: 'group', creator: creator!, others }
@@ -28,11 +31,15 @@ export async function populate ({ cluster, rest, ledger, random, deviceCount }: 
     ledger.members.set(id, new Set([creator, ...others]))
   })
   const devices: Device[] = []
-  const owners = Array.from({ length: deviceCount }, (_, i) => ({ userId: userIds[i % userIds.length]!, deviceId: `device-${i + 1}` }))
+  const owners = Array.from(
+    { length: deviceCount }, (_, i) => ({ userId: userIds[i % userIds.length]!, deviceId: `device-${i + 1}` })
+  )
   await inParallel(CREATORS, owners, async ({ userId, deviceId }) => {
     const record = await takeSnapshot(rest, userId, deviceId)
     ledger.devices.push(record)
-    devices.push(new Device({ record, token: await token(userId), brokers: cluster.brokers, random: random.stream(deviceId), ledger }))
+    devices.push(new Device({
+      record, token: await token(userId), brokers: cluster.brokers, random: random.stream(deviceId), ledger
+    }))
   })
   return { userIds, devices }
 }

@@ -8,7 +8,9 @@ import { findBinaries } from '../../store/embedded-postgres/binaries.ts'
 import { ensureCluster } from '../../store/embedded-postgres/cluster.ts'
 import { truncateLog } from '../../store/embedded-postgres/log-file.ts'
 import { readPidFile } from '../../store/embedded-postgres/pid-file.ts'
-import { launchPostmaster, type Postmaster, type PostmasterOptions } from '../../store/embedded-postgres/postmaster.ts'
+import {
+  launchPostmaster, type Postmaster, type PostmasterOptions
+} from '../../store/embedded-postgres/postmaster.ts'
 import { makeSocketFolder, removeSocketFolder, urlOf } from '../../store/embedded-postgres/socket-folder.ts'
 import { type Server } from './server.ts'
 
@@ -16,7 +18,9 @@ const DATABASE = 'echo'
 
 export interface PostgresServer extends Server { url: string }
 
-export async function preparePostgres (folder: string, onCrash: (name: string, how: string) => void): Promise<PostgresServer> {
+export async function preparePostgres (
+  folder: string, onCrash: (name: string, how: string) => void
+): Promise<PostgresServer> {
   const log = pino({ level: 'error' })
   const { initdb, postgres } = await findBinaries()
   const spawn = await spawnerForPostgres()
@@ -25,7 +29,8 @@ export async function preparePostgres (folder: string, onCrash: (name: string, h
   await truncateLog(logFile)
   const socketFolder = await makeSocketFolder(folder)
   const cluster = await ensureCluster({ folder, initdb, spawn, logFile, log })
-  const options: PostmasterOptions = { postgres, spawn, cluster, socketFolder, database: DATABASE, logFile, log }
+  const options: PostmasterOptions =
+    { postgres, spawn, cluster, socketFolder, database: DATABASE, logFile, log }
   let running: Postmaster | undefined
   let pid: number | undefined
 

@@ -25,8 +25,11 @@ export interface Probe {
   whole (): Promise<number>
 }
 
-export async function openProbe ({ cluster, rest, ledger, random }: { cluster: Cluster, rest: Rest, ledger: Ledger, random: Random }): Promise<Probe> {
-  const { id: conversationId } = await rest.must(SENDER, 'POST', '/conversations', { type: 'direct', participant_ids: [WATCHER] })
+export async function openProbe ({ cluster, rest, ledger, random }: {
+  cluster: Cluster, rest: Rest, ledger: Ledger, random: Random
+}): Promise<Probe> {
+  const { id: conversationId } =
+    await rest.must(SENDER, 'POST', '/conversations', { type: 'direct', participant_ids: [WATCHER] })
   ledger.members.set(conversationId, new Set([SENDER, WATCHER]))
   const arrivals = new Map<string, Set<Device>>()
   const devices: Device[] = []
@@ -51,7 +54,8 @@ export async function openProbe ({ cluster, rest, ledger, random }: { cluster: C
     const arrived = (): boolean => sent.some(id => arrivals.get(id)!.size >= deviceCount)
     while (!arrived() && !signal.aborted) {
       sent.push(sendOne(api))
-      for (const next = performance.now() + RETRY_MS; performance.now() < next && !arrived();) await sleep(POLL_MS)
+      for (const next =
+        performance.now() + RETRY_MS; performance.now() < next && !arrived();) await sleep(POLL_MS)
     }
     for (const id of sent) arrivals.delete(id)
   }
@@ -59,12 +63,23 @@ export async function openProbe ({ cluster, rest, ledger, random }: { cluster: C
   function sendOne (api: Node): string {
     const name = `probe.${api.name}.${++probes}`
     // A lane of its own: probes through several APIs have no order among them.
-    const send = { clientMessageId: name, senderId: SENDER, lane: name, counter: 1, conversationId, content: name, attempts: 1, acceptances: [] }
+    const send = {
+      clientMessageId: name,
+      senderId: SENDER,
+      lane: name,
+      counter: 1,
+      conversationId,
+      content: name,
+      attempts: 1,
+      acceptances: []
+    }
     ledger.sends.set(name, send)
     arrivals.set(name, new Set())
     rest.once(api, SENDER, 'POST', '/messages', bodyOf(send)).then(answer => {
       if (answer.status === 201) ledger.accepted(name, { messageId: answer.body.id, seq: answer.body.seq })
-      else if (!isTransient(answer)) ledger.incident(`${name} was answered ${answer.status} ${JSON.stringify(answer.body)}`)
+      else if (!isTransient(answer)) {
+        ledger.incident(`${name} was answered ${answer.status} ${JSON.stringify(answer.body)}`)
+      }
     }, () => {})
     return name
   }

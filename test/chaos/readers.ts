@@ -21,7 +21,9 @@ export interface Readers {
   askAgain (): Promise<void>
 }
 
-export function startReaders ({ devices, rest, ledger, random }: { devices: Device[], rest: Rest, ledger: Ledger, random: Random }): Readers {
+export function startReaders ({ devices, rest, ledger, random }: {
+  devices: Device[], rest: Rest, ledger: Ledger, random: Random
+}): Readers {
   const stopping = new AbortController()
   setMaxListeners(0, stopping.signal)
   const resting = (ms: number) => sleep(ms, undefined, { signal: stopping.signal }).catch(() => {})
@@ -48,15 +50,21 @@ export function startReaders ({ devices, rest, ledger, random }: { devices: Devi
       const { newest: event, record: { userId } } = device
       if (event === undefined) continue
       const accepted = chance.chance(OVER_MQTT_SHARE) && device.online
-        ? await device.command({ type: 'read_receipt', message_id: event.messageId, read_at: new Date().toISOString() }).then(() => true, () => false)
+        ? await device
+          .command({ type: 'read_receipt', message_id: event.messageId, read_at: new Date().toISOString() })
+          .then(() => true, () => false)
         : await readOverRest(userId, event.messageId!)
-      if (accepted) ledger.reads.push({ readerId: userId, conversationId: event.conversationId!, seq: event.messageSeq! })
+      if (accepted) {
+        ledger.reads.push({ readerId: userId, conversationId: event.conversationId!, seq: event.messageSeq! })
+      }
     }
   }
 
   async function readOverRest (userId: string, messageId: string): Promise<boolean> {
     const answer = await rest.attempt(userId, 'POST', `/messages/${messageId}/read`)
-    if (answer.status !== 204 && !isTransient(answer)) ledger.incident(`reading ${messageId} as ${userId} was answered ${answer.status}`)
+    if (answer.status !== 204 && !isTransient(answer)) {
+      ledger.incident(`reading ${messageId} as ${userId} was answered ${answer.status}`)
+    }
     return answer.status === 204
   }
 
@@ -65,7 +73,9 @@ export function startReaders ({ devices, rest, ledger, random }: { devices: Devi
     while (!stopping.signal.aborted) {
       const watching = newest.splice(0).flatMap(({ senderId, acceptances }) => {
         const messageId = acceptances.find(acceptance => acceptance.messageId !== undefined)?.messageId
-        return messageId === undefined ? [] : [{ messageId, senderId, observations: [] } satisfies WatchedMessage]
+        return messageId === undefined
+          ? []
+          : [{ messageId, senderId, observations: [] } satisfies WatchedMessage]
       })
       for (const watched of watching) ledger.watched.set(watched.messageId, watched)
       for (let round = 0; round < ROUNDS; round++) {
@@ -79,10 +89,13 @@ export function startReaders ({ devices, rest, ledger, random }: { devices: Devi
     }
   }
 
-  async function ask (watched: WatchedMessage, get: (userId: string, path: string) => Promise<any>): Promise<void> {
+  async function ask (
+    watched: WatchedMessage, get: (userId: string, path: string) => Promise<any>
+  ): Promise<void> {
     const body = await get(watched.senderId, `/messages/${watched.messageId}/status`)
     if (body?.recipients === undefined) return // a problem, or no answer
-    const recipients = Object.fromEntries(body.recipients.map((r: { user_id: string, status: string }) => [r.user_id, r.status]))
+    const recipients = Object.fromEntries(body.recipients.map((r: { user_id: string, status: string }) =>
+      [r.user_id, r.status]))
     ledger.observed(watched, { status: body.status, recipients })
   }
 }

@@ -12,13 +12,17 @@ export interface RedisServer extends Server {
   empty (): Promise<void>
 }
 
-export async function prepareRedis (folder: string, logFile: string, onCrash: (name: string, how: string) => void): Promise<RedisServer> {
+export async function prepareRedis (
+  folder: string, logFile: string, onCrash: (name: string, how: string) => void
+): Promise<RedisServer> {
   const port = await freePort()
   await mkdir(folder, { recursive: true })
   const server = new ServerProcess({
     name: 'redis',
     command: 'redis-server',
-    args: ['--bind', '127.0.0.1', '--port', String(port), '--save', '', '--appendonly', 'no', '--dir', folder],
+    args: [
+      '--bind', '127.0.0.1', '--port', String(port), '--save', '', '--appendonly', 'no', '--dir', folder
+    ],
     env: { PATH: process.env.PATH },
     cwd: folder,
     logFile,

@@ -18,13 +18,17 @@ export interface FaultResult {
 const seconds = (ms: number): string => (ms / 1_000).toFixed(1)
 
 export const printFault = ({ fault, atMs, firstMs, wholeMs }: FaultResult): void =>
-  console.log(`${seconds(atMs).padStart(7)} s  ${describe(fault).padEnd(52)} first delivery after ${seconds(firstMs)} s, recovered after ${seconds(wholeMs)} s`)
+  console.log(
+    `${seconds(atMs).padStart(7)} s  ${describe(fault).padEnd(52)} first delivery after ${seconds(firstMs)} s, recovered after ${seconds(wholeMs)} s`
+  )
 
 export function printCounts (ledger: Ledger, devices: Device[], settledMs: number | undefined): void {
   const everySend = [...ledger.sends.values()]
   const sends = everySend.filter(send => !isProbe(send))
   const total = (what: keyof Comings): number => devices.reduce((sum, { comings }) => sum + comings[what], 0)
-  const received = ledger.devices.reduce((sum, { connections }) => sum + connections.reduce((n, events) => n + events.length, 0), 0)
+  const received = ledger.devices.reduce(
+    (sum, { connections }) => sum + connections.reduce((n, events) => n + events.length, 0), 0
+  )
   const distinct = devices.reduce((sum, { lastSeq, record }) => sum + lastSeq - record.startSeq, 0)
   console.table({
     'messages sent': sends.length,
@@ -49,13 +53,20 @@ export function printCounts (ledger: Ledger, devices: Device[], settledMs: numbe
 
 export function printFaults (results: FaultResult[]): void {
   console.table(results.map(({ fault, atMs, firstMs, wholeMs }) => ({
-    'at s': seconds(atMs), fault: describe(fault), 'first delivery s': seconds(firstMs), 'recovered s': seconds(wholeMs)
+    'at s': seconds(
+      atMs
+    ),
+    fault: describe(fault),
+    'first delivery s': seconds(firstMs),
+    'recovered s': seconds(wholeMs)
   })))
 }
 
 export function printViolations (violations: Violation[]): void {
   const byPromise = new Map<string, string[]>()
-  for (const { promise, detail } of violations) byPromise.set(promise, [...byPromise.get(promise) ?? [], detail])
+  for (const { promise, detail } of violations) {
+    byPromise.set(promise, [...byPromise.get(promise) ?? [], detail])
+  }
   for (const [promise, details] of byPromise) {
     console.log(`\nBROKEN: ${promise}: ${details.length} times`)
     for (const detail of details.slice(0, SHOWN_PER_PROMISE)) console.log(`  ${detail}`)

@@ -12,11 +12,15 @@ const MUST_WITHIN_MS = 90_000
 export interface Answer { status: number, body: any }
 
 export interface Rest {
-  once (api: Node, userId: string, method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>
+  once (
+    api: Node, userId: string, method: string, path: string, body?: unknown, headers?: Record<string, string>
+  ): Promise<Answer>
   /** One attempt at any API. */
   attempt (userId: string, method: string, path: string, body?: unknown): Promise<Answer>
   /** Repeats until an answer is final; throws when there is none in time, or when it is an error. */
-  must (userId: string, method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<any>
+  must (
+    userId: string, method: string, path: string, body?: unknown, headers?: Record<string, string>
+  ): Promise<any>
   mustGet (userId: string, path: string): Promise<any>
   pause (): Promise<void>
 }
@@ -34,7 +38,9 @@ export function openRest (apis: Node[], random: Random): Rest {
       try {
         const response = await fetch(`${api.http}/api/v1${path}`, {
           method,
-          headers: { authorization, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+          headers: {
+            authorization, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers
+          },
           body: body === undefined ? undefined : JSON.stringify(body),
           signal: AbortSignal.timeout(TIMEOUT_MS)
         })
@@ -50,7 +56,9 @@ export function openRest (apis: Node[], random: Random): Rest {
         const answer = await rest.once(random.pick(apis), userId, method, path, body, headers)
         if (answer.status >= 200 && answer.status < 300) return answer.body
         if (!isTransient(answer) || performance.now() > deadline) {
-          throw new Error(`${method} ${path} for ${userId} was answered ${answer.status} ${JSON.stringify(answer.body)}`)
+          throw new Error(
+            `${method} ${path} for ${userId} was answered ${answer.status} ${JSON.stringify(answer.body)}`
+          )
         }
       }
     },

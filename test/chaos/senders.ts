@@ -21,10 +21,22 @@ export interface Senders {
   stop (): Promise<void>
 }
 
-interface Lane { name: string, userId: string, conversationId: string, attempt: (send: Send) => Promise<void> }
+interface Lane {
+  name: string
+  userId: string
+  conversationId: string
+  attempt: (send: Send) => Promise<void>
+}
 
 export function startSenders ({ population, rest, ledger, random, ratePerSecond, onAccepted }: {
-  population: Population, rest: Rest, ledger: Ledger, random: Random, ratePerSecond: number, onAccepted: (send: Send) => void
+  population: Population,
+  rest: Rest,
+  ledger: Ledger,
+  random: Random,
+  ratePerSecond: number,
+  onAccepted: (
+    send: Send
+  ) => void
 }): Senders {
   const lanes = openLanes(population, rest, ledger, random)
   const intervalMs = lanes.length / ratePerSecond * 1_000
@@ -51,7 +63,8 @@ export function startSenders ({ population, rest, ledger, random, ratePerSecond,
   }
 
   async function deliver (lane: Lane, send: Send, chance: Random): Promise<boolean> {
-    for (const deadline = performance.now() + GIVE_UP_AFTER_MS; performance.now() < deadline; await rest.pause()) {
+    for (const deadline =
+      performance.now() + GIVE_UP_AFTER_MS; performance.now() < deadline; await rest.pause()) {
       send.attempts++
       await lane.attempt(send)
       if (send.acceptances.length === 0) continue
@@ -97,12 +110,18 @@ export const bodyOf = ({ clientMessageId, conversationId, content }: Send): obje
 
 const attemptOverRest = (rest: Rest, ledger: Ledger) => async (send: Send): Promise<void> => {
   const answer = await rest.attempt(send.senderId, 'POST', '/messages', bodyOf(send))
-  if (answer.status === 201 || answer.status === 200) ledger.accepted(send.clientMessageId, { messageId: answer.body.id, seq: answer.body.seq })
-  else if (!isTransient(answer)) ledger.incident(`${send.clientMessageId} was answered ${answer.status} ${JSON.stringify(answer.body)}`)
+  if (answer.status === 201 || answer.status === 200) {
+    ledger.accepted(
+      send.clientMessageId, { messageId: answer.body.id, seq: answer.body.seq }
+    )
+  } else if (!isTransient(answer)) {
+    ledger.incident(`${send.clientMessageId} was answered ${answer.status} ${JSON.stringify(answer.body)}`)
+  }
 }
 
 // A PUBACK is a decision even when the reply got lost; a refusal is noted by the device.
 const attemptOverMqtt = (device: Device, ledger: Ledger) => async (send: Send): Promise<void> => {
-  const decided = await device.command({ type: 'send_message', ...bodyOf(send) }).then(() => true, () => false)
+  const decided =
+    await device.command({ type: 'send_message', ...bodyOf(send) }).then(() => true, () => false)
   if (decided) ledger.accepted(send.clientMessageId, { messageId: undefined, seq: undefined })
 }

@@ -77,10 +77,14 @@ export class ServerProcess implements Server {
       children.delete(child)
       this.#log.write(`[chaos] ended with ${how}\n`)
     }, () => {})
-    for (const deadline = performance.now() + START_TIMEOUT_MS; !await isReady(this.#output); await sleep(POLL_MS)) {
+    for (const deadline = performance.now() + START_TIMEOUT_MS; !await isReady(this.#output); await sleep(
+      POLL_MS
+    )) {
       if (this.#expected) return // struck or stopped while it was starting
       if (over) throw new Error(`${this.name} ended while starting (${await this.#ended}): see ${logFile}`)
-      if (performance.now() > deadline) throw new Error(`${this.name} is not ready after ${START_TIMEOUT_MS} ms: see ${logFile}`)
+      if (performance.now() > deadline) {
+        throw new Error(`${this.name} is not ready after ${START_TIMEOUT_MS} ms: see ${logFile}`)
+      }
     }
     this.#watch(child)
   }
@@ -91,7 +95,10 @@ export class ServerProcess implements Server {
       this.#options.onCrash(this.name, how)
       while (!this.#expected && !this.running) {
         await sleep(CRASH_PAUSE_MS)
-        if (!this.#expected) await this.start().catch((error: unknown) => this.#options.onCrash(this.name, (error as Error).message))
+        if (!this.#expected) {
+          await this.start()
+            .catch((error: unknown) => this.#options.onCrash(this.name, (error as Error).message))
+        }
       }
     }, () => {})
   }

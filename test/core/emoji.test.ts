@@ -19,9 +19,15 @@ test('a selector too much changes nothing', () => {
 })
 
 test.each([
-  ['nothing', ''], ['a letter', 'a'], ['a digit', '1'], ['two emoji', '👍👍'], ['an emoji and a space', '👍 '], ['half a flag', '🇩'],
-  ['a skin tone on what has none', '🚗🏽'], ['a joiner at the end', '👍\u{200D}'], ['a lone surrogate', '\uD83D'], ['the text form', '❤\u{FE0E}'],
-  ['a selector alone', SELECTOR], ['a family that does not exist', '👍\u{200D}👍'], ['a flag of no country', '🇽🇽'], ['a very long text', '👍'.repeat(1_000)]
+  ['nothing', ''], [
+    'a letter', 'a'
+  ], ['a digit', '1'], ['two emoji', '👍👍'], ['an emoji and a space', '👍 '], ['half a flag', '🇩'],
+  [
+    'a skin tone on what has none', '🚗🏽'
+  ], ['a joiner at the end', '👍\u{200D}'], ['a lone surrogate', '\uD83D'], ['the text form', '❤\u{FE0E}'],
+  ['a selector alone', SELECTOR], [
+    'a family that does not exist', '👍\u{200D}👍'
+  ], ['a flag of no country', '🇽🇽'], ['a very long text', '👍'.repeat(1_000)]
 ])('%s is no emoji', (_, text) => {
   expect(normaliseEmoji(text)).toBeUndefined()
 })

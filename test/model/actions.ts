@@ -12,12 +12,21 @@ const n = fc.noBias(fc.nat(EXACTLY - 1))
 const emoji = fc.constantFrom('👍', '❤️', '😂')
 const text = fc.constantFrom('hello', 'how are you?', 'fine 🙂', 'see you', 'zanzibar')
 
-const action = <K extends string, T extends object>(name: K, fields: { [P in keyof T]: fc.Arbitrary<T[P]> }): fc.Arbitrary<{ do: K, by: number } & T> =>
-  fc.record({ do: fc.constant(name), by: n, ...fields }) as unknown as fc.Arbitrary<{ do: K, by: number } & T>
+const action = <K extends string, T extends object>(
+  name: K, fields: { [P in keyof T]: fc.Arbitrary<T[P]> }
+): fc.Arbitrary<{ do: K, by: number } & T> =>
+    fc.record({ do: fc.constant(name), by: n, ...fields }) as unknown as fc.Arbitrary<{ do: K, by: number } & T>
 
 const arbitraries = {
   send: action('send', {
-    where: n, text, over: fc.constantFrom<'rest' | 'mqtt'>('rest', 'rest', 'mqtt'), reply: fc.option(n), mention: fc.option(n), attach: fc.boolean()
+    where: n,
+    text,
+    over: fc.constantFrom<'rest' | 'mqtt'>(
+      'rest', 'rest', 'mqtt'
+    ),
+    reply: fc.option(n),
+    mention: fc.option(n),
+    attach: fc.boolean()
   }),
   sendAgain: action('sendAgain', { which: n }),
   read: action('read', { which: n }),
@@ -31,7 +40,14 @@ const arbitraries = {
   add: action('add', { where: n, other: n }),
   remove: action('remove', { where: n, other: n }),
   leave: action('leave', { where: n }),
-  allow: action('allow', { where: n, other: n, role: fc.option(fc.constantFrom<'admin' | 'member'>('admin', 'member'), { nil: undefined }), can_send_messages: fc.option(fc.boolean(), { nil: undefined }) }),
+  allow: action('allow', {
+    where: n,
+    other: n,
+    role: fc.option(
+      fc.constantFrom<'admin' | 'member'>('admin', 'member'), { nil: undefined }
+    ),
+    can_send_messages: fc.option(fc.boolean(), { nil: undefined })
+  }),
   retitle: action('retitle', { where: n, text }),
   mute: action('mute', { where: n, muted: fc.boolean() }),
   rename: action('rename', { text }),
@@ -49,7 +65,9 @@ const WEIGHTS: Partial<Record<keyof typeof arbitraries, number>> = {
 }
 
 export const anyAction: fc.Arbitrary<Action> = fc.oneof(
-  ...Object.entries(arbitraries).map(([name, arbitrary]) => ({ arbitrary: arbitrary as fc.Arbitrary<Action>, weight: WEIGHTS[name as keyof typeof arbitraries] ?? 1 })))
+  ...Object.entries(arbitraries).map(([name, arbitrary]) => ({
+    arbitrary: arbitrary as fc.Arbitrary<Action>, weight: WEIGHTS[name as keyof typeof arbitraries] ?? 1
+  })))
 
 /** What the random ones begin with, so that they have something to work on. */
 export const BEGINNING: Action[] = [
@@ -64,27 +82,66 @@ export const EVERYTHING: Action[] = [
   { do: 'createDirect', by: 0, other: 1 },
   { do: 'createGroup', by: 0, others: [1, 2], text: 'hello' },
   { do: 'look', by: 0 }, { do: 'look', by: 1 }, { do: 'look', by: 2 },
-  { do: 'send', by: 0, where: EXACTLY + 1, text: 'hello', over: 'rest', reply: null, mention: 1, attach: false },
-  { do: 'send', by: 1, where: EXACTLY, text: 'hello', over: 'rest', reply: null, mention: null, attach: true },
-  { do: 'send', by: 0, where: EXACTLY + 1, text: 'fine 🙂', over: 'mqtt', reply: null, mention: null, attach: false },
+  {
+    do: 'send', by: 0, where: EXACTLY + 1, text: 'hello', over: 'rest', reply: null, mention: 1, attach: false
+  },
+  {
+    do: 'send', by: 1, where: EXACTLY, text: 'hello', over: 'rest', reply: null, mention: null, attach: true
+  },
+  {
+    do: 'send',
+    by: 0,
+    where: EXACTLY + 1,
+    text: 'fine 🙂',
+    over: 'mqtt',
+    reply: null,
+    mention: null,
+    attach: false
+  },
   { do: 'sendAgain', by: 0, which: EXACTLY },
   { do: 'acknowledge', by: 1, back: 0 }, { do: 'acknowledge', by: 2, back: 0 },
   { do: 'read', by: 1, which: EXACTLY }, { do: 'read', by: 2, which: EXACTLY + 2 },
   { do: 'edit', by: 0, which: EXACTLY, text: 'see you' },
-  { do: 'react', by: 1, which: EXACTLY, emoji: '👍' }, { do: 'react', by: 2, which: EXACTLY + 0, emoji: '❤️' }, { do: 'unreact', by: 1, which: EXACTLY + 0, emoji: '👍' },
-  { do: 'retitle', by: 0, where: EXACTLY + 1, text: 'fine 🙂' }, { do: 'mute', by: 1, where: EXACTLY + 1, muted: true },
+  { do: 'react', by: 1, which: EXACTLY, emoji: '👍' }, {
+    do: 'react', by: 2, which: EXACTLY + 0, emoji: '❤️'
+  }, { do: 'unreact', by: 1, which: EXACTLY + 0, emoji: '👍' },
+  {
+    do: 'retitle', by: 0, where: EXACTLY + 1, text: 'fine 🙂'
+  }, { do: 'mute', by: 1, where: EXACTLY + 1, muted: true },
   { do: 'rename', by: 1, text: 'see you' },
   { do: 'allow', by: 0, where: EXACTLY + 1, other: 1, role: 'admin', can_send_messages: undefined },
   { do: 'add', by: 1, where: EXACTLY + 1, other: 3 },
-  { do: 'send', by: 3, where: EXACTLY + 1, text: 'hello', over: 'rest', reply: null, mention: null, attach: false },
+  {
+    do: 'send',
+    by: 3,
+    where: EXACTLY + 1,
+    text: 'hello',
+    over: 'rest',
+    reply: null,
+    mention: null,
+    attach: false
+  },
   { do: 'remove', by: 0, where: EXACTLY + 1, other: 2 }, { do: 'look', by: 0 },
   { do: 'add', by: 1, where: EXACTLY + 1, other: 2 }, { do: 'leave', by: 0, where: EXACTLY + 1 },
   { do: 'delete', by: 3, which: EXACTLY + 3 }, { do: 'delete', by: 0, which: EXACTLY + 2 },
   { do: 'block', by: 0, other: 1 },
-  { do: 'send', by: 1, where: EXACTLY, text: 'zanzibar', over: 'rest', reply: null, mention: null, attach: false },
-  { do: 'edit', by: 1, which: EXACTLY + 1, text: 'zanzibar' }, { do: 'react', by: 1, which: EXACTLY + 1, emoji: '👍' },
+  {
+    do: 'send',
+    by: 1,
+    where: EXACTLY,
+    text: 'zanzibar',
+    over: 'rest',
+    reply: null,
+    mention: null,
+    attach: false
+  },
+  {
+    do: 'edit', by: 1, which: EXACTLY + 1, text: 'zanzibar'
+  }, { do: 'react', by: 1, which: EXACTLY + 1, emoji: '👍' },
   { do: 'unblock', by: 0, other: 1 },
-  { do: 'send', by: 0, where: EXACTLY, text: 'hello', over: 'rest', reply: null, mention: null, attach: false },
+  {
+    do: 'send', by: 0, where: EXACTLY, text: 'hello', over: 'rest', reply: null, mention: null, attach: false
+  },
   { do: 'read', by: 0, which: EXACTLY + 5 }
 ]
 
@@ -92,9 +149,29 @@ export const EVERYTHING: Action[] = [
 export const OWN_READ_ABOVE_HIDDEN: Action[] = [
   { do: 'createDirect', by: 0, other: 1 },
   { do: 'look', by: 0 }, { do: 'look', by: 1 },
-  { do: 'send', by: 1, where: EXACTLY, text: 'hello', over: 'rest', reply: null, mention: null, attach: false },
+  {
+    do: 'send', by: 1, where: EXACTLY, text: 'hello', over: 'rest', reply: null, mention: null, attach: false
+  },
   { do: 'block', by: 0, other: 1 },
-  { do: 'send', by: 1, where: EXACTLY, text: 'zanzibar', over: 'rest', reply: null, mention: null, attach: false },
-  { do: 'send', by: 0, where: EXACTLY, text: 'see you', over: 'rest', reply: null, mention: null, attach: false },
+  {
+    do: 'send',
+    by: 1,
+    where: EXACTLY,
+    text: 'zanzibar',
+    over: 'rest',
+    reply: null,
+    mention: null,
+    attach: false
+  },
+  {
+    do: 'send',
+    by: 0,
+    where: EXACTLY,
+    text: 'see you',
+    over: 'rest',
+    reply: null,
+    mention: null,
+    attach: false
+  },
   { do: 'read', by: 0, which: EXACTLY }, { do: 'read', by: 0, which: EXACTLY + 2 }
 ]

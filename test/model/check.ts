@@ -15,14 +15,19 @@ interface Look { by: number, copy: Copy, after: number }
 export async function check (echo: Echo, seen: Map<string, number>, actions: Action[]): Promise<void> {
   await using world = await createWorld(echo)
   const looks: Look[] = []
-  const begun = await Promise.all(world.users.map(async user => (await user.get('/inbox?limit=1')).body.last_seq as number))
+  const begun = await Promise.all(world.users.map(async user =>
+    (await user.get('/inbox?limit=1')).body.last_seq as number))
   for (const action of actions) {
     if (action.do === 'look') {
       const by = action.by % world.users.length
       const user = world.users[by]!
       const { lastSeq, conversations, histories } = await takeSnapshot(user)
       // A snapshot may be newer than the seq it is said to continue from: then events tell what it shows already.
-      looks.push({ by, copy: openCopy(user.id, conversations, histories), after: Math.floor(action.by / world.users.length) % 2 === 0 ? lastSeq : begun[by]! })
+      looks.push({
+        by,
+        copy: openCopy(user.id, conversations, histories),
+        after: Math.floor(action.by / world.users.length) % 2 === 0 ? lastSeq : begun[by]!
+      })
       begun[by] = lastSeq
     }
     await world.perform(action)
@@ -34,13 +39,22 @@ export async function check (echo: Echo, seen: Map<string, number>, actions: Act
     const { events } = await readInbox(user, 0, 7)
     for (const { type } of events) seen.set(type, (seen.get(type) ?? 0) + 1)
     expect(events.map(event => event.seq)).toEqual(events.map((_, index) => index + 1))
-    const follow = (copy: Copy, log: InboxEvent[]): object[] => showCopy(log.reduce(apply, copy), world.departures)
+    const follow = (copy: Copy, log: InboxEvent[]): object[] =>
+      showCopy(log.reduce(apply, copy), world.departures)
 
     expect(follow(emptyCopy(user.id), events), `user ${i} from the beginning`).toEqual(expected)
-    expect(follow(emptyCopy(user.id), events.flatMap(event => [event, event])), `user ${i}, every event twice`).toEqual(expected)
-    if (i === 0) expect(follow(emptyCopy(user.id), world.phone.events), 'the phone of user 0, as things happened').toEqual(expected)
+    expect(
+      follow(emptyCopy(user.id), events.flatMap(event => [event, event])), `user ${i}, every event twice`
+    ).toEqual(expected)
+    if (i === 0) {
+      expect(
+        follow(emptyCopy(user.id), world.phone.events), 'the phone of user 0, as things happened'
+      ).toEqual(expected)
+    }
     for (const look of looks.filter(({ by }) => by === i)) {
-      expect(follow(look.copy, events.filter(event => event.seq > look.after)), `user ${i} after ${look.after}`).toEqual(expected)
+      expect(
+        follow(look.copy, events.filter(event => event.seq > look.after)), `user ${i} after ${look.after}`
+      ).toEqual(expected)
     }
   }
 }

@@ -26,7 +26,8 @@ test('after the blocker read an own message above a hidden one', async () => {
 })
 
 const sequences = fc.array(anyAction, { minLength: 30, maxLength: 60, size: 'max' })
-const property = fc.asyncProperty(sequences, async actions => { await check(echo, new Map(), [...BEGINNING, ...actions]) })
+const property =
+  fc.asyncProperty(sequences, async actions => { await check(echo, new Map(), [...BEGINNING, ...actions]) })
 
 test('after sequences that are the same in every run', async () => {
   await fc.assert(property, { seed: 20_260, numRuns: 6, interruptAfterTimeLimit: 20_000 })

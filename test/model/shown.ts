@@ -6,7 +6,9 @@
  * below it), which of one's own devices has acknowledged what, and the status of
  * messages that somebody was sent who has left since (`departed`).
  */
-import { type ConversationView, type DeliveryState, type MessageView, type ParticipantView } from '../../core/views.ts'
+import {
+  type ConversationView, type DeliveryState, type MessageView, type ParticipantView
+} from '../../core/views.ts'
 import { inOrder, messagesInOrder, statusOf, unreadCount, type Copy } from './client.ts'
 
 export interface Snapshot {
@@ -19,7 +21,9 @@ export interface Snapshot {
 /** The last message that was sent before somebody left, by conversation. */
 export type Departures = ReadonlyMap<string, number>
 
-export const showSnapshot = (userId: string, { conversations, histories }: Snapshot, departures: Departures): object[] =>
+export const showSnapshot = (
+  userId: string, { conversations, histories }: Snapshot, departures: Departures
+): object[] =>
   conversations.map(conversation => {
     const messages = histories.get(conversation.id)!
     const show = shower(userId, conversation, departures, message => message.status)
@@ -45,7 +49,10 @@ export const showCopy = (copy: Copy, departures: Departures): object[] =>
     }
   })
 
-const shower = (userId: string, { id }: { id: string }, departures: Departures, status: (message: MessageView) => DeliveryState) =>
+const shower = (
+  userId: string, { id }: { id: string }, departures: Departures,
+  status: (message: MessageView) => DeliveryState
+) =>
   (message: MessageView): object => {
     const own = message.sender_user_id === userId
     const shown = status(message)
@@ -58,5 +65,9 @@ function normalised (userId: string, participants: ParticipantView[], messages: 
   const known = (mark: number): number => Math.max(0, ...own.filter(seq => seq <= mark))
   return participants.map(({ last_delivered_seq, ...participant }) => participant.user_id === userId
     ? participant
-    : { ...participant, last_read_seq: known(participant.last_read_seq), last_delivered_seq: known(last_delivered_seq) })
+    : {
+        ...participant,
+        last_read_seq: known(participant.last_read_seq),
+        last_delivered_seq: known(last_delivered_seq)
+      })
 }

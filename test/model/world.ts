@@ -19,7 +19,9 @@ export interface Echo extends AsyncDisposable { api: TestApi, mqttPort: number }
 
 export async function startEcho (): Promise<Echo> {
   const api = await startTestApi()
-  const broker = await startBroker({ host: '127.0.0.1', mqttPort: 0, wsPort: 0 }, { messaging: api.messaging, log: pino({ level: 'silent' }) })
+  const broker = await startBroker({
+    host: '127.0.0.1', mqttPort: 0, wsPort: 0
+  }, { messaging: api.messaging, log: pino({ level: 'silent' }) })
   return {
     api,
     mqttPort: broker.mqttPort,
@@ -45,9 +47,12 @@ export interface World extends AsyncDisposable {
 }
 
 export async function createWorld ({ api, mqttPort }: Echo): Promise<World> {
-  const users = await Promise.all(Array.from({ length: USERS }, (_, i) => api.user(`model${i}`, { claims: { name: `User ${i}` } })))
+  const users = await Promise.all(Array.from(
+    { length: USERS }, (_, i) => api.user(`model${i}`, { claims: { name: `User ${i}` } })
+  ))
   for (const user of users) await user.get('/users/me')
-  const phone = await connectPhone({ userId: users[0]!.id, deviceId: 'phone', token: users[0]!.token, port: mqttPort })
+  const phone =
+    await connectPhone({ userId: users[0]!.id, deviceId: 'phone', token: users[0]!.token, port: mqttPort })
   const conversations: string[] = []
   const members = new Map<string, Set<string>>()
   const founders = new Map<string, Caller>()
@@ -64,13 +69,17 @@ export async function createWorld ({ api, mqttPort }: Echo): Promise<World> {
     return among[i % among.length]
   }
   const isIn = (by: Caller, id: string): boolean => members.get(id)!.has(by.id)
-  const conversation = (by: Caller, i: number): string | undefined => choose(conversations, i, id => isIn(by, id))
-  const message = (by: Caller, i: number): Sent | undefined => choose(sent, i, message => isIn(by, message.conversation))
+  const conversation = (by: Caller, i: number): string | undefined =>
+    choose(conversations, i, id => isIn(by, id))
+  const message = (by: Caller, i: number): Sent | undefined =>
+    choose(sent, i, message => isIn(by, message.conversation))
 
   /** What takes an admin is tried by the one who founded the group as often as by all others. */
   function actor (action: Action): Caller {
     const by = user(action.by)
-    const founder = 'where' in action && action.by % 2 === 1 && FOR_ADMINS.has(action.do) ? founders.get(conversation(by, action.where) ?? '') : undefined
+    const founder = 'where' in action && action.by % 2 === 1 && FOR_ADMINS.has(action.do)
+      ? founders.get(conversation(by, action.where) ?? '')
+      : undefined
     return founder ?? by
   }
 
@@ -86,16 +95,21 @@ export async function createWorld ({ api, mqttPort }: Echo): Promise<World> {
       if (answer.status < 300) noteMessage(by, request, answer.body)
       return
     }
-    await phone.client.publishAsync(`user/${by.id}/outbox`, JSON.stringify({ type: 'send_message', ...request }), { qos: 1 })
+    await phone.client.publishAsync(
+      `user/${by.id}/outbox`, JSON.stringify({ type: 'send_message', ...request }), { qos: 1 }
+    )
     const { events } = await readInbox(by, 0)
-    const view = events.findLast(event => event.type === 'message_sent' && event.message.client_message_id === request.client_message_id)?.message
+    const view = events.findLast(event =>
+      event.type === 'message_sent' && event.message.client_message_id === request.client_message_id)?.message
     if (view !== undefined) noteMessage(by, request, view)
   }
 
   async function upload (by: Caller): Promise<string[]> {
     const form = new FormData()
     form.append('file', new Blob(['a file of plain text']), 'notes.txt')
-    const response = await fetch(`${api.url}/api/v1/attachments`, { method: 'POST', body: form, headers: { authorization: `Bearer ${by.token}` } })
+    const response = await fetch(`${api.url}/api/v1/attachments`, {
+      method: 'POST', body: form, headers: { authorization: `Bearer ${by.token}` }
+    })
     return response.status === 201 ? [((await response.json()) as { id: string }).id] : []
   }
 
@@ -103,11 +117,14 @@ export async function createWorld ({ api, mqttPort }: Echo): Promise<World> {
     const by = actor(action)
     switch (action.do) {
       case 'look': return
-      case 'createDirect': return noteConversation(accepted(await by.post('/conversations', { type: 'direct', participant_ids: [other(by, action.other).id] })))
+      case 'createDirect': return noteConversation(accepted(
+        await by.post('/conversations', { type: 'direct', participant_ids: [other(by, action.other).id] })
+      ))
       case 'createGroup': {
         if (founders.size === MAX_GROUPS) return
         const participant_ids = [...new Set(action.others.map(i => other(by, i).id))]
-        const answer = accepted(await by.post('/conversations', { type: 'group', participant_ids, title: action.text }))
+        const answer =
+          accepted(await by.post('/conversations', { type: 'group', participant_ids, title: action.text }))
         founders.set(answer.body.id, by)
         return noteConversation(answer)
       }
@@ -116,7 +133,9 @@ export async function createWorld ({ api, mqttPort }: Echo): Promise<World> {
       case 'unblock': return accepted(await by.delete(`/blocks/${other(by, action.other).id}`))
       case 'acknowledge': {
         const { last_seq } = (await by.get('/inbox?limit=1')).body
-        const answer = await by.post('/inbox/ack', { seq: Math.max(0, last_seq - action.back) }, { 'x-device-id': 'tablet' })
+        const answer = await by.post(
+          '/inbox/ack', { seq: Math.max(0, last_seq - action.back) }, { 'x-device-id': 'tablet' }
+        )
         return accepted(answer)
       }
     }
@@ -126,13 +145,17 @@ export async function createWorld ({ api, mqttPort }: Echo): Promise<World> {
       const path = `/conversations/${id}`
       switch (action.do) {
         case 'send': {
-          const repliedTo = action.reply === null ? undefined : sent.filter(message => message.conversation === id).at(-1 - action.reply % 3)
+          const repliedTo = action.reply === null
+            ? undefined
+            : sent.filter(message => message.conversation === id).at(-1 - action.reply % 3)
           return await send(by, {
             conversation_id: id,
             content: action.text,
             message_type: 'text',
             client_message_id: randomUUID(),
-            ...(action.mention === null ? {} : { mentions: [{ user_id: user(action.mention).id, offset: 0, length: 3 }] }),
+            ...(action.mention === null
+              ? {}
+              : { mentions: [{ user_id: user(action.mention).id, offset: 0, length: 3 }] }),
             ...(repliedTo === undefined ? {} : { reply_to_id: repliedTo.id }),
             ...(action.attach ? { attachment_ids: await upload(by) } : {})
           }, action.over)
@@ -140,7 +163,9 @@ export async function createWorld ({ api, mqttPort }: Echo): Promise<World> {
         case 'add': {
           const outside = users.filter(({ id: userId }) => !members.get(id)!.has(userId))
           const added = (outside[action.other % outside.length] ?? other(by, action.other)).id
-          if (accepted(await by.post(`${path}/participants`, { user_id: added })).status === 200) members.get(id)!.add(added)
+          if (accepted(await by.post(`${path}/participants`, { user_id: added })).status === 200) {
+            members.get(id)!.add(added)
+          }
           return
         }
         case 'remove':
@@ -153,10 +178,14 @@ export async function createWorld ({ api, mqttPort }: Echo): Promise<World> {
         }
         case 'allow': {
           const { role, can_send_messages } = action
-          return accepted(await by.patch(`${path}/participants/${other(by, action.other).id}`, { role, can_send_messages }))
+          return accepted(
+            await by.patch(`${path}/participants/${other(by, action.other).id}`, { role, can_send_messages })
+          )
         }
         case 'retitle': return accepted(await by.patch(path, { title: action.text }))
-        case 'mute': return accepted(await by.patch(path, { muted_until: action.muted ? '2031-01-01T00:00:00.000Z' : null }))
+        case 'mute': return accepted(
+          await by.patch(path, { muted_until: action.muted ? '2031-01-01T00:00:00.000Z' : null })
+        )
         case 'type': return accepted(await by.post(`${path}/typing`, { is_typing: true }))
       }
     }
@@ -168,17 +197,23 @@ export async function createWorld ({ api, mqttPort }: Echo): Promise<World> {
       case 'sendAgain': return accepted(await chosen.by.post('/messages', chosen.request))
       case 'read': return accepted(await by.post(`${path}/read`))
       // Its sender may, so mostly it is the sender who tries.
-      case 'edit': return accepted(await (action.which % 4 === 3 ? by : chosen.by).patch(path, { content: `${action.text} (edited)` }))
+      case 'edit': return accepted(
+        await (action.which % 4 === 3 ? by : chosen.by).patch(path, { content: `${action.text} (edited)` })
+      )
       case 'delete': return accepted(await (action.which % 4 === 3 ? by : chosen.by).delete(path))
       case 'react': return accepted(await by.put(`${path}/reactions/${encodeURIComponent(action.emoji)}`))
-      case 'unreact': return accepted(await by.delete(`${path}/reactions/${encodeURIComponent(action.emoji)}`))
+      case 'unreact': return accepted(
+        await by.delete(`${path}/reactions/${encodeURIComponent(action.emoji)}`)
+      )
     }
   }
 
   function noteConversation ({ status, body }: Answer): void {
     if (status !== 201) return
     conversations.push(body.id)
-    members.set(body.id, new Set(body.participants.map((participant: { user_id: string }) => participant.user_id)))
+    members.set(
+      body.id, new Set(body.participants.map((participant: { user_id: string }) => participant.user_id))
+    )
   }
 
   return {
@@ -198,7 +233,9 @@ export async function createWorld ({ api, mqttPort }: Echo): Promise<World> {
 
 /** Refused for what it is, as many random actions are; anything else is a fault of the server. */
 function accepted (answer: Answer): Answer {
-  if (answer.status >= 500 || answer.status === 429 || answer.status === 401) throw new Error(`answered ${answer.status}: ${JSON.stringify(answer.body)}`)
+  if (answer.status >= 500 || answer.status === 429 || answer.status === 401) {
+    throw new Error(`answered ${answer.status}: ${JSON.stringify(answer.body)}`)
+  }
   return answer
 }
 
@@ -218,7 +255,8 @@ export async function takeSnapshot (user: Caller): Promise<Snapshot> {
   let lastSeq: number | undefined
   let cursor: string | null = ''
   while (cursor !== null) {
-    const { body }: Answer = await user.get(`/conversations?limit=4${cursor === '' ? '' : `&cursor=${cursor}`}`)
+    const { body }: Answer =
+      await user.get(`/conversations?limit=4${cursor === '' ? '' : `&cursor=${cursor}`}`)
     lastSeq ??= body.inbox.last_seq as number
     conversations.push(...body.conversations)
     cursor = body.next_cursor
@@ -227,7 +265,9 @@ export async function takeSnapshot (user: Caller): Promise<Snapshot> {
   for (const { id } of conversations) {
     const messages: MessageView[] = []
     for (let more = true; more;) {
-      const { body } = await user.get(`/conversations/${id}/messages?limit=20${messages.length === 0 ? '' : `&before_id=${messages.at(-1)!.id}`}`)
+      const { body } = await user.get(
+        `/conversations/${id}/messages?limit=20${messages.length === 0 ? '' : `&before_id=${messages.at(-1)!.id}`}`
+      )
       messages.push(...body.messages)
       more = body.has_more
     }

@@ -10,7 +10,15 @@ const claim = { user_id: 'ben', seq: 5, attempts: 4 }
 const context = { now: NOW, retryDelayMs: () => 600_000, believed: true, closedUntil: undefined }
 
 const pending = { conversation_id: 'c-1', first_seq: 3, last_seq: 5 } as PendingPush
-const device = (device_id: string): PushDevice => ({ user_id: 'ben', device_id, platform: 'web', push_token: device_id, pushed_at: null, push_paced_until: null, pending: [pending] })
+const device = (device_id: string): PushDevice => ({
+  user_id: 'ben',
+  device_id,
+  platform: 'web',
+  push_token: device_id,
+  pushed_at: null,
+  push_paced_until: null,
+  pending: [pending]
+})
 const held = (ms: number): DevicePlan => ({ device: device('held'), heldUntil: later(ms), send: [] })
 const sent: DevicePlan = { device: device('sent'), heldUntil: undefined, send: [pending] }
 

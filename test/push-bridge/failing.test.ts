@@ -83,11 +83,15 @@ test('a sender that throws, hangs or answers too little loses nothing', async ()
     () => new Promise(() => {}),
     () => Promise.resolve([])
   ]
-  await world.bridge({ send: async pushes => await (answers.shift()?.() ?? working.send(pushes)) }, { options: { sendTimeoutMs: 50 } })
+  await world.bridge({
+    send: async pushes => await (answers.shift()?.() ?? working.send(pushes))
+  }, { options: { sendTimeoutMs: 50 } })
   await world.say('ana', conversation, 'hello')
   await until(async () => {
     const row = await world.due('ben')
-    if (row?.leased_until === null && row.due_at.getTime() > world.now()) world.skip(row.due_at.getTime() - world.now())
+    if (row?.leased_until === null && row.due_at.getTime() > world.now()) {
+      world.skip(row.due_at.getTime() - world.now())
+    }
     return working.pushes.length > 0
   }, 'the working sender has its turn')
   await world.settled()
@@ -103,7 +107,9 @@ test('a rejected push is given up and said in the log', async () => {
   await world.say('ana', conversation, 'hello')
   await world.settled()
   expect(sender.pushes.length).toBe(1)
-  expect(world.logged.find(line => line.msg === 'a push was rejected')).toMatchObject({ user_id: 'ben', reason: 'invalid payload' })
+  expect(world.logged.find(line => line.msg === 'a push was rejected')).toMatchObject({
+    user_id: 'ben', reason: 'invalid payload'
+  })
 })
 
 test('the token of a gone app is forgotten, the other device is told', async () => {
@@ -116,7 +122,9 @@ test('the token of a gone app is forgotten, the other device is told', async () 
   await world.say('ana', conversation, 'hello')
   await world.settled()
   expect(sender.pushes.length).toBe(2)
-  expect(await world.sql('select device_id, push_token from devices where user_id = $1 order by device_id', 'ben'))
+  expect(
+    await world.sql('select device_id, push_token from devices where user_id = $1 order by device_id', 'ben')
+  )
     .toEqual([{ device_id: 'phone', push_token: null }, { device_id: 'tablet', push_token: other }])
 })
 
@@ -134,7 +142,9 @@ test('a token that was renewed while the old one was tried is kept, and told', a
   await world.say('ana', conversation, 'hello')
   await world.settled()
   expect(sender.pushes.map(push => push.token)).toEqual(['old', 'other', 'new'])
-  expect(await world.sql('select push_token from devices where device_id = $1', 'phone')).toEqual([{ push_token: 'new' }])
+  expect(await world.sql('select push_token from devices where device_id = $1', 'phone')).toEqual([
+    { push_token: 'new' }
+  ])
 })
 
 test('a push service that knows no token at all makes the bridge forget none', async () => {
@@ -191,14 +201,16 @@ test('what a crashed bridge had claimed is sent when its lease has run out', asy
   await world.phone('cleo')
   const conversation = await world.direct('ana', 'ben')
   await world.say('ana', conversation, 'hello')
-  const claimed = await claimPushes(world.database.autocommit, new Date(world.now()), new Date(world.now() + 30_000), 10)
+  const claimed =
+    await claimPushes(world.database.autocommit, new Date(world.now()), new Date(world.now() + 30_000), 10)
   expect(claimed).toMatchObject([{ user_id: 'ben', attempts: 1 }])
   const sender = recordingSender()
   await world.bridge(sender)
   await world.say('ana', await world.direct('ana', 'cleo'), 'later')
   await until(() => sender.pushes.length === 1, 'the bridge works')
   expect(sender.pushes[0]!.userId).toBe('cleo')
-  await until(async () => await world.due('cleo') === undefined, 'that is written down, before its lease would run out too')
+  await until(async () =>
+    await world.due('cleo') === undefined, 'that is written down, before its lease would run out too')
   world.skip(30_000)
   await world.settled()
   expect(sender.pushes.map(push => push.userId)).toEqual(['cleo', 'ben'])
@@ -213,7 +225,9 @@ test('a bridge whose lease ran out does not touch what the next one has claimed'
   const slowBridge = await world.bridge(slow)
   await world.say('ana', conversation, 'hello')
   await until(() => slow.pushes.length === 1, 'the slow bridge sends')
-  const next = await claimPushes(world.database.autocommit, new Date(world.now() + 60_001), new Date(world.now() + 120_000), 10)
+  const next = await claimPushes(
+    world.database.autocommit, new Date(world.now() + 60_001), new Date(world.now() + 120_000), 10
+  )
   expect(next).toMatchObject([{ user_id: 'ben', attempts: 2 }])
   answer.resolve({ outcome: 'retry' })
   await slowBridge[Symbol.asyncDispose]()
@@ -263,7 +277,8 @@ test('a database that goes away delays pushes and repeats none', async () => {
   await world.say('ana', conversation, 'hello')
   let claims = 0
   let writes = 0
-  const away = after(world.database, 'push_due_claim', async () => { if (++claims === 1) throw unavailable('away') })
+  const away =
+    after(world.database, 'push_due_claim', async () => { if (++claims === 1) throw unavailable('away') })
   const sender = recordingSender()
   await world.bridge(sender, {
     database: {

@@ -15,7 +15,9 @@ test('while credentials are broken every row is kept and the bridge says so; the
   fcm.react(() => ({ error: 'UNAUTHENTICATED' }))
   const bridge = await world.bridge(sender) as PushBridge
   await world.say('ana', group, 'hello')
-  await until(async () => (await world.due('ben'))?.leased_until === null && !bridge.health().ok, 'the bridge is closed')
+  await until(
+    async () => (await world.due('ben'))?.leased_until === null && !bridge.health().ok, 'the bridge is closed'
+  )
   expect(bridge.health().detail).toContain('FCM answers 401')
   expect(fcm.requests()).toBe(2)
   // Nothing more is tried before its time, however much comes.
@@ -37,7 +39,8 @@ test('a 429 is waited for, then the push comes once', async () => {
   fcm.react((_, nth) => nth === 1 ? { error: 'QUOTA_EXCEEDED', retryAfter: '90' } : undefined)
   await world.bridge(sender)
   await world.say('ana', await world.direct('ana', 'ben'), 'hello')
-  await until(async () => (await world.due('ben'))!.leased_until === null && (await world.due('ben'))!.due_at.getTime() > world.now() + 80_000, 'it waits')
+  await until(async () => (await world.due('ben'))!.leased_until === null &&
+    (await world.due('ben'))!.due_at.getTime() > world.now() + 80_000, 'it waits')
   world.skip(91_000)
   await world.settled()
   expect(fcm.pushes.length).toBe(1)
@@ -64,7 +67,8 @@ test('a wrong project costs no token, in batches of one neither', async () => {
   await using sender = await openFcmSender({ endpoint: fcm.url })
   await using world = await createWorld()
   fcm.react(() => ({ error: 'UNREGISTERED' }))
-  const bridge = await world.bridge(sender, { options: { usersPerBatch: 1, batchesInFlight: 1 } }) as PushBridge
+  const bridge =
+    await world.bridge(sender, { options: { usersPerBatch: 1, batchesInFlight: 1 } }) as PushBridge
   for (let i = 0; i < 12; i++) {
     await world.phone(`user-${i}`, `token-${i}`)
     await world.say('ana', await world.direct('ana', `user-${i}`), 'hello')

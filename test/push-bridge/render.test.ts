@@ -19,7 +19,15 @@ const pending: PendingPush = {
   conversation_type: 'direct',
   title: null
 }
-const device: PushDevice = { user_id: 'ben', device_id: 'phone', platform: 'ios', push_token: 't-1', pushed_at: null, push_paced_until: null, pending: [] }
+const device: PushDevice = {
+  user_id: 'ben',
+  device_id: 'phone',
+  platform: 'ios',
+  push_token: 't-1',
+  pushed_at: null,
+  push_paced_until: null,
+  pending: []
+}
 
 test('a push carries what the phone shows and where the app continues', () => {
   expect(renderPush(device, pending, CONTEXT)).toEqual({
@@ -51,7 +59,9 @@ test('the title names the sender, in a group the group too', () => {
   expect(show({ sender_name: null }).title).toBe('ana')
   expect(show({ conversation_type: 'group', title: 'Team' }).title).toBe('Team: Ana')
   expect(show({ conversation_type: 'group', title: null }).title).toBe('Ana')
-  expect([...show({ conversation_type: 'group', title: 'T'.repeat(200), sender_name: 'A'.repeat(200) }).title!].length).toBe(100)
+  expect([
+    ...show({ conversation_type: 'group', title: 'T'.repeat(200), sender_name: 'A'.repeat(200) }).title!
+  ].length).toBe(100)
 })
 
 test('several messages are counted', () => {
@@ -85,11 +95,15 @@ test('the largest push stays far below 4,096 bytes', () => {
     content: '🦊'.repeat(200),
     sender_user_id: 'x'.repeat(64)
   })
-  expect(Buffer.byteLength(JSON.stringify({ title: push.title, body: push.body, data: push.data }))).toBeLessThan(2_000)
+  expect(
+    Buffer.byteLength(JSON.stringify({ title: push.title, body: push.body, data: push.data }))
+  ).toBeLessThan(2_000)
 })
 
 test('content-free, a push has no name and no content, only a count', () => {
-  const hidden = renderPush(device, { ...pending, count: 2, conversation_type: 'group', title: 'Secret plans' }, { ...CONTEXT, privacy: 'content-free' })
+  const hidden = renderPush(device, {
+    ...pending, count: 2, conversation_type: 'group', title: 'Secret plans'
+  }, { ...CONTEXT, privacy: 'content-free' })
   expect(hidden).toMatchObject({ title: undefined, body: '2 new messages' })
   expect(JSON.stringify(hidden)).not.toMatch(/Ana|hello|Secret/)
 })

@@ -20,7 +20,13 @@ test('a message to a sleeping user becomes one push, at once', async () => {
     token,
     title: 'Ana',
     body: 'hello',
-    data: { type: 'new_message', message_id: message.id, conversation_id: conversation, seq: '2', epoch: world.messaging.epoch },
+    data: {
+      type: 'new_message',
+      message_id: message.id,
+      conversation_id: conversation,
+      seq: '2',
+      epoch: world.messaging.epoch
+    },
     conversationTag: conversation,
     collapseId: message.id
   }])
@@ -136,10 +142,12 @@ test('what follows within 3 s of a push is merged into one', async () => {
   await world.bridge(sender)
   await world.say('ana', conversation, 'one')
   await world.settled()
-  const [device] = await world.sql<{ pushed_at: Date }>('select pushed_at from devices where user_id = $1', 'ben')
+  const [device] =
+    await world.sql<{ pushed_at: Date }>('select pushed_at from devices where user_id = $1', 'ben')
   await world.say('ana', conversation, 'two')
   const quietAt = device!.pushed_at.getTime() + 3_000
-  await until(async () => (await world.due('ben'))?.due_at.getTime() === quietAt, 'the row waits until 3 s after the push')
+  await until(async () =>
+    (await world.due('ben'))?.due_at.getTime() === quietAt, 'the row waits until 3 s after the push')
   await world.say('ana', conversation, 'three')
   // The next message does not end the wait.
   expect(await world.due('ben')).toMatchObject({ due_at: new Date(quietAt), leased_until: null })
@@ -170,7 +178,8 @@ test('a mute holds back everything but mentions, for good', async () => {
   await using world = await createWorld()
   await world.phone('ben')
   const group = await world.group('Team', 'ana', 'ben')
-  const mute = (until: Date) => world.sql('update conversation_participants set muted_until = $1 where user_id = $2', until, 'ben')
+  const mute = (until: Date) =>
+    world.sql('update conversation_participants set muted_until = $1 where user_id = $2', until, 'ben')
   await mute(new Date(world.now() + 3_600_000))
   const sender = recordingSender()
   await world.bridge(sender, { options: { mergeMs: 0 } })
@@ -233,7 +242,12 @@ test('a session that ends while its message is being committed is a sleeping pho
   await using world = await createWorld()
   await world.phone('ben')
   const conversation = await world.direct('ana', 'ben')
-  const session = { userId: 'ben', deviceId: 'phone', pump: { takeOverdue: () => false, learn: () => {} }, disconnect: () => {} } as unknown as TrackedSession
+  const session = {
+    userId: 'ben',
+    deviceId: 'phone',
+    pump: { takeOverdue: () => false, learn: () => {} },
+    disconnect: () => {}
+  } as unknown as TrackedSession
   const { trackedSessions: sessions } = world.messaging
   sessions.add(session)
   const has = sessions.has
@@ -253,7 +267,12 @@ test('a phone with a session is not woken before the grace period is over', asyn
   await using world = await createWorld()
   await world.phone('ben')
   const conversation = await world.direct('ana', 'ben')
-  const session = { userId: 'ben', deviceId: 'phone', pump: { takeOverdue: () => false, learn: () => {} }, disconnect: () => {} } as unknown as TrackedSession
+  const session = {
+    userId: 'ben',
+    deviceId: 'phone',
+    pump: { takeOverdue: () => false, learn: () => {} },
+    disconnect: () => {}
+  } as unknown as TrackedSession
   world.messaging.trackedSessions.add(session)
   await world.say('ana', conversation, 'hello')
   expect(await world.due('ben')).toBeUndefined()

@@ -12,7 +12,13 @@ import { createDatabase } from '../support/database.ts'
 import { SECRET } from '../support/tokens.ts'
 import { until } from '../support/until.ts'
 
-export interface DueRow { user_id: string, seq: number, due_at: Date, leased_until: Date | null, attempts: number }
+export interface DueRow {
+  user_id: string
+  seq: number
+  due_at: Date
+  leased_until: Date | null
+  attempts: number
+}
 
 export interface World extends AsyncDisposable {
   database: Database
@@ -26,7 +32,9 @@ export interface World extends AsyncDisposable {
   direct (a: string, b: string): Promise<string>
   group (title: string, ...members: string[]): Promise<string>
   phone (userId: string, token?: string, deviceId?: string): Promise<string>
-  say (from: string, conversationId: string, content: string, draft?: Partial<MessageDraft>): Promise<MessageView>
+  say (
+    from: string, conversationId: string, content: string, draft?: Partial<MessageDraft>
+  ): Promise<MessageView>
   sql<Row = unknown> (text: string, ...values: unknown[]): Promise<Row[]>
   due (userId: string): Promise<DueRow | undefined>
   /** Resolves when nobody is due any more. */
@@ -36,9 +44,13 @@ export interface World extends AsyncDisposable {
 export async function createWorld (): Promise<World> {
   const file = await createDatabase()
   const logged: Array<Record<string, unknown>> = []
-  const log = pino({ level: 'debug' }, { write: (line: string) => { logged.push(JSON.parse(line) as Record<string, unknown>) } })
+  const log = pino({
+    level: 'debug'
+  }, { write: (line: string) => { logged.push(JSON.parse(line) as Record<string, unknown>) } })
   const database = openDatabase(file.url, () => {})
-  const messaging = await startMessaging({ database, authentication: { key: { kind: 'secret', secret: SECRET } }, graceMs: 10_000, log })
+  const messaging = await startMessaging({
+    database, authentication: { key: { kind: 'secret', secret: SECRET } }, graceMs: 10_000, log
+  })
   const bridges: AsyncDisposable[] = []
   let offsetMs = 0
   let statements = 0
@@ -47,7 +59,9 @@ export async function createWorld (): Promise<World> {
   const sql = async <Row>(text: string, ...values: unknown[]): Promise<Row[]> =>
     await database.autocommit.rows<Row>({ name: `test_${++statements}`, text }, values)
   const due = async (userId: string): Promise<DueRow | undefined> =>
-    (await sql<DueRow>('select user_id, seq, due_at, leased_until, attempts from push_due where user_id = $1', userId))[0]
+    (await sql<DueRow>(
+      'select user_id, seq, due_at, leased_until, attempts from push_due where user_id = $1', userId
+    ))[0]
 
   return {
     database,
@@ -57,18 +71,31 @@ export async function createWorld (): Promise<World> {
     skip (ms) { offsetMs += ms },
     bridge: async (sender, { options, ...deps } = {}) => {
       const bridge = await startPushBridge({
-        database, sender, log, graceMs: 10_000, onPushDue: messaging.onPushDue, now, random: () => 0, options: { pollMs: 20, ...options }, ...deps
+        database,
+        sender,
+        log,
+        graceMs: 10_000,
+        onPushDue: messaging.onPushDue,
+        now,
+        random: () =>
+          0,
+        options: { pollMs: 20, ...options },
+        ...deps
       })
       bridges.push(bridge)
       return bridge
     },
     direct: async (a, b) => {
       await ensure(database, a)
-      return (await messaging.conversations.create(a, { type: 'direct', participant_ids: [b] })).conversation.id
+      return (await messaging.conversations.create(
+        a, { type: 'direct', participant_ids: [b] }
+      )).conversation.id
     },
     group: async (title, creator, ...others) => {
       await ensure(database, creator!)
-      return (await messaging.conversations.create(creator!, { type: 'group', participant_ids: others, title })).conversation.id
+      return (await messaging.conversations.create(
+        creator!, { type: 'group', participant_ids: others, title }
+      )).conversation.id
     },
     phone: async (userId, pushToken = randomBytes(8).toString('hex'), deviceId = 'phone') => {
       await ensure(database, userId)
@@ -76,10 +103,16 @@ export async function createWorld (): Promise<World> {
       return pushToken
     },
     say: async (from, conversationId, content, draft = {}) =>
-      (await messaging.sends.send({ senderId: from, draft: { conversation_id: conversationId, content, message_type: 'text', ...draft } })).message,
+      (await messaging.sends.send({
+        senderId: from, draft: { conversation_id: conversationId, content, message_type: 'text', ...draft }
+      })).message,
     sql,
     due,
-    settled: async () => { await until(async () => (await sql('select 1 from push_due')).length === 0, 'nobody is due') },
+    settled: async () => {
+      await until(
+        async () => (await sql('select 1 from push_due')).length === 0, 'nobody is due'
+      )
+    },
     async [Symbol.asyncDispose] () {
       await Promise.all(bridges.map(bridge => bridge[Symbol.asyncDispose]()))
       await messaging[Symbol.asyncDispose]()
@@ -90,13 +123,17 @@ export async function createWorld (): Promise<World> {
 }
 
 async function ensure (database: Database, id: string): Promise<void> {
-  await database.autocommit.rows({ name: 'test_ensure_user', text: 'insert into users (id, name) values ($1, initcap($1)) on conflict do nothing' }, [id])
+  await database.autocommit.rows({
+    name: 'test_ensure_user',
+    text: 'insert into users (id, name) values ($1, initcap($1)) on conflict do nothing'
+  }, [id])
 }
 
 export interface RecordingSender extends PushSender { pushes: Push[], bodies (): string[] }
 
 /** Keeps what it is given; `answer` decides how the push service would answer. */
-export function recordingSender (answer: (push: Push, nth: number) => PushResult | Promise<PushResult> = () => ({ outcome: 'ok' })): RecordingSender {
+export function recordingSender (answer: (push: Push, nth: number) => PushResult | Promise<PushResult> = () =>
+  ({ outcome: 'ok' })): RecordingSender {
   const pushes: Push[] = []
   return {
     pushes,

@@ -15,7 +15,8 @@ test('a connection that breaks inside a transaction fails that transaction and n
     await runSql(created.url, `select pg_terminate_backend(${row!.pid})`)
     // The break is noticed while nothing is being asked: an error event, not an answer.
     await new Promise(resolve => setImmediate(resolve))
-    await until(async () => await tx.rows(statement('one', 'select 1'), []).then(() => false, () => true), 'the connection is gone')
+    await until(async () =>
+      await tx.rows(statement('one', 'select 1'), []).then(() => false, () => true), 'the connection is gone')
     await tx.rows(statement('one', 'select 1'), [])
   })
   await expect(transaction).rejects.toMatchObject({ fault: 'unavailable' })
@@ -26,7 +27,10 @@ test('a connection that breaks inside a transaction fails that transaction and n
 test('a deadlock is resolved by doing one of the transactions again', async () => {
   await using created = await createDatabase()
   await using database = openDatabase(created.url, () => {})
-  await runSql(created.url, 'create table counters (id int primary key, n int); insert into counters values (1, 0), (2, 0)')
+  await runSql(
+    created.url,
+    'create table counters (id int primary key, n int); insert into counters values (1, 0), (2, 0)'
+  )
   const bump = (name: string, id: number) => statement(name, `update counters set n = n + 1 where id = ${id}`)
   const gate = new EventTarget()
   const bothHoldOne = once(gate, 'go')
@@ -37,5 +41,7 @@ test('a deadlock is resolved by doing one of the transactions again', async () =
     await bothHoldOne
     await tx.rows(bump(`bump_${second}`, second!), [])
   })))
-  expect(await database.autocommit.rows(statement('sum', 'select sum(n) as total from counters'), [])).toEqual([{ total: 4 }])
+  expect(
+    await database.autocommit.rows(statement('sum', 'select sum(n) as total from counters'), [])
+  ).toEqual([{ total: 4 }])
 })

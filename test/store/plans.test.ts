@@ -19,7 +19,9 @@ import {
 } from '../../store/log/receipts.ts'
 import { lockForDelivery, lockConversations, lockUsers } from '../../store/locks.ts'
 import { findRepeats, readMembers, readReplyTargets, writeSends } from '../../store/log/sends.ts'
-import { findHits, foundMessages, searchedConversations, type SearchedConversation } from '../../store/messages/search.ts'
+import {
+  findHits, foundMessages, searchedConversations, type SearchedConversation
+} from '../../store/messages/search.ts'
 import { lastSeqs } from '../../store/people/users.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { plansOf, type Plan } from '../support/plans.ts'
@@ -52,7 +54,8 @@ function expectBounded (plans: Plan[], pages: number, ...indexes: string[]): voi
 }
 
 describe('a search', () => {
-  const conversation = (conversation_id: string): SearchedConversation => ({ conversation_id, joined_seq: 0, last_message_id: messageId(0) })
+  const conversation = (conversation_id: string): SearchedConversation =>
+    ({ conversation_id, joined_seq: 0, last_message_id: messageId(0) })
   const hits = (query: string, ...ids: string[]) => explain(db => findHits(db, ids.map(conversation), {
     readerId: HUB, query, beforeId: 'ffffffff-ffff-ffff-ffff-ffffffffffff', limit: 51
   }))
@@ -63,39 +66,71 @@ describe('a search', () => {
 
   test('for a rare word asks the index, in a huge conversation and in fifty small ones', async () => {
     expectBounded(await hits(RARE_WORD, HUGE), 500, 'messages_search_index')
-    expectBounded(await hits(RARE_WORD, ...Array.from({ length: 50 }, (_, k) => directId(k))), 2_500, 'messages_search_index')
+    expectBounded(
+      await hits(RARE_WORD, ...Array.from({ length: 50 }, (_, k) => directId(k))), 2_500,
+      'messages_search_index'
+    )
   })
 
   test('finds its conversations and its messages', async () => {
-    expectBounded(await explain(db => searchedConversations(db, HUB, undefined)), 14_000, 'conversation_participants_user_index', 'conversations_pkey')
-    expectBounded(await explain(db => foundMessages(db, Array.from({ length: 50 }, (_, n) => messageId(n * 20)), HUB)), 1_000, 'messages_pkey')
+    expectBounded(
+      await explain(db => searchedConversations(db, HUB, undefined)), 14_000,
+      'conversation_participants_user_index', 'conversations_pkey'
+    )
+    expectBounded(
+      await explain(db => foundMessages(db, Array.from({ length: 50 }, (_, n) => messageId(n * 20)), HUB)),
+      1_000, 'messages_pkey'
+    )
   })
 })
 
 describe('a page of history', () => {
   // A message costs some ten pages: itself, its attachments, reactions and, if one's own, its recipients.
   const pages = 800
-  const query = (readerId: string, conversationId: string, joinedSeq = 0) => ({ readerId, conversationId, joinedSeq, limit: 51 })
+  const query = (readerId: string, conversationId: string, joinedSeq = 0) =>
+    ({ readerId, conversationId, joinedSeq, limit: 51 })
 
-  test.each([['start', 52], ['middle', HUGE_END / 2], ['end', HUGE_END - 51]])('at the %s of a huge conversation', async (_, seq) => {
-    expectBounded(await explain(db => messagesBefore(db, query(HUB, HUGE), seq)), pages, 'messages_conversation_seq_unique')
-    expectBounded(await explain(db => messagesAfter(db, query(HUB, HUGE), seq)), pages, 'messages_conversation_seq_unique')
+  test.each([
+    ['start', 52], ['middle', HUGE_END / 2], ['end', HUGE_END - 51]
+  ])('at the %s of a huge conversation', async (_, seq) => {
+    expectBounded(
+      await explain(db => messagesBefore(db, query(HUB, HUGE), seq)), pages,
+      'messages_conversation_seq_unique'
+    )
+    expectBounded(
+      await explain(db => messagesAfter(db, query(HUB, HUGE), seq)), pages, 'messages_conversation_seq_unique'
+    )
   })
 
   test('for somebody who joined late, at the beginning of what they see', async () => {
     const joined = HUGE_END * 3 / 4
-    expectBounded(await explain(db => messagesBefore(db, query(LATE, HUGE, joined), joined + 20)), pages, 'messages_conversation_seq_unique')
-    expectBounded(await explain(db => messagesAfter(db, query(LATE, HUGE, joined), joined)), pages, 'messages_conversation_seq_unique')
+    expectBounded(
+      await explain(db => messagesBefore(db, query(LATE, HUGE, joined), joined + 20)), pages,
+      'messages_conversation_seq_unique'
+    )
+    expectBounded(
+      await explain(db => messagesAfter(db, query(LATE, HUGE, joined), joined)), pages,
+      'messages_conversation_seq_unique'
+    )
   })
 
   test('of a large group', async () => {
-    expectBounded(await explain(db => messagesBefore(db, query('user-7', GROUP), END)), 2 * pages, 'messages_conversation_seq_unique')
+    expectBounded(
+      await explain(db => messagesBefore(db, query('user-7', GROUP), END)), 2 * pages,
+      'messages_conversation_seq_unique'
+    )
   })
 
   test('of a conversation full of messages hidden from the reader', async () => {
-    expectBounded(await explain(db => messagesBefore(db, query(HUB, HIDDEN), END)), pages, 'messages_sender_index')
-    expectBounded(await explain(db => messagesAfter(db, query(HUB, HIDDEN), 0)), pages, 'messages_sender_index')
-    expectBounded(await explain(db => messagesBefore(db, query(BLOCKED, HIDDEN), END)), pages, 'messages_sender_index')
+    expectBounded(
+      await explain(db => messagesBefore(db, query(HUB, HIDDEN), END)), pages, 'messages_sender_index'
+    )
+    expectBounded(
+      await explain(db => messagesAfter(db, query(HUB, HIDDEN), 0)), pages, 'messages_sender_index'
+    )
+    expectBounded(
+      await explain(db => messagesBefore(db, query(BLOCKED, HIDDEN), END)), pages, 'messages_sender_index'
+    )
   })
 
   test('its cursor message', async () => {
@@ -106,21 +141,39 @@ describe('a page of history', () => {
 describe('the list of conversations', () => {
   test('costs what its page and the number of own conversations cost, not what was written in them', async () => {
     // The hub has 2,004 conversations, three pages each to be put in order.
-    expectBounded(await explain(db => listConversations(db, HUB, 51, undefined)), 14_000, 'conversation_participants_user_index', 'conversations_pkey')
-    expectBounded(await explain(db => listConversations(db, SMALL_MEMBER, 51, undefined)), 2_500, 'conversation_participants_user_index', 'conversations_pkey')
+    expectBounded(
+      await explain(db => listConversations(db, HUB, 51, undefined)), 14_000,
+      'conversation_participants_user_index', 'conversations_pkey'
+    )
+    expectBounded(
+      await explain(db => listConversations(db, SMALL_MEMBER, 51, undefined)), 2_500,
+      'conversation_participants_user_index', 'conversations_pkey'
+    )
   })
 
-  test.each([['huge and unread', HUGE], ['all own messages', OWN], ['all hidden', HIDDEN]])('shows a conversation that is %s', async (_, conversationId) => {
-    expectBounded(await explain(db => conversationViews(db, [{ conversationId, userId: HUB }])), 1_000, 'messages_conversation_seq_unique')
+  test.each([
+    ['huge and unread', HUGE], ['all own messages', OWN], ['all hidden', HIDDEN]
+  ])('shows a conversation that is %s', async (_, conversationId) => {
+    expectBounded(
+      await explain(db => conversationViews(db, [{ conversationId, userId: HUB }])), 1_000,
+      'messages_conversation_seq_unique'
+    )
   })
 
   test('shows a group of 500', async () => {
-    expectBounded(await explain(db => conversationViews(db, [{ conversationId: GROUP, userId: 'user-7' }])), 2_500, 'users_pkey')
+    expectBounded(
+      await explain(db => conversationViews(db, [{ conversationId: GROUP, userId: 'user-7' }])), 2_500,
+      'users_pkey'
+    )
   })
 })
 
-test.each([['beginning', 0], ['middle', HUGE_END / 2], ['end', HUGE_END - 100]])('a page of the inbox log from the %s', async (_, seq) => {
-  expectBounded(await explain(db => eventsAfter(db, HUB, seq, 100)), 1_500, 'inbox_events_pkey', 'messages_pkey')
+test.each([
+  ['beginning', 0], ['middle', HUGE_END / 2], ['end', HUGE_END - 100]
+])('a page of the inbox log from the %s', async (_, seq) => {
+  expectBounded(
+    await explain(db => eventsAfter(db, HUB, seq, 100)), 1_500, 'inbox_events_pkey', 'messages_pkey'
+  )
 })
 
 describe('a send', () => {
@@ -131,13 +184,24 @@ describe('a send', () => {
 
   test('looks for repeats', async () => {
     const fresh = Array.from({ length: 200 }, (_, i) => `new-${i}`)
-    expectBounded(await explain(db => findRepeats(db, fresh.map(() => PEER), fresh)), 1_000, 'messages_client_message_id_unique')
-    expectBounded(await explain(db => findRepeats(db, [PEER, HUB], ['c-2', 'c-40'])), 100, 'messages_client_message_id_unique')
+    expectBounded(
+      await explain(db => findRepeats(db, fresh.map(() => PEER), fresh)), 1_000,
+      'messages_client_message_id_unique'
+    )
+    expectBounded(
+      await explain(db => findRepeats(db, [PEER, HUB], ['c-2', 'c-40'])), 100,
+      'messages_client_message_id_unique'
+    )
   })
 
   test('reads members and the message it replies to', async () => {
-    expectBounded(await explain(db => readMembers(db, [HUGE, SMALL], [HUB, SMALL_MEMBER])), 60, 'conversation_participants_pkey')
-    expectBounded(await explain(db => readMembers(db, [GROUP], ['user-7'])), 300, 'conversation_participants_pkey')
+    expectBounded(
+      await explain(db => readMembers(db, [HUGE, SMALL], [HUB, SMALL_MEMBER])), 60,
+      'conversation_participants_pkey'
+    )
+    expectBounded(
+      await explain(db => readMembers(db, [GROUP], ['user-7'])), 300, 'conversation_participants_pkey'
+    )
     expectBounded(await explain(db => readReplyTargets(db, [messageId(5)])), 10, 'messages_pkey')
   })
 
@@ -155,9 +219,12 @@ describe('a send', () => {
       client_fingerprint: 'new',
       hidden: false
     }
-    const events: AppendedEvent[] = [HUB, PEER, LATE].map(user_id => ({ user_id, seq: END, type: 'new_message', conversation_id: HUGE, message_id: message.id }))
+    const events: AppendedEvent[] = [HUB, PEER, LATE].map(user_id =>
+      ({ user_id, seq: END, type: 'new_message', conversation_id: HUGE, message_id: message.id }))
     expectBounded(
-      await explain(db => writeSends(db, { at: new Date(), messages: [message], events, pushDue: [HUB], pushDueAt: new Date() })),
+      await explain(db => writeSends(
+        db, { at: new Date(), messages: [message], events, pushDue: [HUB], pushDueAt: new Date() }
+      )),
       200, 'conversations_pkey', 'users_pkey')
   })
 })
@@ -165,23 +232,34 @@ describe('a send', () => {
 describe('receipts', () => {
   test('the status of a message, old or new', async () => {
     for (const seq of [10, HUGE_END / 2, HUGE_END]) {
-      expectBounded(await explain(db => recipientStatuses(db, HUGE, seq, HUB)), 60, 'conversation_participants_pkey', 'delivery_status_pkey')
+      expectBounded(
+        await explain(db => recipientStatuses(db, HUGE, seq, HUB)), 60, 'conversation_participants_pkey',
+        'delivery_status_pkey'
+      )
     }
   })
 
-  test.each([['one message', 1], ['the whole of a huge conversation', HUGE_END]])('reading %s', async (_, count) => {
+  test.each([['one message', 1], ['the whole of a huge conversation', HUGE_END]])('reading %s', async (
+    _, count
+  ) => {
     const mark = count === 1
       ? { conversation_id: SMALL, user_id: SMALL_MEMBER, up_to_seq: 7, client_at: null }
       : { conversation_id: HUGE, user_id: HUB, up_to_seq: HUGE_END, client_at: null }
     expectBounded(await explain(db => findReadables(db, [messageId(5)], [HUB])), 20, 'messages_pkey')
     expectBounded(await explain(db => sendersBelow(db, [mark])), 100, 'conversation_participants_pkey')
-    expectBounded(await explain(db => raiseRead(db, [mark], new Date())), 100, 'conversation_participants_pkey')
+    expectBounded(
+      await explain(db => raiseRead(db, [mark], new Date())), 100, 'conversation_participants_pkey'
+    )
   })
 
   test('acknowledging a window of events', async () => {
     const range = { user_id: HUB, after: HUGE_END - 64, up_to: HUGE_END }
-    expectBounded(await explain(db => lockForDelivery(db, [HUB], [HUGE_END])), 500, 'inbox_events_pkey', 'messages_pkey')
-    expectBounded(await explain(db => raiseDelivered(db, [range], new Date())), 500, 'inbox_events_pkey', 'messages_pkey')
+    expectBounded(
+      await explain(db => lockForDelivery(db, [HUB], [HUGE_END])), 500, 'inbox_events_pkey', 'messages_pkey'
+    )
+    expectBounded(
+      await explain(db => raiseDelivered(db, [range], new Date())), 500, 'inbox_events_pkey', 'messages_pkey'
+    )
   })
 })
 
@@ -194,7 +272,9 @@ describe('devices and pushes', () => {
   test('a bridge claims what is due and reads what to tell', async () => {
     const now = new Date()
     const leasedUntil = new Date(now.getTime() + 60_000)
-    expectBounded(await explain(db => schedulePushes(db, [{ userId: HUB, seq: END, dueAt: now }])), 50, 'users_pkey')
+    expectBounded(
+      await explain(db => schedulePushes(db, [{ userId: HUB, seq: END, dueAt: now }])), 50, 'users_pkey'
+    )
     expectBounded(await explain(db => nextPushDue(db, now)), 20, 'push_due_due_at_index')
     expectBounded(await explain(async db => {
       await claimPushes(db, now, leasedUntil, 20)
@@ -203,7 +283,10 @@ describe('devices and pushes', () => {
       await claimPushes(db, now, leasedUntil, 20)
       await pendingPushes(db, { userIds: CLAIMED, leasedUntil, now, expiresBefore: new Date(0) })
     }), 4_000, 'push_due_pkey')
-    expectBounded(await explain(db => unreadBadges(db, CLAIMED, now)), 20_000, 'conversation_participants_user_index', 'messages_conversation_seq_unique')
+    expectBounded(
+      await explain(db => unreadBadges(db, CLAIMED, now)), 20_000, 'conversation_participants_user_index',
+      'messages_conversation_seq_unique'
+    )
   })
 })
 

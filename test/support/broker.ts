@@ -77,7 +77,9 @@ export interface TestBroker extends AsyncDisposable, Pick<Broker, 'mqttPort' | '
   connack (connect: RawConnect): Promise<number>
   direct (a: string, b: string): Promise<string>
   group (admin: string, ...members: string[]): Promise<string>
-  say (from: string, conversationId: string, content: string, draft?: Partial<MessageDraft>): Promise<MessageView>
+  say (
+    from: string, conversationId: string, content: string, draft?: Partial<MessageDraft>
+  ): Promise<MessageView>
   status (sender: string, message: MessageView): Promise<DeliveryState>
   sql<Row = Json> (text: string, ...values: unknown[]): Promise<Row[]>
   /** From now on the database refuses connections, until what is returned is called. */
@@ -96,13 +98,24 @@ export interface TestBrokerOptions {
   replace?: (messaging: Messaging) => Partial<Messaging>
 }
 
-export async function startTestBroker ({ graceMs = 10_000, stalledMs, offlineAfterMs, broker: options = {}, issuer, replace = () => ({}) }: TestBrokerOptions = {}): Promise<TestBroker> {
+export async function startTestBroker ({
+  graceMs = 10_000, stalledMs, offlineAfterMs, broker: options = {}, issuer, replace = () => ({})
+}: TestBrokerOptions = {}): Promise<TestBroker> {
   const logged: Json[] = []
   const log = pino({ level: 'warn' }, { write: (line: string) => { logged.push(JSON.parse(line)) } })
   const file = await createDatabase()
   const database = openDatabase(file.url, () => {})
-  const messaging = await startMessaging({ database, authentication: { key: { kind: 'secret', secret: SECRET }, issuer }, graceMs, stalledMs, offlineAfterMs, log })
-  const broker = await startBroker({ host: '127.0.0.1', mqttPort: 0, wsPort: 0, ...options }, { messaging: { ...messaging, ...replace(messaging) }, log })
+  const messaging = await startMessaging({
+    database,
+    authentication: { key: { kind: 'secret', secret: SECRET }, issuer },
+    graceMs,
+    stalledMs,
+    offlineAfterMs,
+    log
+  })
+  const broker = await startBroker({
+    host: '127.0.0.1', mqttPort: 0, wsPort: 0, ...options
+  }, { messaging: { ...messaging, ...replace(messaging) }, log })
   const sql = new pg.Pool({ connectionString: file.url, max: 2 })
   sql.on('error', () => {})
   const clients: Array<{ end (): void }> = []
@@ -138,7 +151,9 @@ export async function startTestBroker ({ graceMs = 10_000, stalledMs, offlineAft
 
     async rawDevice (userId, { claims, expires, ...connect } = {}) {
       const client = raw()
-      client.packet(connectPacket({ clientId: 'raw', password: await signToken(userId, { issuer, claims, expires }), ...connect }))
+      client.packet(connectPacket({
+        clientId: 'raw', password: await signToken(userId, { issuer, claims, expires }), ...connect
+      }))
       const { returnCode } = await client.nth('connack', 1)
       if (returnCode !== 0) throw new Error(`refused with ${returnCode}`)
       return client
@@ -151,13 +166,19 @@ export async function startTestBroker ({ graceMs = 10_000, stalledMs, offlineAft
     },
 
     async direct (a, b) {
-      return (await messaging.conversations.create(a, { type: 'direct', participant_ids: [b] })).conversation.id
+      return (await messaging.conversations.create(
+        a, { type: 'direct', participant_ids: [b] }
+      )).conversation.id
     },
     async group (admin, ...members) {
-      return (await messaging.conversations.create(admin, { type: 'group', participant_ids: members })).conversation.id
+      return (await messaging.conversations.create(
+        admin, { type: 'group', participant_ids: members }
+      )).conversation.id
     },
     async say (from, conversation_id, content, draft = {}) {
-      return (await messaging.sends.send({ senderId: from, draft: { conversation_id, content, message_type: 'text', ...draft } })).message
+      return (await messaging.sends.send({
+        senderId: from, draft: { conversation_id, content, message_type: 'text', ...draft }
+      })).message
     },
     status: async (sender, message) => (await readStatus(database.autocommit, sender, message.id)).status,
     sql: async (text, ...values) => (await sql.query(text, values)).rows,
@@ -180,10 +201,14 @@ export async function startTestBroker ({ graceMs = 10_000, stalledMs, offlineAft
   }
 }
 
-async function connectDevice ({ mqttPort, wsPort }: Broker, userId: string, token: string, options: DeviceOptions): Promise<Device> {
+async function connectDevice (
+  { mqttPort, wsPort }: Broker, userId: string, token: string, options: DeviceOptions
+): Promise<Device> {
   const { deviceId = 'phone', clean = false, over = 'tcp', will, subscribe = [] } = options
   const client = mqtt.connect({
-    ...(over === 'tcp' ? { protocol: 'mqtt', port: mqttPort } : { protocol: 'ws', port: wsPort, path: '/mqtt' }),
+    ...(over === 'tcp'
+      ? { protocol: 'mqtt', port: mqttPort }
+      : { protocol: 'ws', port: wsPort, path: '/mqtt' }),
     hostname: '127.0.0.1',
     protocolVersion: 4,
     reconnectPeriod: 0,
@@ -201,7 +226,8 @@ async function connectDevice ({ mqttPort, wsPort }: Broker, userId: string, toke
     client.once('close', () => reject(new Error('the connection was closed')))
   })
   client.on('error', () => {})
-  const on = (topic: string): Json[] => received.filter(message => message.topic === topic).map(message => JSON.parse(message.payload.toString()))
+  const on = (topic: string): Json[] =>
+    received.filter(message => message.topic === topic).map(message => JSON.parse(message.payload.toString()))
   const device: Device = {
     client,
     sessionPresent,
@@ -211,10 +237,13 @@ async function connectDevice ({ mqttPort, wsPort }: Broker, userId: string, toke
     get replies () { return on(`user/${userId}/replies`) },
     subscribe: async (filters, qos = 1) => await new Promise((resolve, reject) => {
       // A refused filter is an error to this client; the codes are in the packet all the same.
-      client.subscribe(filters, { qos }, (error, _, packet) => packet === undefined ? reject(error) : resolve(packet.granted as number[]))
+      client.subscribe(filters, { qos }, (error, _, packet) =>
+        packet === undefined ? reject(error) : resolve(packet.granted as number[]))
     }),
     async command (command, qos = 1) {
-      const payload = typeof command === 'string' || Buffer.isBuffer(command) ? command : JSON.stringify(command)
+      const payload = typeof command === 'string' || Buffer.isBuffer(command)
+        ? command
+        : JSON.stringify(command)
       await new Promise<void>((resolve, reject) => {
         const closed = (): void => reject(new Error('the connection closed before the PUBACK'))
         client.once('close', closed)
@@ -270,7 +299,9 @@ function openRaw (port: number): RawClient {
   return client
 }
 
-export const publishPacket = (topic: string, payload: string, qos: 0 | 1 | 2 = 0, messageId?: number): Packet =>
+export const publishPacket = (
+  topic: string, payload: string, qos: 0 | 1 | 2 = 0, messageId?: number
+): Packet =>
   ({ cmd: 'publish', topic, payload, qos, retain: false, dup: false, messageId } as Packet)
 
 export const subscribePacket = (messageId: number, topic: string, qos: 0 | 1 | 2 = 1): Packet =>
@@ -279,4 +310,5 @@ export const subscribePacket = (messageId: number, topic: string, qos: 0 | 1 | 2
 export const pubackPacket = (messageId: number): Packet => ({ cmd: 'puback', messageId } as Packet)
 
 /** 1, 2, …, n after `after`. */
-export const seqsAfter = (after: number, n: number): number[] => Array.from({ length: n }, (_, i) => after + i + 1)
+export const seqsAfter = (after: number, n: number): number[] =>
+  Array.from({ length: n }, (_, i) => after + i + 1)

@@ -26,7 +26,9 @@ export interface TestCluster extends AsyncDisposable {
   /** Starts a process and waits until it serves. */
   start (role: string, env?: NodeJS.ProcessEnv): Promise<EchoProcess>
   /** Starts a process on a known HTTP port; `ready` waits until it serves. */
-  spawn (role: string, env?: NodeJS.ProcessEnv): Promise<{ http: string, output: () => string, ready: () => Promise<EchoProcess> }>
+  spawn (
+    role: string, env?: NodeJS.ProcessEnv
+  ): Promise<{ http: string, output: () => string, ready: () => Promise<EchoProcess> }>
   /** The database refuses connections and drops those it has, until what is returned is called. */
   cutDatabase (): Promise<() => Promise<void>>
   /** The database takes reads only, until what is returned is called. */
@@ -50,7 +52,9 @@ export async function startTestRedis (dir: string): Promise<TestRedis> {
   }
   const kill = async (): Promise<void> => { if (server !== undefined) await endProcess(server) }
   async function start (): Promise<void> {
-    server = spawn('redis-server', ['--bind', '127.0.0.1', '--port', String(port), '--save', '', '--appendonly', 'no', '--dir', dir], { stdio: 'ignore' })
+    server = spawn('redis-server', [
+      '--bind', '127.0.0.1', '--port', String(port), '--save', '', '--appendonly', 'no', '--dir', dir
+    ], { stdio: 'ignore' })
     await until(() => ask('ping').then(() => true, () => false), 'Redis answers')
   }
 

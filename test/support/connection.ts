@@ -1,7 +1,9 @@
 /** A connection that is only said to be there. */
 import { type Connection, type ConnectionState } from '../../messaging/people/connections.ts'
 
-export function saidToBeThere (userId: string, { issuedAt = 0, ...state }: Partial<ConnectionState> & { issuedAt?: number } = {}): Connection {
+export function saidToBeThere (
+  userId: string, { issuedAt = 0, ...state }: Partial<ConnectionState> & { issuedAt?: number } = {}
+): Connection {
   const said: ConnectionState = {
     device_id: 'phone',
     delivery: 'tracked',

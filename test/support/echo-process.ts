@@ -44,14 +44,29 @@ export async function scratchFolder (): Promise<{ path: string } & AsyncDisposab
 }
 
 /** Spawns without waiting; for starts that are meant to fail too. */
-export function spawnEcho ({ dataDir, env = {}, roles = [] }: EchoProcessOptions): { child: ChildProcess, output: () => string } {
+export function spawnEcho ({ dataDir, env = {}, roles = [] }: EchoProcessOptions): {
+  child: ChildProcess, output: () => string
+} {
   const child = spawn(process.execPath, ['--import', 'tsx', 'main.ts', ...roles], {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, DATA_DIR: dataDir, HTTP_PORT: '0', MQTT_PORT: '0', WS_PORT: '0', JWT_SECRET: SECRET, LOG_LEVEL: 'info', RATE_LIMIT_REQUESTS: '0', RATE_LIMIT_SENDS: '0', ...env }
+    env: {
+      ...process.env,
+      DATA_DIR: dataDir,
+      HTTP_PORT: '0',
+      MQTT_PORT: '0',
+      WS_PORT: '0',
+      JWT_SECRET: SECRET,
+      LOG_LEVEL: 'info',
+      RATE_LIMIT_REQUESTS: '0',
+      RATE_LIMIT_SENDS: '0',
+      ...env
+    }
   })
   let output = ''
-  for (const stream of [child.stdout!, child.stderr!]) stream.setEncoding('utf8').on('data', chunk => { output += chunk })
+  for (const stream of [child.stdout!, child.stderr!]) {
+    stream.setEncoding('utf8').on('data', chunk => { output += chunk })
+  }
   return { child, output: () => output }
 }
 
@@ -60,7 +75,9 @@ export async function startEcho (options: EchoProcessOptions): Promise<EchoProce
 }
 
 /** Waits for the start of what was spawned. */
-export async function readyEcho ({ child, output }: ReturnType<typeof spawnEcho>, { dataDir, roles = ['broker'] }: EchoProcessOptions): Promise<EchoProcess> {
+export async function readyEcho (
+  { child, output }: ReturnType<typeof spawnEcho>, { dataDir, roles = ['broker'] }: EchoProcessOptions
+): Promise<EchoProcess> {
   const ended = (): boolean => child.exitCode !== null || child.signalCode !== null
   await until(() => output().includes('Echo is ready.') || ended(), 'Echo has started', START_DEADLINE_MS)
   const lastAddress = roles.includes('broker') ? /ws:\/\/\S+\n/ : /\/(docs\)|ready)\n/
@@ -78,7 +95,8 @@ export async function readyEcho ({ child, output }: ReturnType<typeof spawnEcho>
     return child.exitCode
   }
 
-  const port = (scheme: string): number => Number(new RegExp(`${scheme}://[^:\\s]+:(\\d+)`).exec(output())?.[1])
+  const port = (scheme: string): number =>
+    Number(new RegExp(`${scheme}://[^:\\s]+:(\\d+)`).exec(output())?.[1])
   const http = `http://127.0.0.1:${port('http')}`
   return {
     child,

@@ -68,7 +68,9 @@ export async function startFakeS3 (port = 0): Promise<FakeS3> {
     answer(request, response).catch((error: unknown) => {
       if (!(error instanceof S3Error)) { request.socket.destroy(); return }
       response.writeHead(error.status, { 'content-type': 'application/xml' })
-      response.end(request.method === 'HEAD' ? undefined : `<Error><Code>${error.code}</Code><Message>${error.code}</Message></Error>`)
+      response.end(request.method === 'HEAD'
+        ? undefined
+        : `<Error><Code>${error.code}</Code><Message>${error.code}</Message></Error>`)
     })
   })
   server.listen(port, '127.0.0.1')
@@ -92,7 +94,9 @@ function operationOf (method: string, key: string, query: URLSearchParams): Oper
     HEAD: key === '' ? 'HeadBucket' : 'HeadObject',
     GET: key !== '' ? 'GetObject' : query.has('uploads') ? 'ListMultipartUploads' : undefined,
     PUT: query.has('partNumber') ? 'UploadPart' : 'PutObject',
-    POST: query.has('uploads') ? 'CreateMultipartUpload' : query.has('uploadId') ? 'CompleteMultipartUpload' : undefined,
+    POST: query.has('uploads')
+      ? 'CreateMultipartUpload'
+      : query.has('uploadId') ? 'CompleteMultipartUpload' : undefined,
     DELETE: query.has('uploadId') ? 'AbortMultipartUpload' : 'DeleteObject'
   } as Record<string, Operation | undefined>)[method]
   if (found === undefined) throw new S3Error(501, 'NotImplemented')
@@ -101,7 +105,9 @@ function operationOf (method: string, key: string, query: URLSearchParams): Oper
 
 interface Outcome { status?: number, etag?: string, xml?: string }
 
-function perform (bucket: Bucket, operation: Operation, key: string, query: URLSearchParams, body: Buffer): Outcome {
+function perform (
+  bucket: Bucket, operation: Operation, key: string, query: URLSearchParams, body: Buffer
+): Outcome {
   const uploadId = query.get('uploadId') ?? ''
   switch (operation) {
     case 'PutObject':
@@ -111,7 +117,10 @@ function perform (bucket: Bucket, operation: Operation, key: string, query: URLS
       bucket.objects.delete(key)
       return { status: 204 }
     case 'CreateMultipartUpload':
-      return { xml: `<InitiateMultipartUploadResult><Key>${key}</Key><UploadId>${bucket.begin(key)}</UploadId></InitiateMultipartUploadResult>` }
+      return {
+        xml:
+        `<InitiateMultipartUploadResult><Key>${key}</Key><UploadId>${bucket.begin(key)}</UploadId></InitiateMultipartUploadResult>`
+      }
     case 'UploadPart':
       bucket.upload(key, uploadId).parts.set(Number(query.get('partNumber')), body)
       return { etag: etagOf(body) }
@@ -120,15 +129,23 @@ function perform (bucket: Bucket, operation: Operation, key: string, query: URLS
         number: Number(/<PartNumber>(\d+)</.exec(part!)?.[1]),
         etag: (/<ETag>(.*?)</.exec(part!)?.[1] ?? '').replaceAll('&quot;', '"')
       }))
-      return { xml: `<CompleteMultipartUploadResult><Key>${key}</Key><ETag>${bucket.complete(key, uploadId, parts)}</ETag></CompleteMultipartUploadResult>` }
+      return {
+        xml:
+        `<CompleteMultipartUploadResult><Key>${key}</Key><ETag>${bucket.complete(key, uploadId, parts)}</ETag></CompleteMultipartUploadResult>`
+      }
     }
     case 'AbortMultipartUpload':
       bucket.abort(key, uploadId)
       return { status: 204 }
     case 'ListMultipartUploads': {
-      const open = [...bucket.uploads.values()].filter(upload => upload.key.startsWith(query.get('prefix') ?? ''))
-      const uploads = open.map(upload => `<Upload><Key>${upload.key}</Key><UploadId>${upload.uploadId}</UploadId></Upload>`)
-      return { xml: `<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>${uploads.join('')}</ListMultipartUploadsResult>` }
+      const open =
+        [...bucket.uploads.values()].filter(upload => upload.key.startsWith(query.get('prefix') ?? ''))
+      const uploads =
+        open.map(upload => `<Upload><Key>${upload.key}</Key><UploadId>${upload.uploadId}</UploadId></Upload>`)
+      return {
+        xml:
+        `<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>${uploads.join('')}</ListMultipartUploadsResult>`
+      }
     }
     default:
       return {}
@@ -150,12 +167,20 @@ function sendObject (object: Buffer, { method, headers }: IncomingMessage, respo
 }
 
 function refuseWhatS3Refuses ({ method, headers }: IncomingMessage, body: Buffer): void {
-  if (!(headers.authorization ?? '').startsWith(`AWS4-HMAC-SHA256 Credential=${S3_KEYS.AWS_ACCESS_KEY_ID}/`)) throw new S3Error(403, 'AccessDenied')
+  if (!(headers.authorization ?? '').startsWith(
+    `AWS4-HMAC-SHA256 Credential=${S3_KEYS.AWS_ACCESS_KEY_ID}/`
+  )) throw new S3Error(403, 'AccessDenied')
   const signed = String(headers['x-amz-content-sha256'])
   const newer = Object.keys(headers).some(name => /^x-amz-(checksum|sdk-checksum|trailer)/.test(name))
-  if (newer || signed.startsWith('STREAMING-') || headers['content-encoding'] === 'aws-chunked') throw new S3Error(501, 'NotImplemented')
-  if (method === 'PUT' && headers['content-length'] === undefined) throw new S3Error(411, 'MissingContentLength')
-  if (signed !== 'UNSIGNED-PAYLOAD' && signed !== createHash('sha256').update(body).digest('hex')) throw new S3Error(400, 'XAmzContentSHA256Mismatch')
+  if (newer || signed.startsWith('STREAMING-') || headers['content-encoding'] === 'aws-chunked') {
+    throw new S3Error(501, 'NotImplemented')
+  }
+  if (method === 'PUT' && headers['content-length'] === undefined) {
+    throw new S3Error(411, 'MissingContentLength')
+  }
+  if (signed !== 'UNSIGNED-PAYLOAD' && signed !== createHash('sha256').update(body).digest('hex')) {
+    throw new S3Error(400, 'XAmzContentSHA256Mismatch')
+  }
 }
 
 async function readBody (request: IncomingMessage): Promise<Buffer> {

@@ -19,9 +19,19 @@ export interface Phone extends AsyncDisposable {
   acknowledgeAll (): void
 }
 
-export interface PhoneOptions { userId: string, deviceId: string, token: string, port: number, clean?: boolean, subscribe?: string[], /** Acknowledges nothing until it is told to. */ paused?: boolean }
+export interface PhoneOptions {
+  userId: string
+  deviceId: string
+  token: string
+  port: number
+  clean?: boolean
+  subscribe?: string[]
+  paused?: boolean
+}
 
-export async function connectPhone ({ userId, deviceId, token, port, clean = false, subscribe = [`user/${userId}/inbox`], paused = false }: PhoneOptions): Promise<Phone> {
+export async function connectPhone ({
+  userId, deviceId, token, port, clean = false, subscribe = [`user/${userId}/inbox`], paused = false
+}: PhoneOptions): Promise<Phone> {
   const client = mqtt.connect({
     port, clientId: deviceId, username: userId, password: token, clean, protocolVersion: 4, reconnectPeriod: 0
   })
@@ -56,4 +66,5 @@ export async function connectPhone ({ userId, deviceId, token, port, clean = fal
 
 export const seqs = (events: InboxEvent[]): number[] => events.map(event => event.seq)
 
-export const range = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i)
+export const range = (from: number, to: number): number[] =>
+  Array.from({ length: to - from + 1 }, (_, i) => from + i)

@@ -57,7 +57,9 @@ function explaining (client: pg.Client, kind: Plan['kind'], plans: Plan[]): Exec
   async function explain (name: string, text: string, values: unknown[]): Promise<void> {
     await client.query(`prepare explained as ${text}`)
     const parameters = values.length === 0 ? '' : `(${values.map(literal).join(', ')})`
-    const { rows } = await client.query(`explain (analyze, buffers, timing off, format json) execute explained ${parameters}`)
+    const { rows } = await client.query(
+      `explain (analyze, buffers, timing off, format json) execute explained ${parameters}`
+    )
     await client.query('deallocate explained')
     plans.push(summary(name, kind, rows[0]['QUERY PLAN'][0].Plan))
   }
@@ -86,7 +88,8 @@ function summary (statement: string, kind: Plan['kind'], root: Node): Plan {
     scanned: nodes.filter(node => node['Node Type'] === 'Seq Scan').map(node => node['Relation Name']!),
     buffers: root['Shared Hit Blocks'] + root['Shared Read Blocks'],
     rows: Math.max(...nodes.map(node =>
-      (node['Actual Rows'] + (node['Rows Removed by Filter'] ?? 0) + (node['Rows Removed by Index Recheck'] ?? 0)) * node['Actual Loops']))
+      (node['Actual Rows'] + (node['Rows Removed by Filter'] ?? 0) +
+        (node['Rows Removed by Index Recheck'] ?? 0)) * node['Actual Loops']))
   }
 }
 
@@ -94,7 +97,11 @@ const flatten = (node: Node): Node[] => [node, ...(node.Plans ?? []).flatMap(fla
 
 function literal (value: unknown): string {
   if (value === null || value === undefined) return 'null'
-  if (Array.isArray(value)) return pg.escapeLiteral(`{${value.map(element => element === null ? 'null' : JSON.stringify(plain(element))).join(',')}}`)
+  if (Array.isArray(value)) {
+    return pg.escapeLiteral(
+    `{${value.map(element => element === null ? 'null' : JSON.stringify(plain(element))).join(',')}}`
+    )
+  }
   return pg.escapeLiteral(plain(value))
 }
 

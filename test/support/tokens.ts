@@ -13,8 +13,12 @@ export interface TokenOptions {
   expires?: string | number
 }
 
-export async function signToken (userId: string, { secret = SECRET, claims = {}, issuer, issuedAt, expires = '1h' }: TokenOptions = {}): Promise<string> {
-  const jwt = new SignJWT(claims).setProtectedHeader({ alg: 'HS256' }).setSubject(userId).setIssuedAt(issuedAt).setExpirationTime(expires)
+export async function signToken (
+  userId: string, { secret = SECRET, claims = {}, issuer, issuedAt, expires = '1h' }: TokenOptions = {}
+): Promise<string> {
+  const jwt = new SignJWT(claims).setProtectedHeader({ alg: 'HS256' }).setSubject(userId).setIssuedAt(
+    issuedAt
+  ).setExpirationTime(expires)
   if (issuer !== undefined) jwt.setIssuer(issuer)
   return await jwt.sign(secret)
 }

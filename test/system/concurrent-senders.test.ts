@@ -10,18 +10,23 @@ const MESSAGES_PER_SENDER = 12
 
 interface Sent { senderId: string, conversation: string, n: number, id: string, seq: number }
 
-test('200 concurrent senders leave no hole and no repetition in any sequence', { timeout: 120_000 }, async () => {
+test('200 concurrent senders leave no hole and no repetition in any sequence', {
+  timeout: 120_000
+}, async () => {
   await using folder = await scratchFolder()
   await using echo = await startEcho({ dataDir: folder.path })
   const clients = new Map<string, RestClient>()
   for (let i = 0; i < SENDERS; i++) clients.set(`user-${i}`, restClient(echo.api, await token(`user-${i}`)))
   const groups = await Promise.all(range(0, GROUPS - 1).map(async g => {
     const members = [...clients.keys()].filter((_, i) => groupsOf(i).includes(g))
-    const { body } = await clients.get(members[0]!)!('POST', '/conversations', { type: 'group', title: `group ${g}`, participant_ids: members })
+    const { body } = await clients.get(members[0]!)!(
+      'POST', '/conversations', { type: 'group', title: `group ${g}`, participant_ids: members }
+    )
     return { id: body.id as string, members }
   }))
 
-  const sent = (await Promise.all([...clients].map(async ([senderId, rest], i) => await sendAll(senderId, rest, groupsOf(i).map(g => groups[g]!.id), groups[outsideOf(i)]!.id)))).flat()
+  const sent = (await Promise.all([...clients].map(async ([senderId, rest], i) =>
+    await sendAll(senderId, rest, groupsOf(i).map(g => groups[g]!.id), groups[outsideOf(i)]!.id)))).flat()
   expect(sent).toHaveLength(SENDERS * MESSAGES_PER_SENDER)
 
   for (const { id, members } of groups) {
@@ -38,21 +43,32 @@ test('200 concurrent senders leave no hole and no repetition in any sequence', {
   for (const [userId, rest] of [...clients].filter((_, i) => i % 10 === 0)) {
     const events = await readInbox(rest)
     expect(events.map(event => event.seq)).toEqual(range(1, events.length))
-    const received = events.filter(event => event.type === 'new_message' || event.type === 'message_sent').map(event => event.message.id)
+    const received = events.filter(event => event.type === 'new_message' || event.type === 'message_sent')
+      .map(event => event.message.id)
     const mine = new Set(groups.filter(group => group.members.includes(userId)).map(group => group.id))
-    expect(received.toSorted()).toEqual(sent.filter(entry => mine.has(entry.conversation)).map(entry => entry.id).sort())
+    expect(received.toSorted()).toEqual(
+      sent.filter(entry => mine.has(entry.conversation)).map(entry => entry.id).sort()
+    )
   }
 })
 
-const groupsOf = (sender: number): number[] => range(0, GROUPS_PER_SENDER - 1).map(k => (sender + k * 3) % GROUPS)
+const groupsOf = (sender: number): number[] =>
+  range(0, GROUPS_PER_SENDER - 1).map(k => (sender + k * 3) % GROUPS)
 const outsideOf = (sender: number): number => range(0, GROUPS - 1).find(g => !groupsOf(sender).includes(g))!
 
 /** Sends everything in order; every third one twice at the same moment, every fourth with a refused one beside it. */
-async function sendAll (senderId: string, rest: RestClient, conversations: string[], foreign: string): Promise<Sent[]> {
+async function sendAll (
+  senderId: string, rest: RestClient, conversations: string[], foreign: string
+): Promise<Sent[]> {
   const sent: Sent[] = []
   for (let n = 0; n < MESSAGES_PER_SENDER; n++) {
     const conversation = conversations[n % conversations.length]!
-    const body = { conversation_id: conversation, content: `${senderId} says ${n}`, message_type: 'text', client_message_id: `message-${n}` }
+    const body = {
+      conversation_id: conversation,
+      content: `${senderId} says ${n}`,
+      message_type: 'text',
+      client_message_id: `message-${n}`
+    }
     const attempts = await Promise.all([
       rest('POST', '/messages', body),
       ...(n % 3 === 0 ? [rest('POST', '/messages', body)] : [])

@@ -18,29 +18,45 @@ let bridge: EchoProcess
 
 beforeAll(async () => {
   cluster = await startCluster()
-  const [a, b, c, d, e] = await Promise.all(['broker', 'broker', 'api', 'api', 'push-bridge'].map(role => cluster.start(role)))
+  const [a, b, c, d, e] =
+    await Promise.all(['broker', 'broker', 'api', 'api', 'push-bridge'].map(role => cluster.start(role)))
   brokers = [a!, b!]
   apis = [c!, d!]
   bridge = e!
 })
 afterAll(async () => { await cluster?.[Symbol.asyncDispose]() })
 
-const at = async (api: EchoProcess, userId: string): Promise<RestClient> => restClient(api.api, await token(userId))
-const phone = async (broker: EchoProcess, userId: string, options: Partial<PhoneOptions> = {}): Promise<Phone> =>
-  await connectPhone({ userId, deviceId: 'phone', token: await token(userId), port: broker.mqttPort, ...options })
+const at = async (api: EchoProcess, userId: string): Promise<RestClient> =>
+  restClient(api.api, await token(userId))
+const phone = async (
+  broker: EchoProcess, userId: string, options: Partial<PhoneOptions> = {}
+): Promise<Phone> =>
+  await connectPhone({
+    userId, deviceId: 'phone', token: await token(userId), port: broker.mqttPort, ...options
+  })
 
 async function direct (a: string, b: string): Promise<string> {
-  return (await (await at(apis[0]!, a))('POST', '/conversations', { type: 'direct', participant_ids: [b] })).body.id
+  return (await (await at(apis[0]!, a))(
+    'POST', '/conversations', { type: 'direct', participant_ids: [b] }
+  )).body.id
 }
 
 async function say (rest: RestClient, conversation: string, content: string): Promise<{ id: string }> {
-  const { status, body } = await rest('POST', '/messages', { conversation_id: conversation, content, message_type: 'text' })
+  const { status, body } =
+    await rest('POST', '/messages', { conversation_id: conversation, content, message_type: 'text' })
   expect(status).toBe(201)
   return body
 }
 
-const contents = (device: Phone): string[] => device.events.filter(event => event.type === 'new_message').map(event => event.message.content)
-const command = async (device: Phone, userId: string, body: object): Promise<void> => { await device.client.publishAsync(`user/${userId}/outbox`, JSON.stringify(body), { qos: 1 }) }
+const contents = (device: Phone): string[] =>
+  device.events.filter(event => event.type === 'new_message').map(event => event.message.content)
+const command = async (
+  device: Phone, userId: string, body: object
+): Promise<void> => {
+  await device.client.publishAsync(
+  `user/${userId}/outbox`, JSON.stringify(body), { qos: 1 }
+  )
+}
 
 test('a message sent through an api reaches devices on both brokers by its wake, and receipts come back to a sender on another broker', async () => {
   const conversation = await direct('ann', 'bob')
@@ -49,13 +65,19 @@ test('a message sent through an api reaches devices on both brokers by its wake,
   await using two = await phone(brokers[1]!, 'bob', { deviceId: 'tablet' })
   await until(() => one.events.length === 1, 'what was there came')
   const rest = await at(apis[1]!, 'ann')
-  const told = (device: Phone, type: string, id: string): boolean => device.events.some(event => event.type === type && event.message_id === id)
+  const told = (device: Phone, type: string, id: string): boolean =>
+    device.events.some(event => event.type === type && event.message_id === id)
   for (const n of range(1, 20)) {
     const { id } = await say(rest, conversation, `${n}`)
-    await until(() => contents(one).length === n && contents(two).length === n, `message ${n} came to both`, BY_WAKE_MS)
+    await until(
+      () => contents(one).length === n && contents(two).length === n, `message ${n} came to both`, BY_WAKE_MS
+    )
     await until(() => told(ann, 'message_delivered', id), 'it is known to be delivered', BY_WAKE_MS)
     await command(two, 'bob', { type: 'read_receipt', message_id: id, read_at: Date.now() })
-    await until(() => told(ann, 'message_read', id) && told(one, 'message_read', id), 'it is known to be read, by the reader\'s other device too', BY_WAKE_MS)
+    await until(
+      () => told(ann, 'message_read', id) && told(one, 'message_read', id),
+      'it is known to be read, by the reader\'s other device too', BY_WAKE_MS
+    )
   }
 })
 
@@ -81,7 +103,9 @@ test('a device that connects to another node takes its session over', async () =
 test('what a connection acknowledges after its device was taken over moves no cursor', async () => {
   const conversation = await direct('cat', 'dan')
   const rest = await at(apis[0]!, 'cat')
-  const cursor = async (): Promise<number> => (await (await at(apis[0]!, 'dan'))('GET', '/devices')).body.devices.find((d: { device_id: string }) => d.device_id === 'phone').acked_seq
+  const cursor = async (): Promise<number> => (await (await at(apis[0]!, 'dan'))(
+    'GET', '/devices'
+  )).body.devices.find((d: { device_id: string }) => d.device_id === 'phone').acked_seq
   await using older = await phone(brokers[0]!, 'dan')
   await until(async () => await cursor() === 1, 'the first event is acknowledged')
   brokers[0]!.child.kill('SIGSTOP')
@@ -110,14 +134,17 @@ test('typing crosses nodes', async () => {
   await using fay = await phone(brokers[1]!, 'fay', { subscribe: ['user/fay/#'] })
   await until(() => fay.events.length === 1, 'what was there came')
   await command(eva, 'eva', { type: 'typing', conversation_id: conversation, is_typing: true })
-  await until(() => fay.others.some(({ topic, payload }) => topic === 'user/fay/live' && payload.type === 'typing' && payload.user_id === 'eva'), 'the typing came', BY_WAKE_MS)
+  await until(() => fay.others.some(({ topic, payload }) => topic === 'user/fay/live' &&
+    payload.type === 'typing' && payload.user_id === 'eva'), 'the typing came', BY_WAKE_MS)
 })
 
 test('a long poll on one api is woken by a send through another', async () => {
   const conversation = await direct('gus', 'hal')
   const waiting = (await at(apis[0]!, 'hal'))('GET', '/inbox?after=1&wait=20')
   const rest = await at(apis[1]!, 'gus')
-  await until(async () => Number(await cluster.redis.ask('exists', 'echo:presence:hal')) === 1, 'the poll is known')
+  await until(
+    async () => Number(await cluster.redis.ask('exists', 'echo:presence:hal')) === 1, 'the poll is known'
+  )
   await say(rest, conversation, 'wake up')
   const sentAt = performance.now()
   const { status, body } = await waiting
@@ -127,10 +154,18 @@ test('a long poll on one api is woken by a send through another', async () => {
 
 test('an admin on one broker sees copies for users who are on another or on none', async () => {
   const conversation = await direct('ian', 'jim')
-  await using admin = await connectPhone({ userId: 'root', deviceId: 'console', token: await tokenWith('root', { scope: 'admin' }), port: brokers[1]!.mqttPort, clean: true, subscribe: ['user/+/inbox', 'user/+/live'] })
+  await using admin = await connectPhone({
+    userId: 'root',
+    deviceId: 'console',
+    token: await tokenWith('root', { scope: 'admin' }),
+    port: brokers[1]!.mqttPort,
+    clean: true,
+    subscribe: ['user/+/inbox', 'user/+/live']
+  })
   await using jim = await phone(brokers[0]!, 'jim')
   const rest = await at(apis[0]!, 'ian')
-  const copies = (userId: string): any[] => admin.others.filter(({ topic }) => topic === `user/${userId}/inbox`)
+  const copies = (userId: string): any[] =>
+    admin.others.filter(({ topic }) => topic === `user/${userId}/inbox`)
   // Whether somebody observes is known to the other nodes with their next heartbeat.
   await until(async () => {
     await say(rest, conversation, 'hello')
@@ -144,10 +179,13 @@ test('an admin on one broker sees copies for users who are on another or on none
   }, 'a live copy came')
 })
 
-const pushesOf = (userId: string): string[] => bridge.output().split('\n').filter(line => line.includes('"msg":"push"') && line.includes(`"${userId}`))
+const pushesOf = (userId: string): string[] =>
+  bridge.output().split('\n').filter(line => line.includes('"msg":"push"') && line.includes(`"${userId}`))
 
 async function registerToken (userId: string, deviceId = 'phone'): Promise<void> {
-  const { status } = await (await at(apis[0]!, userId))('PUT', `/devices/${deviceId}`, { platform: 'android', push_token: `${userId}-token` })
+  const { status } = await (await at(apis[0]!, userId))(
+    'PUT', `/devices/${deviceId}`, { platform: 'android', push_token: `${userId}-token` }
+  )
   expect(status).toBeLessThan(300)
 }
 
@@ -169,7 +207,9 @@ test('a FLUSHALL heals with the next heartbeats', async () => {
   const conversation = await direct('ned', 'oda')
   await using oda = await phone(brokers[1]!, 'oda')
   await until(() => oda.events.length === 1, 'what was there came')
-  const counts = async (): Promise<unknown[]> => await Promise.all([cluster.redis.ask('zcard', 'echo:nodes'), cluster.redis.ask('zcard', 'echo:presence:oda')])
+  const counts = async (): Promise<unknown[]> => await Promise.all([
+    cluster.redis.ask('zcard', 'echo:nodes'), cluster.redis.ask('zcard', 'echo:presence:oda')
+  ])
   // Listening, tracked and online.
   const registered = async (): Promise<boolean> => isDeepStrictEqual(await counts(), [5, 3])
   await until(registered, 'everything is registered')
@@ -187,7 +227,9 @@ test('a FLUSHALL heals with the next heartbeats', async () => {
 test('the presence of a device that subscribes to its inbox again stays known', async () => {
   await direct('pam', 'quy')
   await using quy = await phone(brokers[0]!, 'quy')
-  const tracked = async (): Promise<number> => (await cluster.redis.ask('zrange', 'echo:presence:quy', '0', '-1') as string[]).filter(member => member.endsWith('/t')).length
+  const tracked = async (): Promise<number> => (await cluster.redis.ask(
+    'zrange', 'echo:presence:quy', '0', '-1'
+  ) as string[]).filter(member => member.endsWith('/t')).length
   await until(async () => await tracked() === 1, 'the session is known')
   for (const qos of [0, 1, 0, 1] as const) {
     await quy.client.subscribeAsync('user/quy/inbox', { qos })
@@ -198,7 +240,9 @@ test('the presence of a device that subscribes to its inbox again stays known', 
   await until(async () => await tracked() === 1, 'the session is known again')
 })
 
-test('without the database, connections stay, sends get 503 and no PUBACK, and everything resumes by itself', { timeout: 90_000 }, async () => {
+test('without the database, connections stay, sends get 503 and no PUBACK, and everything resumes by itself', {
+  timeout: 90_000
+}, async () => {
   for (const take of [cluster.cutDatabase, cluster.freezeDatabase]) {
     const [sender, receiver] = take === cluster.cutDatabase ? ['ray', 'sue'] : ['tim', 'uma']
     const conversation = await direct(sender, receiver)
@@ -214,12 +258,20 @@ test('without the database, connections stay, sends get 503 and no PUBACK, and e
     const restore = await take()
     const sent = ['accepted by nobody yet']
     try {
-      const { status } = await rest('POST', '/messages', { conversation_id: conversation, content: 'refused', message_type: 'text' })
+      const { status } = await rest(
+        'POST', '/messages', { conversation_id: conversation, content: 'refused', message_type: 'text' }
+      )
       expect(status).toBe(503)
       let acknowledged = false
       let ended = false
       author.client.on('close', () => { ended = true })
-      command(author, sender, { type: 'send_message', conversation_id: conversation, content: sent[0]!, message_type: 'text', client_message_id: 'kept' })
+      command(author, sender, {
+        type: 'send_message',
+        conversation_id: conversation,
+        content: sent[0]!,
+        message_type: 'text',
+        client_message_id: 'kept'
+      })
         .then(() => { acknowledged = true }, () => {})
       await until(() => ended, 'the connection of an undecided command ends', 20_000)
       expect(acknowledged).toBe(false)
@@ -227,17 +279,30 @@ test('without the database, connections stay, sends get 503 and no PUBACK, and e
     } finally {
       await restore()
     }
-    await using again = await until(() => phone(brokers[1]!, sender, { subscribe: [] }).catch(() => undefined), 'phones connect again', 20_000)
-    await command(again, sender, { type: 'send_message', conversation_id: conversation, content: sent[0]!, message_type: 'text', client_message_id: 'kept' })
-    await until(async () => (await rest('POST', '/messages', { conversation_id: conversation, content: 'after', message_type: 'text' })).status === 201, 'sends commit again', 20_000)
+    await using again = await until(() =>
+      phone(brokers[1]!, sender, { subscribe: [] }).catch(() => undefined), 'phones connect again', 20_000)
+    await command(again, sender, {
+      type: 'send_message',
+      conversation_id: conversation,
+      content: sent[0]!,
+      message_type: 'text',
+      client_message_id: 'kept'
+    })
+    await until(async () => (await rest(
+      'POST', '/messages', { conversation_id: conversation, content: 'after', message_type: 'text' }
+    )).status === 201, 'sends commit again', 20_000)
     await until(() => contents(device).length === 3, 'everything came', 10_000)
     expect(contents(device)).toEqual(['before', ...sent, 'after'])
     expect(closed).toBe(false)
-    for (const node of [...brokers, ...apis, bridge]) await until(async () => (await fetch(`${node.http}/ready`)).ok, 'every process is ready', 20_000)
+    for (const node of [...brokers, ...apis, bridge]) {
+      await until(async () => (await fetch(`${node.http}/ready`)).ok, 'every process is ready', 20_000)
+    }
   }
 })
 
-test('while Redis is away phones connect and sends commit, delivery goes on by the sweep, and it is fast again afterwards', { timeout: 60_000 }, async () => {
+test('while Redis is away phones connect and sends commit, delivery goes on by the sweep, and it is fast again afterwards', {
+  timeout: 60_000
+}, async () => {
   const conversation = await direct('vic', 'wil')
   await using wil = await phone(brokers[0]!, 'wil')
   await until(() => wil.events.length === 1, 'what was there came')
@@ -247,11 +312,19 @@ test('while Redis is away phones connect and sends commit, delivery goes on by t
   await until(() => contents(wil).length === 1, 'it came by the sweep', 8_000)
   await using tablet = await phone(brokers[1]!, 'wil', { deviceId: 'tablet' })
   await using author = await phone(brokers[1]!, 'vic')
-  await command(author, 'vic', { type: 'send_message', conversation_id: conversation, content: 'two', message_type: 'text', client_message_id: 'two' })
-  await until(() => contents(wil).length === 2 && contents(tablet).includes('two'), 'it came to both by the sweep', 8_000)
+  await command(author, 'vic', {
+    type: 'send_message',
+    conversation_id: conversation,
+    content: 'two',
+    message_type: 'text',
+    client_message_id: 'two'
+  })
+  await until(() =>
+    contents(wil).length === 2 && contents(tablet).includes('two'), 'it came to both by the sweep', 8_000)
   expect((await fetch(`${apis[0]!.http}/ready`)).status).toBe(200)
   await cluster.redis.start()
-  await until(async () => Number(await cluster.redis.ask('zcard', 'echo:nodes')) === 5, 'all nodes have found each other', 10_000)
+  await until(async () =>
+    Number(await cluster.redis.ask('zcard', 'echo:nodes')) === 5, 'all nodes have found each other', 10_000)
   await until(async () => {
     const before = wil.events.length
     await say(rest, conversation, 'hello')
@@ -259,7 +332,9 @@ test('while Redis is away phones connect and sends commit, delivery goes on by t
   }, 'messages come by their wakes again', 5_000)
 })
 
-test('a Redis that hangs keeps no phone from connecting and no send from committing', { timeout: 60_000 }, async () => {
+test('a Redis that hangs keeps no phone from connecting and no send from committing', {
+  timeout: 60_000
+}, async () => {
   const conversation = await direct('xan', 'yve')
   const rest = await at(apis[0]!, 'xan')
   cluster.redis.pause()
@@ -272,7 +347,9 @@ test('a Redis that hangs keeps no phone from connecting and no send from committ
   }
 })
 
-test('what a killed broker left unacknowledged becomes due for a push, and its devices miss nothing elsewhere', { timeout: 90_000 }, async () => {
+test('what a killed broker left unacknowledged becomes due for a push, and its devices miss nothing elsewhere', {
+  timeout: 90_000
+}, async () => {
   const conversation = await direct('zoe', 'abe')
   await registerToken('abe')
   const rest = await at(apis[0]!, 'zoe')
@@ -292,7 +369,9 @@ test('what a killed broker left unacknowledged becomes due for a push, and its d
   expect(contents(again)).toEqual(['one', 'two'])
 })
 
-test('a process that is asked to stop flushes acknowledgements and lets its devices go elsewhere', { timeout: 60_000 }, async () => {
+test('a process that is asked to stop flushes acknowledgements and lets its devices go elsewhere', {
+  timeout: 60_000
+}, async () => {
   const conversation = await direct('bev', 'cyd')
   const rest = await at(apis[0]!, 'bev')
   const leaving = await cluster.start('broker')
@@ -311,7 +390,9 @@ test('a process that is asked to stop flushes acknowledgements and lets its devi
   expect(contents(again)).toEqual(['last'])
 })
 
-test('a rolling restart of every process loses nothing and refuses no send that is retried once', { timeout: 120_000 }, async () => {
+test('a rolling restart of every process loses nothing and refuses no send that is retried once', {
+  timeout: 120_000
+}, async () => {
   const conversation = await direct('dot', 'edo')
   const fresh = { brokers: [] as EchoProcess[], apis: [] as EchoProcess[] }
   const secret = await token('dot')
@@ -325,7 +406,12 @@ test('a rolling restart of every process loses nothing and refuses no send that 
   async function sendOnce (attempt: number): Promise<number> {
     const live = [...fresh.apis, ...apis]
     const rest = restClient(live[(sent + attempt) % 2]!.api, secret)
-    return await rest('POST', '/messages', { conversation_id: conversation, content: `${sent}`, message_type: 'text', client_message_id: `rolling-${sent}` })
+    return await rest('POST', '/messages', {
+      conversation_id: conversation,
+      content: `${sent}`,
+      message_type: 'text',
+      client_message_id: `rolling-${sent}`
+    })
       .then(answer => answer.status, () => 0)
   }
   const sending = (async () => {
@@ -341,9 +427,12 @@ test('a rolling restart of every process loses nothing and refuses no send that 
   async function stay (): Promise<void> {
     for (let n = 0; !run.allSent || received.size < sent; n++) {
       const live = [...fresh.brokers, ...brokers]
-      const device = await phone(live[n % 2]!, 'edo', { subscribe: n === 0 ? undefined : [] }).catch(() => undefined)
+      const device =
+        await phone(live[n % 2]!, 'edo', { subscribe: n === 0 ? undefined : [] }).catch(() => undefined)
       if (device === undefined) continue
-      await until(() => !device.client.connected || (run.allSent && new Set([...received, ...contents(device).map(Number)]).size >= sent), 'the connection ends or everything is there', 60_000)
+      await until(() => !device.client.connected || (run.allSent && new Set([
+        ...received, ...contents(device).map(Number)
+      ]).size >= sent), 'the connection ends or everything is there', 60_000)
       for (const content of contents(device)) received.add(Number(content))
       await device[Symbol.asyncDispose]()
     }
@@ -369,7 +458,9 @@ test('a rolling restart of every process loses nothing and refuses no send that 
   expect([...received]).toEqual(range(0, sent - 1))
 })
 
-test('a process waits for a database or a Redis that is away at its start, says so, and then serves', { timeout: 60_000 }, async () => {
+test('a process waits for a database or a Redis that is away at its start, says so, and then serves', {
+  timeout: 60_000
+}, async () => {
   await using other = await startCluster()
   const restore = await other.cutDatabase()
   const first = await other.spawn('api')

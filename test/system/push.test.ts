@@ -27,7 +27,9 @@ beforeAll(async () => {
   sql = new pg.Pool({ connectionString: cluster.databaseUrl })
   sql.on('error', () => {})
   await opened.add({ async [Symbol.asyncDispose] () { await sql.end() } });
-  [api, broker, bridge] = await Promise.all([cluster.start('api', { RATE_LIMIT_SENDS: '0', RATE_LIMIT_REQUESTS: '0' }), startBroker(), startBridge()])
+  [api, broker, bridge] = await Promise.all([
+    cluster.start('api', { RATE_LIMIT_SENDS: '0', RATE_LIMIT_REQUESTS: '0' }), startBroker(), startBridge()
+  ])
 }, 120_000)
 afterAll(async () => { await opened[Symbol.asyncDispose]() })
 
@@ -35,13 +37,17 @@ const as = async (userId: string): Promise<RestClient> => restClient(api.api, aw
 
 async function open (creator: string, ...others: string[]): Promise<string> {
   const type = others.length === 1 ? 'direct' : 'group'
-  const { status, body } = await (await as(creator))('POST', '/conversations', { type, participant_ids: others, title: type === 'group' ? 'Team' : undefined })
+  const { status, body } = await (await as(creator))(
+    'POST', '/conversations', { type, participant_ids: others, title: type === 'group' ? 'Team' : undefined }
+  )
   expect(status).toBe(201)
   return body.id
 }
 
 async function say (from: string, conversationId: string): Promise<string> {
-  const { status, body } = await (await as(from))('POST', '/messages', { conversation_id: conversationId, content: 'hello', message_type: 'text' })
+  const { status, body } = await (await as(from))(
+    'POST', '/messages', { conversation_id: conversationId, content: 'hello', message_type: 'text' }
+  )
   expect(status).toBe(201)
   return body.id
 }
@@ -49,14 +55,18 @@ async function say (from: string, conversationId: string): Promise<string> {
 async function register (userId: string, ...deviceIds: string[]): Promise<void> {
   const rest = await as(userId)
   for (const deviceId of deviceIds) {
-    expect((await rest('PUT', `/devices/${deviceId}`, { platform: 'android', push_token: `${userId}-${deviceId}` })).status).toBe(200)
+    expect((await rest(
+      'PUT', `/devices/${deviceId}`, { platform: 'android', push_token: `${userId}-${deviceId}` }
+    )).status).toBe(200)
   }
 }
 
 const phone = async (userId: string, deviceId: string, paused: boolean) =>
   await connectPhone({ userId, deviceId, token: await token(userId), port: broker.mqttPort, paused })
-const tokensTold = (messageId: string): string[] => fcm.pushes.filter(push => push.message.data.message_id === messageId).map(push => push.token).sort()
-const nobodyDue = (): Promise<true> => until(async () => (await sql.query('select from push_due')).rowCount === 0, 'nobody is due', 15_000)
+const tokensTold = (messageId: string): string[] =>
+  fcm.pushes.filter(push => push.message.data.message_id === messageId).map(push => push.token).sort()
+const nobodyDue = (): Promise<true> =>
+  until(async () => (await sql.query('select from push_due')).rowCount === 0, 'nobody is due', 15_000)
 
 test('five devices of which two acknowledge are left alone; behind a half-open socket every registered device is told once, after the grace', async () => {
   await register('five', 'a', 'b', 'c', 'd', 'e')
@@ -67,8 +77,12 @@ test('five devices of which two acknowledge are left alone; behind a half-open s
   const group = await open('ann', 'five', 'half')
   const sentAt = Date.now()
   const message = await say('ann', group)
-  await until(() => one.events.length === 2 && two.events.length === 2 && silent.events.length >= 1, 'all three have it')
-  await until(() => tokensTold(message).length === 3, 'the devices behind the half-open socket are told', 10_000)
+  await until(
+    () => one.events.length === 2 && two.events.length === 2 && silent.events.length >= 1, 'all three have it'
+  )
+  await until(
+    () => tokensTold(message).length === 3, 'the devices behind the half-open socket are told', 10_000
+  )
   await nobodyDue()
   expect(tokensTold(message)).toEqual(['half-a', 'half-b', 'half-c'])
   expect(fcm.pushes.find(push => push.token === 'half-a')!.at - sentAt).toBeGreaterThanOrEqual(GRACE_MS - 100)
@@ -76,7 +90,11 @@ test('five devices of which two acknowledge are left alone; behind a half-open s
 
 test('a bridge killed at random moments loses no push, and repeats none that it had written down', async () => {
   const groups: string[] = []
-  for (let g = 0; g < 20; g++) groups.push(await open('ann', ...Array.from({ length: 100 }, (_, i) => `sleeper-${g}-${i}`)))
+  for (let g = 0; g < 20; g++) {
+    groups.push(
+      await open('ann', ...Array.from({ length: 100 }, (_, i) => `sleeper-${g}-${i}`))
+    )
+  }
   await sql.query(`insert into devices (user_id, device_id, platform, push_token)
                    select id, 'phone', 'android', id from users where id like 'sleeper-%'`)
   fcm.react(() => ({ afterMs: 100 }))
@@ -89,7 +107,9 @@ test('a bridge killed at random moments loses no push, and repeats none that it 
     await until(() => taken().length > begun + 20, 'the bridge sends', 15_000)
     await new Promise(resolve => setTimeout(resolve, Math.random() * 300))
     await bridge.kill()
-    const { rows } = await sql.query<{ id: string }>('select user_id as id from devices where pushed_at is not null and user_id like $1', ['sleeper-%'])
+    const { rows } = await sql.query<{ id: string }>(
+      'select user_id as id from devices where pushed_at is not null and user_id like $1', ['sleeper-%']
+    )
     for (const { id } of rows) if (!writtenDown.has(id)) writtenDown.set(id, taken().length)
     // Nobody holds them any more: time passes.
     await sql.query('update push_due set leased_until = now() where leased_until is not null')
@@ -98,7 +118,9 @@ test('a bridge killed at random moments loses no push, and repeats none that it 
   await nobodyDue()
   fcm.react(() => undefined)
   expect(new Set(taken().map(push => push.token)).size).toBe(2_000)
-  for (const [id, at] of writtenDown) expect(taken().slice(at).some(push => push.token === id), id).toBe(false)
+  for (const [id, at] of writtenDown) {
+    expect(taken().slice(at).some(push => push.token === id), id).toBe(false)
+  }
   expect(taken().length - 2_000).toBeLessThanOrEqual(3 * 800)
   for (const push of taken()) expect(Object.keys(push.message.data)).toContain('message_id')
 }, 90_000)

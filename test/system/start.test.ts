@@ -28,7 +28,9 @@ test('the printed commands work as printed', { timeout: 60_000 }, async () => {
     const [delivered, read, inbox] = stdout.trim().split('\n').map(line => JSON.parse(line))
     expect(delivered.status).toBe('delivered')
     expect(read.status).toBe('read')
-    expect(inbox.events.map((event: { type: string }) => event.type)).toEqual(['conversation_created', 'message_sent', 'message_delivered', 'message_read'])
+    expect(inbox.events.map((event: { type: string }) => event.type)).toEqual([
+      'conversation_created', 'message_sent', 'message_delivered', 'message_read'
+    ])
     expect(received).toContain('"content":"Hello Bob"')
   } finally {
     phone.kill()
@@ -36,13 +38,17 @@ test('the printed commands work as printed', { timeout: 60_000 }, async () => {
   }
 })
 
-test('a development secret is made once, readable by its owner only, and `npm run -s token` signs with it', { timeout: 60_000 }, async () => {
+test('a development secret is made once, readable by its owner only, and `npm run -s token` signs with it', {
+  timeout: 60_000
+}, async () => {
   await using folder = await scratchFolder()
   const env = { JWT_SECRET: '' }
   {
     await using echo = await startEcho({ dataDir: folder.path, env })
     expect((await stat(join(folder.path, 'jwt-secret'))).mode & 0o777).toBe(0o600)
-    const { stdout } = await run('npm', ['run', '-s', 'token', '--', 'carol', '--ttl', '5m'], { env: { ...process.env, DATA_DIR: folder.path, ...env } })
+    const { stdout } = await run('npm', [
+      'run', '-s', 'token', '--', 'carol', '--ttl', '5m'
+    ], { env: { ...process.env, DATA_DIR: folder.path, ...env } })
     expect(stdout).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+\n$/)
     expect(await whoAmI(echo, stdout.trim())).toBe('carol')
   }
@@ -54,7 +60,9 @@ test('a development secret is made once, readable by its owner only, and `npm ru
 
 test.for([
   ['HTTP_PORT'], ['MQTT_PORT'], ['WS_PORT']
-] as const)('a taken %s is named together with its variable, and nothing stays behind', { timeout: 60_000 }, async ([variable]) => {
+] as const)('a taken %s is named together with its variable, and nothing stays behind', {
+  timeout: 60_000
+}, async ([variable]) => {
   await using folder = await scratchFolder()
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -73,13 +81,17 @@ test.for([
 
 test('a wrong configuration stops the start with every problem named', async () => {
   await using folder = await scratchFolder()
-  const { child, output } = spawnEcho({ dataDir: folder.path, env: { HTTP_PORT: 'eighty', PUSH_GRACE_MS: '-1', JWT_SECRET: 'short' } })
+  const { child, output } = spawnEcho({
+    dataDir: folder.path, env: { HTTP_PORT: 'eighty', PUSH_GRACE_MS: '-1', JWT_SECRET: 'short' }
+  })
   const [code] = await once(child, 'exit')
   expect(code).toBe(1)
   for (const name of ['HTTP_PORT', 'PUSH_GRACE_MS', 'JWT_SECRET']) expect(output()).toContain(name)
 })
 
-test.for([['SIGTERM'], ['SIGINT']] as const)('%s stops everything and leaves no process behind', { timeout: 60_000 }, async ([signal]) => {
+test.for(
+  [['SIGTERM'], ['SIGINT']] as const
+)('%s stops everything and leaves no process behind', { timeout: 60_000 }, async ([signal]) => {
   await using folder = await scratchFolder()
   await using echo = await startEcho({ dataDir: folder.path })
   expect(await processesOf(folder.path)).not.toEqual([])
@@ -87,7 +99,9 @@ test.for([['SIGTERM'], ['SIGINT']] as const)('%s stops everything and leaves no 
   expect(await processesOf(folder.path)).toEqual([])
 })
 
-test('after kill -9 the next start takes the orphaned database over, and a neighbour stays untouched', { timeout: 60_000 }, async () => {
+test('after kill -9 the next start takes the orphaned database over, and a neighbour stays untouched', {
+  timeout: 60_000
+}, async () => {
   await using folder = await scratchFolder()
   await using other = await scratchFolder()
   await using neighbour = await startEcho({ dataDir: other.path })
@@ -106,7 +120,9 @@ test('after kill -9 the next start takes the orphaned database over, and a neigh
   const [code] = await once(child, 'exit')
   expect(code).toBe(1)
   expect(output()).toContain('DATA_DIR')
-  await until(async () => (await fetch(new URL('/ready', again.api))).status === 200, 'the first one still serves')
+  await until(
+    async () => (await fetch(new URL('/ready', again.api))).status === 200, 'the first one still serves'
+  )
 })
 
 async function whoAmI (echo: EchoProcess, token: string): Promise<string> {

@@ -2,14 +2,17 @@
 import { parseArgs } from 'node:util'
 import { startFakeFcm, type Reaction } from './server.ts'
 
-const NAMED_ERROR = /^(UNREGISTERED|SENDER_ID_MISMATCH|INVALID_ARGUMENT|QUOTA_EXCEEDED|THIRD_PARTY_AUTH_ERROR|UNAVAILABLE|INTERNAL|UNAUTHENTICATED)\b/
+const NAMED_ERROR =
+  /^(UNREGISTERED|SENDER_ID_MISMATCH|INVALID_ARGUMENT|QUOTA_EXCEEDED|THIRD_PARTY_AUTH_ERROR|UNAVAILABLE|INTERNAL|UNAUTHENTICATED)\b/
 
 const { values } = parseArgs({ options: { port: { type: 'string', default: '9099' } } })
 const fcm = await startFakeFcm({
   port: Number(values.port),
   onPush: ({ token, message }) => {
     const { title, body } = message.notification ?? {}
-    console.log(`${new Date().toISOString()}  ${token}  ${body === undefined ? '(silent)' : [title, body].filter(Boolean).join(' | ')}  ${JSON.stringify(message.data)}`)
+    console.log(
+      `${new Date().toISOString()}  ${token}  ${body === undefined ? '(silent)' : [title, body].filter(Boolean).join(' | ')}  ${JSON.stringify(message.data)}`
+    )
   }
 })
 fcm.react(token => {
@@ -17,4 +20,8 @@ fcm.react(token => {
   return name === undefined ? undefined : { error: name } as Reaction
 })
 console.log(`A stand-in for FCM listens: FCM_ENDPOINT=${fcm.url}, and ${fcm.url}/pushes lists what it took.`)
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => { fcm[Symbol.asyncDispose]().then(() => process.exit(0), () => process.exit(1)) })
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(
+    signal, () => { fcm[Symbol.asyncDispose]().then(() => process.exit(0), () => process.exit(1)) }
+  )
+}

@@ -23,7 +23,9 @@ const ERRORS = {
   INTERNAL: [500, 'INTERNAL', 'Internal error encountered.'],
   // These are about the caller and carry no FcmError.
   UNAUTHENTICATED: [401, 'UNAUTHENTICATED', 'Request had invalid authentication credentials.'],
-  PERMISSION_DENIED: [403, 'PERMISSION_DENIED', 'Permission \'cloudmessaging.messages.create\' denied on resource'],
+  PERMISSION_DENIED: [
+    403, 'PERMISSION_DENIED', 'Permission \'cloudmessaging.messages.create\' denied on resource'
+  ],
   NOT_FOUND: [404, 'NOT_FOUND', 'Requested entity was not found.']
 } as const
 const ABOUT_THE_CALLER: string[] = ['UNAUTHENTICATED', 'PERMISSION_DENIED', 'NOT_FOUND']
@@ -73,7 +75,11 @@ export async function startFakeFcm ({ port = 0, onPush }: FakeFcmOptions = {}): 
     const problem = body === undefined ? 'Invalid JSON payload received.' : refuseMessage(body)
     if (problem !== undefined) {
       refusals.push(problem)
-      return answer(response, 400, { error: { code: 400, status: 'INVALID_ARGUMENT', message: problem, details: [fcmError('INVALID_ARGUMENT')] } })
+      return answer(response, 400, {
+        error: {
+          code: 400, status: 'INVALID_ARGUMENT', message: problem, details: [fcmError('INVALID_ARGUMENT')]
+        }
+      })
     }
     if (!/^Bearer \S+$/.test(request.headers.authorization ?? '')) return refuse(response, 'UNAUTHENTICATED')
     const { message } = body as { message: Record<string, any> }
@@ -137,11 +143,15 @@ async function readJson (request: IncomingMessage): Promise<unknown> {
 function refuse (response: ServerResponse, name: keyof typeof ERRORS, retryAfter?: string): void {
   const [code, status, message] = ERRORS[name]
   if (retryAfter !== undefined) response.setHeader('retry-after', retryAfter)
-  answer(response, code, { error: { code, status, message, details: ABOUT_THE_CALLER.includes(name) ? [] : [fcmError(name)] } })
+  answer(response, code, {
+    error: { code, status, message, details: ABOUT_THE_CALLER.includes(name) ? [] : [fcmError(name)] }
+  })
 }
 
-const fcmError = (errorCode: string) => ({ '@type': 'type.googleapis.com/google.firebase.fcm.v1.FcmError', errorCode })
+const fcmError = (errorCode: string) =>
+  ({ '@type': 'type.googleapis.com/google.firebase.fcm.v1.FcmError', errorCode })
 
 function answer (response: ServerResponse, status: number, body: unknown): void {
-  response.writeHead(status, { 'content-type': 'application/json; charset=UTF-8' }).end(JSON.stringify(body, null, 2))
+  response.writeHead(status, { 'content-type': 'application/json; charset=UTF-8' })
+    .end(JSON.stringify(body, null, 2))
 }

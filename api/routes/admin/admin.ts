@@ -14,7 +14,9 @@ import { statisticsRoutes } from './statistics.ts'
 /** `app` is a scope of its own: what is required here is required of no other route. */
 export function adminRoutes (app: App, messaging: Messaging): void {
   app.addHook('onRequest', async request => {
-    if (!callerOf(request).admin) throw new AppError('forbidden', 'admin_required', 'a token of scope `admin` is required')
+    if (!callerOf(request).admin) {
+      throw new AppError('forbidden', 'admin_required', 'a token of scope `admin` is required')
+    }
   })
   sessionRoutes(app, messaging)
   erasureRoutes(app, messaging)
@@ -24,7 +26,8 @@ export function adminRoutes (app: App, messaging: Messaging): void {
   app.post('/users/:id/revoke', {
     schema: {
       ...operation('admin', 'Revoke the tokens of a user'),
-      description: 'Tokens without `iat`, or issued up to this second, count no more; sessions that hold one end on every node within 2 seconds. Needs a token of scope `admin`.',
+      description:
+        'Tokens without `iat`, or issued up to this second, count no more; sessions that hold one end on every node within 2 seconds. Needs a token of scope `admin`.',
       params: Type.Object({ id: UserId }),
       response: { 204: NoContent, ...problems('admin_required', 'user_not_found') }
     }

@@ -22,7 +22,8 @@ export function auditRoutes (app: App, { database }: Messaging): void {
   app.get('/audit-log', {
     schema: {
       ...operation('admin', 'Who did what to whom'),
-      description: 'The newest first; the next page comes with `before_id` = the last entry\'s id. Needs a token of scope `admin`.',
+      description:
+        'The newest first; the next page comes with `before_id` = the last entry\'s id. Needs a token of scope `admin`.',
       querystring: Type.Object({
         limit: limit(DEFAULT_PAGE, MAX_PAGE),
         before_id: Type.Optional(Uuid),
@@ -35,7 +36,8 @@ export function auditRoutes (app: App, { database }: Messaging): void {
     }
   }, async request => {
     const { limit = DEFAULT_PAGE, before_id, user_id } = request.query
-    const rows = await readAudit(database.autocommit, { limit: limit + 1, beforeId: before_id, subjectId: user_id })
+    const rows =
+      await readAudit(database.autocommit, { limit: limit + 1, beforeId: before_id, subjectId: user_id })
     return {
       entries: rows.slice(0, limit).map(row => ({ ...row, created_at: row.created_at.toISOString() })),
       has_more: rows.length > limit

@@ -26,20 +26,28 @@ export function erasureRoutes (app: App, { erasures }: Messaging): void {
         'Messages become tombstones, and everything else of them goes, in the background; `GET …/erasure` says when it is done. ' +
         'Tokens issued after that make a new user without a past. Needs a token of scope `admin`.',
       params,
-      response: { 202: Type.Object(ErasureState, { description: 'Under way' }), ...problems('admin_required', 'user_not_found') }
+      response: {
+        202: Type.Object(ErasureState, { description: 'Under way' }),
+        ...problems('admin_required', 'user_not_found')
+      }
     }
   }, async (request, reply) => {
     const { id } = request.params
     const erasure = await erasures.request(callerOf(request).userId, id)
-    return await reply.code(202).header('location', `/api/v1/admin/users/${id}/erasure`).send(erasureView(erasure))
+    return await reply.code(202).header('location', `/api/v1/admin/users/${id}/erasure`)
+      .send(erasureView(erasure))
   })
 
   app.get('/users/:id/erasure', {
     schema: {
       ...operation('admin', 'How far the erasure of a user has got'),
-      description: 'The latest one. Its end is in the audit log, too (`erase_finished`). Needs a token of scope `admin`.',
+      description:
+        'The latest one. Its end is in the audit log, too (`erase_finished`). Needs a token of scope `admin`.',
       params,
-      response: { 200: Type.Object(ErasureState, { description: 'The erasure' }), ...problems('admin_required', 'erasure_not_found') }
+      response: {
+        200: Type.Object(ErasureState, { description: 'The erasure' }),
+        ...problems('admin_required', 'erasure_not_found')
+      }
     }
   }, async request => erasureView(await erasures.find(request.params.id)))
 }

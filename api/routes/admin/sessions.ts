@@ -13,8 +13,12 @@ import { DeviceId, orNull, Platform, problems, Seq, Time, UserId } from '../../c
 
 export const AskedNodes = Type.Object({
   answered: Type.Array(Type.String({ description: 'A process; its id lasts as long as it runs' })),
-  silent: Type.Array(Type.String(), { description: 'Did not answer within a second; what they hold is missing here' }),
-  complete: Type.Boolean({ description: 'False when a node was silent, or Redis is away and others cannot be known' })
+  silent: Type.Array(
+    Type.String(), { description: 'Did not answer within a second; what they hold is missing here' }
+  ),
+  complete: Type.Boolean({
+    description: 'False when a node was silent, or Redis is away and others cannot be known'
+  })
 }, { description: 'The nodes that were asked' })
 
 export const askedNodes = ({ answers, silent, nodesKnown }: Answers<unknown>) =>
@@ -23,9 +27,14 @@ export const askedNodes = ({ answers, silent, nodesKnown }: Answers<unknown>) =>
 const LiveSession = Type.Object({
   node: Type.String(),
   device_id: DeviceId,
-  delivery: Type.Enum(['tracked', 'live', 'none'], { description: '`tracked` acknowledges, `live` is a copy without tracking, `none` has not subscribed to the inbox' }),
+  delivery: Type.Enum(['tracked', 'live', 'none'], {
+    description:
+    '`tracked` acknowledges, `live` is a copy without tracking, `none` has not subscribed to the inbox'
+  }),
   clean_session: Type.Boolean(),
-  address: orNull(Type.String({ description: 'Where it is, as far as a balancer in between tells', examples: ['203.0.113.7'] })),
+  address: orNull(Type.String({
+    description: 'Where it is, as far as a balancer in between tells', examples: ['203.0.113.7']
+  })),
   connected_at: Time,
   last_active_at: Time,
   unacknowledged: Type.Integer({ minimum: 0, description: 'Events sent and not acknowledged' }),
@@ -45,7 +54,8 @@ export function sessionRoutes (app: App, { userConnections: userSessions }: Mess
   app.get('/users/:id/sessions', {
     schema: {
       ...operation('admin', 'The connections of a user on every node, and their stored devices'),
-      description: 'Asks every node and answers within about a second with what came. Looking is written to the audit log. Needs a token of scope `admin`.',
+      description:
+        'Asks every node and answers within about a second with what came. Looking is written to the audit log. Needs a token of scope `admin`.',
       params: Type.Object({ id: UserId }),
       response: {
         200: Type.Object({
@@ -61,7 +71,8 @@ export function sessionRoutes (app: App, { userConnections: userSessions }: Mess
     const { inbox, live, devices } = await userSessions.list(callerOf(request).userId, request.params.id)
     return {
       inbox: { last_seq: inbox.inbox_seq, acked_seq: inbox.acked_seq },
-      sessions: live.answers.flatMap(({ node, answer }) => answer.map(state => ({ node, ...sessionView(state) }))),
+      sessions: live.answers.flatMap(({ node, answer }) =>
+        answer.map(state => ({ node, ...sessionView(state) }))),
       devices: devices.map(deviceView),
       nodes: askedNodes(live)
     }
@@ -70,11 +81,16 @@ export function sessionRoutes (app: App, { userConnections: userSessions }: Mess
   app.post('/users/:id/disconnect', {
     schema: {
       ...operation('admin', 'End the connections of a user, or of one device'),
-      description: 'They may come back at once, and stored cursors stay; `revoke` keeps them out. Needs a token of scope `admin`.',
+      description:
+        'They may come back at once, and stored cursors stay; `revoke` keeps them out. Needs a token of scope `admin`.',
       params: Type.Object({ id: UserId }),
-      body: Type.Union([Type.Object({ device_id: Type.Optional(DeviceId) }, { additionalProperties: false }), Type.Null()]),
+      body: Type.Union([
+        Type.Object({ device_id: Type.Optional(DeviceId) }, { additionalProperties: false }), Type.Null()
+      ]),
       response: {
-        200: Type.Object({ ended: Type.Integer({ minimum: 0 }), nodes: AskedNodes }, { description: 'How many connections ended' }),
+        200: Type.Object({
+          ended: Type.Integer({ minimum: 0 }), nodes: AskedNodes
+        }, { description: 'How many connections ended' }),
         ...problems('invalid_text', 'admin_required', 'user_not_found')
       }
     }

@@ -22,7 +22,8 @@ export function statisticsRoutes (app: App, { statistics }: Messaging): void {
   app.get('/statistics', {
     schema: {
       ...operation('admin', 'How much there is, and who is there'),
-      description: 'Costs the same whatever the size: what is large is estimated, and says so. Needs a token of scope `admin`.',
+      description:
+        'Costs the same whatever the size: what is large is estimated, and says so. Needs a token of scope `admin`.',
       response: {
         200: Type.Object({
           users: Estimated,
@@ -31,7 +32,9 @@ export function statisticsRoutes (app: App, { statistics }: Messaging): void {
           inbox_events: Estimated,
           push: Type.Object({
             due: Count('False: at least so many'),
-            oldest_due_seconds: orNull(Type.Number({ description: 'How long the oldest has waited; null when none is due' }))
+            oldest_due_seconds: orNull(Type.Number({
+              description: 'How long the oldest has waited; null when none is due'
+            }))
           }),
           database_bytes: Type.Integer({ minimum: 0 }),
           online: Type.Object({
@@ -47,7 +50,8 @@ export function statisticsRoutes (app: App, { statistics }: Messaging): void {
   }, async () => {
     const { stored, nodes } = await statistics()
     const perNode = nodes.answers.map(({ node, answer }) => ({ node, ...answer }))
-    const total = (of: 'users' | 'connections' | 'tracked_sessions'): number => perNode.reduce((sum, node) => sum + node[of], 0)
+    const total = (of: 'users' | 'connections' | 'tracked_sessions'): number =>
+      perNode.reduce((sum, node) => sum + node[of], 0)
     return {
       users: stored.users,
       conversations: stored.conversations,
@@ -55,7 +59,12 @@ export function statisticsRoutes (app: App, { statistics }: Messaging): void {
       inbox_events: stored.inboxEvents,
       push: { due: stored.pushesDue, oldest_due_seconds: stored.oldestDueSeconds },
       database_bytes: stored.databaseBytes,
-      online: { users: total('users'), connections: total('connections'), tracked_sessions: total('tracked_sessions'), nodes: perNode },
+      online: {
+        users: total('users'),
+        connections: total('connections'),
+        tracked_sessions: total('tracked_sessions'),
+        nodes: perNode
+      },
       nodes: askedNodes(nodes)
     }
   })

@@ -8,7 +8,9 @@ import { attachments as rows } from '../../../migrations/schema.ts'
 import { releaseAttachments } from '../../../store/attachments.ts'
 import { until } from '../../support/until.ts'
 import { direct, group, send, startTestApi, type Caller, type TestApi } from '../api.ts'
-import { beginUpload, bytesOf, download, fieldHead, fileHead, filesOf, form, FORM_END, PNG, upload, uploadForm } from './uploads.ts'
+import {
+  beginUpload, bytesOf, download, fieldHead, fileHead, filesOf, form, FORM_END, PNG, upload, uploadForm
+} from './uploads.ts'
 
 let api: TestApi
 let alice: Caller
@@ -21,12 +23,16 @@ beforeEach(async () => {
   [alice, bob, eve] = await Promise.all([api.user('alice'), api.user('bob'), api.user('eve')])
 })
 
-const rowCount = async (): Promise<number> => (await api.messaging.database.autocommit.orm.select({ id: rows.id }).from(rows)).length
+const rowCount = async (): Promise<number> =>
+  (await api.messaging.database.autocommit.orm.select({ id: rows.id }).from(rows)).length
 const code = ({ status, body }: { status: number, body: any }): [number, string] => [status, body.code]
 
 test('a file is stored as it is, with its type found by its content', async () => {
   const answer = await upload(alice, PNG, 'beach.png', 'text/html')
-  expect(answer).toMatchObject({ status: 201, body: { id: expect.any(String), content_type: 'image/png', file_name: 'beach.png', size: PNG.length } })
+  expect(answer).toMatchObject({
+    status: 201,
+    body: { id: expect.any(String), content_type: 'image/png', file_name: 'beach.png', size: PNG.length }
+  })
   const { status, headers, bytes } = await download(api, alice, answer.body.id)
   expect([status, bytes.equals(PNG)]).toEqual([200, true])
   expect(Object.fromEntries(headers)).toMatchObject({
@@ -43,7 +49,10 @@ test('a file is stored as it is, with its type found by its content', async () =
 
 test('nothing that could run is shown in place, whatever it is called', async () => {
   const files: Array<[string, string | Buffer, string]> = [
-    ['image.svg', '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>', 'text/plain; charset=utf-8'],
+    [
+      'image.svg', '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
+      'text/plain; charset=utf-8'
+    ],
     ['image.png', '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', 'application/xml'],
     ['page.html', '<!doctype html><script>alert(1)</script>', 'text/plain; charset=utf-8'],
     ['page.jpg', Buffer.from('<html>\0</html>'), 'application/octet-stream'],
@@ -52,7 +61,9 @@ test('nothing that could run is shown in place, whatever it is called', async ()
   for (const [name, content, type] of files) {
     const { body } = await upload(alice, content, name, 'image/svg+xml')
     const { headers } = await download(api, alice, body.id)
-    expect([name, headers.get('content-type'), headers.get('content-disposition')!.split(';')[0]]).toEqual([name, type, 'attachment'])
+    expect([name, headers.get('content-type'), headers.get('content-disposition')!.split(';')[0]]).toEqual([
+      name, type, 'attachment'
+    ])
   }
 })
 
@@ -81,7 +92,9 @@ test('what is no upload of one file is a problem, and leaves neither file nor ro
     ['a field before', form(fieldHead, 'hello', '\r\n', fileHead(), PNG, FORM_END), 400, 'one_file_required'],
     ['a field after', form(fileHead(), PNG, '\r\n', fieldHead, 'hello', FORM_END), 400, 'one_file_required'],
     ['two files', form(fileHead(), PNG, '\r\n', fileHead(), PNG, FORM_END), 400, 'one_file_required'],
-    ['two large files', form(fileHead(), bytesOf(1_000_000), '\r\n', fileHead(), bytesOf(1_000_000), FORM_END), 400, 'one_file_required'],
+    ['two large files', form(
+      fileHead(), bytesOf(1_000_000), '\r\n', fileHead(), bytesOf(1_000_000), FORM_END
+    ), 400, 'one_file_required'],
     ['a form without its end', form(fileHead(), bytesOf(100_000)), 400, 'malformed_form'],
     ['a form that ends in a head', form(fileHead().slice(0, 60)), 400, 'malformed_form'],
     ['no form', Buffer.from('just text'), 400, 'malformed_form'],
@@ -111,7 +124,8 @@ test('a client that goes away in the middle leaves nothing', async () => {
   request.write(form(fileHead(), bytesOf(300_000)))
   await until(async () => (await filesOf(api)).some(name => name.endsWith('.part')), 'the file has begun')
   request.destroy()
-  await until(async () => (await rowCount()) === before[0] && (await filesOf(api)).length === before[1], 'nothing is left')
+  await until(async () =>
+    (await rowCount()) === before[0] && (await filesOf(api)).length === before[1], 'nothing is left')
 })
 
 test('a body without end is refused as soon as it is too large', async () => {
@@ -135,7 +149,9 @@ test('one user has four uploads at once, and others have theirs', async () => {
   for (const { request } of running) request.write(form(fileHead(), bytesOf(100_000)))
   await until(async () => (await filesOf(api)).length === before + 4, 'four have begun')
   const refused = await upload(alice, PNG)
-  expect([...code(refused), refused.headers.get('retry-after')]).toEqual([429, 'too_many_uploads', expect.any(String)])
+  expect([...code(refused), refused.headers.get('retry-after')]).toEqual([
+    429, 'too_many_uploads', expect.any(String)
+  ])
   expect((await upload(bob, PNG)).status).toBe(201)
   for (const { request } of running) request.end(FORM_END)
   for (const { answer } of running) expect((await answer).status).toBe(201)
@@ -146,7 +162,9 @@ test('only its uploader has what was not sent', async () => {
   const { body: { id } } = await upload(alice, PNG)
   expect((await download(api, alice, id)).status).toBe(200)
   expect(code(await bob.get(`/attachments/${id}`))).toEqual([404, 'attachment_not_found'])
-  expect(code(await alice.get('/attachments/01980f5c-6f1e-7cc3-98a4-1d2b3c4d5e6f'))).toEqual([404, 'attachment_not_found'])
+  expect(code(await alice.get('/attachments/01980f5c-6f1e-7cc3-98a4-1d2b3c4d5e6f'))).toEqual([
+    404, 'attachment_not_found'
+  ])
   expect((await alice.get('/attachments/..%2F..%2Fetc')).status).toBe(400)
 })
 
@@ -169,7 +187,9 @@ test('who can see a message has what was sent with it, and nobody else', async (
 
 test('what a blocked user sends stays hidden with its message', async () => {
   const conversation = await direct(alice, bob)
-  await api.messaging.database.autocommit.orm.execute(sql`insert into blocks (blocker_user_id, blocked_user_id) values (${bob.id}, ${alice.id})`)
+  await api.messaging.database.autocommit.orm.execute(
+    sql`insert into blocks (blocker_user_id, blocked_user_id) values (${bob.id}, ${alice.id})`
+  )
   const { body: { id } } = await upload(alice, PNG)
   await send(alice, conversation, 'look', { attachment_ids: [id] })
   expect([(await download(api, alice, id)).status, (await download(api, bob, id)).status]).toEqual([200, 404])
@@ -181,21 +201,35 @@ test('what was deleted with its message is nobody\'s, and its file goes', async 
   const { body: { id: messageId } } = await send(alice, conversation, 'look', { attachment_ids: [id] })
   await api.messaging.database.transact(tx => releaseAttachments(tx, [messageId], new Date()))
   expect([(await download(api, alice, id)).status, (await download(api, bob, id)).status]).toEqual([404, 404])
-  expect(code(await send(alice, conversation, 'again', { attachment_ids: [id] }))).toEqual([400, 'unknown_attachment'])
-  await until(async () => { await api.attachments.collect(); return !(await filesOf(api)).includes(id) }, 'the file went')
+  expect(code(await send(alice, conversation, 'again', { attachment_ids: [id] }))).toEqual([
+    400, 'unknown_attachment'
+  ])
+  await until(
+    async () => { await api.attachments.collect(); return !(await filesOf(api)).includes(id) },
+    'the file went'
+  )
 })
 
 test('a message carries its attachments in the order it names them, everywhere', async () => {
   const conversation = await direct(alice, bob)
-  const uploaded = (await Promise.all(['one', 'two', 'three'].map(text => upload(alice, text, `${text}.txt`)))).map(answer => answer.body)
+  const uploaded = (await Promise.all(['one', 'two', 'three'].map(text =>
+    upload(alice, text, `${text}.txt`)))).map(answer => answer.body)
   const attachments = [uploaded[2], uploaded[0], uploaded[1]]
   const draft = { attachment_ids: attachments.map(one => one.id), client_message_id: 'c1' }
   const sent = await send(alice, conversation, 'three files', draft)
   expect(sent).toMatchObject({ status: 201, body: { attachments } })
-  expect((await send(alice, conversation, 'three files', draft))).toMatchObject({ status: 200, body: { attachments } })
-  expect(code(await send(alice, conversation, 'three files', { ...draft, attachment_ids: [] }))).toEqual([409, 'client_message_id_reused'])
-  expect((await bob.get(`/conversations/${conversation}/messages`)).body.messages[0].attachments).toEqual(attachments)
-  expect((await bob.get('/conversations')).body.conversations[0].last_message.attachments).toEqual(attachments)
+  expect((await send(alice, conversation, 'three files', draft))).toMatchObject({
+    status: 200, body: { attachments }
+  })
+  expect(code(await send(alice, conversation, 'three files', { ...draft, attachment_ids: [] }))).toEqual([
+    409, 'client_message_id_reused'
+  ])
+  expect((await bob.get(`/conversations/${conversation}/messages`)).body.messages[0].attachments).toEqual(
+    attachments
+  )
+  expect((await bob.get('/conversations')).body.conversations[0].last_message.attachments).toEqual(
+    attachments
+  )
   expect((await bob.get('/inbox')).body.events.at(-1).message.attachments).toEqual(attachments)
 })
 
@@ -212,34 +246,49 @@ test('only own uploads that are still there can be sent, each once, ten at most'
     ['no id', ['x'], 'invalid_request']
   ]
   for (const [name, attachment_ids, expected] of refused) {
-    expect([name, ...code(await send(alice, conversation, 'no', { attachment_ids }))]).toEqual([name, 400, expected])
+    expect([name, ...code(await send(alice, conversation, 'no', { attachment_ids }))]).toEqual([
+      name, 400, expected
+    ])
   }
   expect((await bob.get(`/conversations/${conversation}/messages`)).body.messages).toEqual([])
-  expect((await send(alice, conversation, 'ten', { attachment_ids: ids.slice(0, 10) })).body.attachments).toHaveLength(10)
+  expect(
+    (await send(alice, conversation, 'ten', { attachment_ids: ids.slice(0, 10) })).body.attachments
+  ).toHaveLength(10)
 })
 
 test('a send with a wrong attachment fails alone in its batch', async () => {
-  const conversations = await Promise.all(['b', 'c', 'd', 'e'].map(async name => await direct(alice, await api.user(name))))
+  const conversations =
+    await Promise.all(['b', 'c', 'd', 'e'].map(async name => await direct(alice, await api.user(name))))
   const { body: { id } } = await upload(alice, PNG)
   const answers = await Promise.all(conversations.map((conversation, i) =>
-    send(alice, conversation, 'hi', { attachment_ids: i === 1 ? ['01980f5c-6f1e-7cc3-98a4-1d2b3c4d5e6f'] : [id] })))
+    send(
+      alice, conversation, 'hi', { attachment_ids: i === 1 ? ['01980f5c-6f1e-7cc3-98a4-1d2b3c4d5e6f'] : [id] }
+    )))
   expect(answers.map(answer => answer.status)).toEqual([201, 400, 201, 201])
 })
 
 test('one range is answered with 206, one outside with 416, several with everything', async () => {
   const { body: { id } } = await upload(alice, '0123456789')
   const ranges: Array<[string, number, string, string | null]> = [
-    ['bytes=0-0', 206, '0', 'bytes 0-0/10'], ['bytes=7-', 206, '789', 'bytes 7-9/10'], ['bytes=-3', 206, '789', 'bytes 7-9/10'],
+    [
+      'bytes=0-0', 206, '0', 'bytes 0-0/10'
+    ], ['bytes=7-', 206, '789', 'bytes 7-9/10'], ['bytes=-3', 206, '789', 'bytes 7-9/10'],
     ['bytes=5-99', 206, '56789', 'bytes 5-9/10'], ['bytes=-99', 206, '0123456789', 'bytes 0-9/10'],
-    ['bytes=0-1,3-4', 200, '0123456789', null], ['bytes=5-2', 200, '0123456789', null], ['lines=0-1', 200, '0123456789', null]
+    [
+      'bytes=0-1,3-4', 200, '0123456789', null
+    ], ['bytes=5-2', 200, '0123456789', null], ['lines=0-1', 200, '0123456789', null]
   ]
   for (const [range, status, text, contentRange] of ranges) {
     const answer = await download(api, alice, id, { range })
-    expect([range, answer.status, answer.bytes.toString(), answer.headers.get('content-range')]).toEqual([range, status, text, contentRange])
+    expect([range, answer.status, answer.bytes.toString(), answer.headers.get('content-range')]).toEqual([
+      range, status, text, contentRange
+    ])
   }
   for (const range of ['bytes=10-', 'bytes=-0']) {
     const answer = await download(api, alice, id, { range })
-    expect([answer.status, JSON.parse(answer.bytes.toString()).code, answer.headers.get('content-range')]).toEqual([416, 'range_not_satisfiable', 'bytes */10'])
+    expect([
+      answer.status, JSON.parse(answer.bytes.toString()).code, answer.headers.get('content-range')
+    ]).toEqual([416, 'range_not_satisfiable', 'bytes */10'])
   }
   const head = await download(api, alice, id, {}, 'HEAD')
   expect([head.status, head.headers.get('content-length'), head.bytes.length]).toEqual([200, '10', 0])
@@ -249,15 +298,24 @@ test('one range is answered with 206, one outside with 416, several with everyth
 })
 
 test('an avatar is an own picture, seen by people of a direct conversation, and goes when it is replaced', async () => {
-  const [first, second, text, foreign] = [await upload(alice, PNG), await upload(alice, PNG), await upload(alice, 'x'), await upload(bob, PNG)].map(answer => answer.body.id)
+  const [first, second, text, foreign] = [
+    await upload(alice, PNG), await upload(alice, PNG), await upload(alice, 'x'), await upload(bob, PNG)
+  ].map(answer => answer.body.id)
   await direct(alice, bob)
   expect((await alice.put('/users/me', { avatar: first })).body.avatar).toBe(first)
-  expect([(await download(api, bob, first)).status, (await download(api, eve, first)).status]).toEqual([200, 404])
+  expect([(await download(api, bob, first)).status, (await download(api, eve, first)).status]).toEqual([
+    200, 404
+  ])
   expect(code(await alice.put('/users/me', { avatar: text }))).toEqual([400, 'avatar_not_an_image'])
   expect(code(await alice.put('/users/me', { avatar: foreign }))).toEqual([400, 'unknown_attachment'])
   await alice.put('/users/me', { avatar: second })
-  await until(async () => { await api.attachments.collect(); return !(await filesOf(api)).includes(first) }, 'the earlier one went')
-  expect([(await download(api, bob, first)).status, (await download(api, bob, second)).status]).toEqual([404, 200])
+  await until(
+    async () => { await api.attachments.collect(); return !(await filesOf(api)).includes(first) },
+    'the earlier one went'
+  )
+  expect([(await download(api, bob, first)).status, (await download(api, bob, second)).status]).toEqual([
+    404, 200
+  ])
   expect((await alice.put('/users/me', { avatar: null })).body.avatar).toBeNull()
 })
 
@@ -265,8 +323,15 @@ test('what was never sent goes after its day, and what a message carries stays',
   const conversation = await direct(alice, bob)
   const [unsent, sent] = [(await upload(alice, 'x')).body.id, (await upload(alice, 'y')).body.id]
   await send(alice, conversation, 'look', { attachment_ids: [sent] })
-  await api.messaging.database.autocommit.orm.execute(sql`update attachments set released_at = released_at - interval '24 hours' where id in (${unsent}, ${sent})`)
-  expect(code(await send(alice, conversation, 'late', { attachment_ids: [unsent] }))).toEqual([400, 'unknown_attachment'])
-  await until(async () => { await api.attachments.collect(); return !(await filesOf(api)).includes(unsent) }, 'the unsent one went')
+  await api.messaging.database.autocommit.orm.execute(
+    sql`update attachments set released_at = released_at - interval '24 hours' where id in (${unsent}, ${sent})`
+  )
+  expect(code(await send(alice, conversation, 'late', { attachment_ids: [unsent] }))).toEqual([
+    400, 'unknown_attachment'
+  ])
+  await until(
+    async () => { await api.attachments.collect(); return !(await filesOf(api)).includes(unsent) },
+    'the unsent one went'
+  )
   expect((await download(api, bob, sent)).status).toBe(200)
 })

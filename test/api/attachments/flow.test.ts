@@ -58,7 +58,8 @@ async function settled (read: () => number): Promise<number> {
 }
 
 async function openFiles (): Promise<number> {
-  const links = await Promise.all((await readdir('/proc/self/fd')).map(fd => readlink(join('/proc/self/fd', fd)).catch(() => '')))
+  const links = await Promise.all((await readdir('/proc/self/fd')).map(fd =>
+    readlink(join('/proc/self/fd', fd)).catch(() => '')))
   return links.filter(link => link.startsWith(api.filesFolder)).length
 }
 
@@ -105,7 +106,9 @@ test.for([
   request.on('error', () => {}).write(form(fileHead(), bytesOf(100_000)))
   const drip = setInterval(() => request.write('x'), everyMs)
   const begun = performance.now()
-  expect(await answer.finally(() => clearInterval(drip))).toMatchObject({ status: 400, body: { code: 'upload_too_slow' } })
+  expect(await answer.finally(() => clearInterval(drip))).toMatchObject({
+    status: 400, body: { code: 'upload_too_slow' }
+  })
   expect(performance.now() - begun).toBeGreaterThan(everyMs === 100 ? 1_400 : 400)
   request.destroy()
   await until(async () => String(await filesOf(api)) === String(before), 'nothing is left')

@@ -34,14 +34,17 @@ beforeEach(async () => {
   ;[alice, bob] = await Promise.all([api.user('alice'), api.user('bob')])
 })
 
-const rowCount = async (): Promise<number> => (await api.messaging.database.autocommit.orm.select({ id: rows.id }).from(rows)).length
+const rowCount = async (): Promise<number> =>
+  (await api.messaging.database.autocommit.orm.select({ id: rows.id }).from(rows)).length
 const kept = async (): Promise<number[]> => [await rowCount(), s3.bucket.objects.size, s3.bucket.uploads.size]
 
 test('a small file is one object, a large one goes out in parts, and both come back whole or by range', async () => {
   for (const [content, operations] of [
     [PNG, ['PutObject']],
     [bytesOf(5 * MB), ['PutObject']],
-    [bytesOf(12 * MB + 1), ['CreateMultipartUpload', 'UploadPart', 'UploadPart', 'UploadPart', 'CompleteMultipartUpload']]
+    [bytesOf(
+      12 * MB + 1
+    ), ['CreateMultipartUpload', 'UploadPart', 'UploadPart', 'UploadPart', 'CompleteMultipartUpload']]
   ] as Array<[Buffer, string[]]>) {
     s3.asked.length = 0
     const { status, body } = await upload(alice, content)
@@ -50,7 +53,9 @@ test('a small file is one object, a large one goes out in parts, and both come b
     expect(s3.bucket.objects.get(`attachments/${body.id}`)!.equals(content)).toBe(true)
     expect((await download(api, alice, body.id)).bytes.equals(content)).toBe(true)
     const part = await download(api, alice, body.id, { range: 'bytes=10-19' })
-    expect([part.status, part.headers.get('content-range'), part.bytes.equals(content.subarray(10, 20))]).toEqual([206, `bytes 10-19/${content.length}`, true])
+    expect([
+      part.status, part.headers.get('content-range'), part.bytes.equals(content.subarray(10, 20))
+    ]).toEqual([206, `bytes 10-19/${content.length}`, true])
   }
   expect(s3.bucket.uploads.size).toBe(0)
 })
@@ -61,7 +66,10 @@ test('a file goes with the message it was sent with', async () => {
   const { body: message } = await send(alice, conversation, 'look', { attachment_ids: [id] })
   expect((await download(api, bob, id)).bytes.equals(PNG)).toBe(true)
   expect((await alice.delete(`/messages/${message.id}`)).status).toBeLessThan(300)
-  await until(async () => { await api.attachments.collect(); return !s3.bucket.objects.has(`attachments/${id}`) }, 'the object went')
+  await until(
+    async () => { await api.attachments.collect(); return !s3.bucket.objects.has(`attachments/${id}`) },
+    'the object went'
+  )
 })
 
 test('a client that goes away leaves no object, no parts and no row, whichever request it interrupts', async () => {
@@ -80,20 +88,25 @@ test('a client that goes away leaves no object, no parts and no row, whichever r
     await until(() => reached, 'S3 was asked')
     request.on('error', () => {}).destroy()
     leave()
-    await until(async () => s3.asked.includes('AbortMultipartUpload') && String(await kept()) === String(before), 'nothing is left')
+    await until(async () =>
+      s3.asked.includes('AbortMultipartUpload') && String(await kept()) === String(before), 'nothing is left')
     s3.asked.length = 0
   }
 })
 
 test('parts that could not be given up go with the reservation of their row', async () => {
   const before = await kept()
-  s3.disturb(operation => ['UploadPart', 'AbortMultipartUpload'].includes(operation) ? { status: 403, code: 'AccessDenied' } : undefined)
+  s3.disturb(operation => ['UploadPart', 'AbortMultipartUpload'].includes(operation)
+    ? { status: 403, code: 'AccessDenied' }
+    : undefined)
   expect((await upload(alice, bytesOf(6 * MB))).body).toMatchObject({ status: 503, code: 'unavailable' })
   expect(await kept()).toEqual([before[0]! + 1, before[1], before[2]! + 1])
   s3.disturb(() => undefined)
   await api.attachments.collect()
   expect(s3.bucket.uploads.size).toBe(before[2]! + 1)
-  await api.messaging.database.autocommit.orm.execute(sql`update attachments set released_at = now() - interval '1 second' where size = 0`)
+  await api.messaging.database.autocommit.orm.execute(
+    sql`update attachments set released_at = now() - interval '1 second' where size = 0`
+  )
   await api.attachments.collect()
   expect(await kept()).toEqual(before)
 })
@@ -106,7 +119,8 @@ test('what S3 refuses is a 503 that leaves nothing behind', async () => {
     expect([(await upload(alice, PNG)).status, (await download(api, alice, id)).status]).toEqual([503, 503])
     expect(await kept()).toEqual(before)
   }
-  s3.disturb(operation => operation === 'CompleteMultipartUpload' ? { status: 400, code: 'InvalidPart' } : undefined)
+  s3.disturb(operation =>
+    operation === 'CompleteMultipartUpload' ? { status: 400, code: 'InvalidPart' } : undefined)
   expect((await upload(alice, bytesOf(6 * MB))).status).toBe(503)
   expect(await kept()).toEqual(before)
 })

@@ -28,7 +28,9 @@ const received: Record<string, any[]> = { inbox: [], live: [], replies: [] }
 
 beforeAll(async () => {
   api = await startTestApi()
-  broker = await startBroker({ host: '127.0.0.1', mqttPort: 0, wsPort: 0 }, { messaging: api.messaging, log: pino({ level: 'silent' }) })
+  broker = await startBroker({
+    host: '127.0.0.1', mqttPort: 0, wsPort: 0
+  }, { messaging: api.messaging, log: pino({ level: 'silent' }) })
   alice = await api.user('alice')
   bob = await api.user('bob')
 })
@@ -39,22 +41,34 @@ afterAll(async () => {
 })
 
 async function device (user: Caller): Promise<MqttClient> {
-  const client = await mqtt.connectAsync({ port: broker.mqttPort, clientId: 'phone', username: user.id, password: user.token, clean: false, reconnectPeriod: 0 })
+  const client = await mqtt.connectAsync({
+    port: broker.mqttPort,
+    clientId: 'phone',
+    username: user.id,
+    password: user.token,
+    clean: false,
+    reconnectPeriod: 0
+  })
   clients.push(client)
-  client.on('message', (topic, payload) => received[topic.split('/')[2]!]!.push(JSON.parse(payload.toString())))
+  client.on(
+    'message', (topic, payload) => received[topic.split('/')[2]!]!.push(JSON.parse(payload.toString()))
+  )
   await client.subscribeAsync(`user/${user.id}/#`, { qos: 1 })
   return client
 }
 
-const seen = (channel: string, type: string) => until(() => received[channel]!.find(value => value.type === type), `${type} has come`)
+const seen = (channel: string, type: string) =>
+  until(() => received[channel]!.find(value => value.type === type), `${type} has come`)
 
 /** Names, numbers and lists of a schema without its prose. */
 function bare (node: any): any {
   if (Array.isArray(node)) return node.map(bare)
   if (typeof node !== 'object' || node === null) return node
   // A field of a message may be called like a keyword; its schema is an object.
-  const isProse = (key: string, value: unknown): boolean => ['description', 'examples'].includes(key) && (typeof value !== 'object' || Array.isArray(value))
-  return Object.fromEntries(Object.entries(node).filter(([key, value]) => !isProse(key, value)).map(([key, value]) => [key, bare(value)]))
+  const isProse = (key: string, value: unknown): boolean => ['description', 'examples'].includes(key) &&
+    (typeof value !== 'object' || Array.isArray(value))
+  return Object.fromEntries(Object.entries(node).filter(([key, value]) => !isProse(key, value))
+    .map(([key, value]) => [key, bare(value)]))
 }
 
 test('a public parser finds nothing wrong with the document', async () => {
@@ -67,7 +81,9 @@ test('the document has exactly the events and commands of the code, and the shap
   expect(messagesOf('inbox')).toEqual([...EVENT_TYPES])
   expect(messagesOf('outbox')).toEqual(Object.keys(COMMANDS).map(type => `command_${type}`))
   for (const [type, schema] of Object.entries(COMMANDS)) {
-    expect(bare(document.components.messages[`command_${type}`].payload), type).toEqual(bare(JSON.parse(JSON.stringify(schema))))
+    expect(
+      bare(document.components.messages[`command_${type}`].payload), type
+    ).toEqual(bare(JSON.parse(JSON.stringify(schema))))
   }
   for (const [name, schema] of Object.entries(document.components.schemas)) {
     expect(bare(schema), name).toEqual(bare(api.contract.document.components.schemas[name]))
@@ -76,16 +92,20 @@ test('the document has exactly the events and commands of the code, and the shap
 
 test('every example is what its schema says', () => {
   for (const [name, { payload, examples }] of Object.entries<any>(document.components.messages)) {
-    for (const example of examples) expect(Compile(closed(payload, document)).Errors(example.payload), name).toEqual([])
+    for (const example of examples) {
+      expect(Compile(closed(payload, document)).Errors(example.payload), name).toEqual([])
+    }
   }
 })
 
 test('devices receive every message of the document, and each is as described', async () => {
   const [phone] = [await device(alice), await device(bob)]
-  const command = (body: object) => phone!.publishAsync(`user/${alice.id}/outbox`, JSON.stringify(body), { qos: 1 })
+  const command = (body: object) =>
+    phone!.publishAsync(`user/${alice.id}/outbox`, JSON.stringify(body), { qos: 1 })
   const pair = await direct(alice, bob)
   await seen('inbox', 'conversation_created')
-  const { body: message } = await send(alice, pair, 'hello', { mentions: [{ user_id: bob.id, offset: 0, length: 5 }] })
+  const { body: message } =
+    await send(alice, pair, 'hello', { mentions: [{ user_id: bob.id, offset: 0, length: 5 }] })
   await seen('inbox', 'message_delivered')
   await bob.put(`/messages/${message.id}/reactions/${encodeURIComponent('👍')}`)
   await bob.delete(`/messages/${message.id}/reactions/${encodeURIComponent('👍')}`)
@@ -99,9 +119,17 @@ test('devices receive every message of the document, and each is as described', 
   await alice.put('/users/me', { name: 'Alice' })
   await alice.delete(`/conversations/${team}/participants/carol`)
   await bob.post(`/conversations/${pair}/typing`, { is_typing: true })
-  await command({ type: 'send_message', conversation_id: pair, content: 'by MQTT', message_type: 'text', client_message_id: 'c-1' })
+  await command({
+    type: 'send_message',
+    conversation_id: pair,
+    content: 'by MQTT',
+    message_type: 'text',
+    client_message_id: 'c-1'
+  })
   await command({ type: 'typing', conversation_id: pair, is_typing: true, request_id: 'r-1' })
-  await command({ type: 'send_message', conversation_id: pair, content: '', message_type: 'text', client_message_id: 'c-2' })
+  await command({
+    type: 'send_message', conversation_id: pair, content: '', message_type: 'text', client_message_id: 'c-2'
+  })
   await command({ type: 'nonsense' })
   const late = await api.user('late')
   await direct(alice, late)

@@ -13,9 +13,19 @@ beforeAll(async () => {
 })
 afterAll(() => api[Symbol.asyncDispose]())
 
-interface Operation { path: string, method: string, summary?: string, tags?: string[], security?: unknown[], requestBody?: any, responses: Record<string, any> }
+interface Operation {
+  path: string
+  method: string
+  summary?: string
+  tags?: string[]
+  security?: unknown[]
+  requestBody?: any
+  responses: Record<string, any>
+}
 
-const operations = (): Operation[] => Object.entries<Record<string, Operation>>(document.paths).flatMap(([path, methods]) =>
+const operations = (): Operation[] => Object.entries<Record<string, Operation>>(
+  document.paths
+).flatMap(([path, methods]) =>
   Object.entries(methods).map(([method, operation]) => ({ ...operation, path, method })))
 
 test('the page is there', async () => {
@@ -39,7 +49,8 @@ test('every reference of the document leads somewhere', () => {
   const references = [...JSON.stringify(document).matchAll(/"\$ref":"([^"]+)"/g)].map(match => match[1]!)
   expect(references.length).toBeGreaterThan(50)
   for (const reference of new Set(references)) {
-    const target = reference.startsWith('#/') && reference.slice(2).split('/').reduce((node, key) => node?.[key], document)
+    const target = reference.startsWith('#/') &&
+      reference.slice(2).split('/').reduce((node, key) => node?.[key], document)
     expect(target, reference).toBeTruthy()
   }
 })
@@ -54,9 +65,13 @@ test('every body, answer and problem has an example, and the example is what its
     for (const [status, { content = {} }] of Object.entries({ ...responses, body: requestBody ?? {} })) {
       for (const [mediaType, { schema, example, examples }] of Object.entries<any>(content)) {
         if (!/json$/.test(mediaType)) continue
-        const given = examples === undefined ? [example] : Object.values<any>(examples).map(({ value }) => value)
+        const given = examples === undefined
+          ? [example]
+          : Object.values<any>(examples).map(({ value }) => value)
         const checker = Compile(closed(schema, document))
-        for (const value of given) expect(checker.Errors(value), `${method} ${path} ${status}: ${JSON.stringify(value)}`).toEqual([])
+        for (const value of given) {
+          expect(checker.Errors(value), `${method} ${path} ${status}: ${JSON.stringify(value)}`).toEqual([])
+        }
         const codes = schema.allOf?.[1].properties.code.enum
         if (codes !== undefined) expect(Object.keys(examples), `${method} ${path} ${status}`).toEqual(codes)
       }

@@ -15,7 +15,9 @@ export async function follow (caller: Caller): Promise<() => Promise<Event[]>> {
 }
 
 /** The answer is this problem, and nobody's inbox has anything new. */
-export async function refused (answer: { status: number, body: any }, status: number, code: string, ...news: Array<() => Promise<Event[]>>): Promise<void> {
+export async function refused (
+  answer: { status: number, body: any }, status: number, code: string, ...news: Array<() => Promise<Event[]>>
+): Promise<void> {
   expect([answer.status, answer.body?.code]).toEqual([status, code])
   for (const look of news) expect(await look()).toEqual([])
 }

@@ -27,7 +27,13 @@ const of = (answer: Answer): unknown[] => [answer.status, answer.body?.code]
 function traitsOf ({ method, path, behindToken, spec }: Operation) {
   const json = spec.requestBody?.content['application/json'] !== undefined
   const readsJson = json || (spec.requestBody === undefined && !['GET', 'HEAD'].includes(method))
-  return { behindToken, readsJson, hasParams: path.includes('{'), hasInput: spec.parameters !== undefined || json }
+  return {
+    behindToken,
+    readsJson,
+    hasParams: path.includes('{'),
+    hasInput: spec.parameters !== undefined ||
+    json
+  }
 }
 
 test('every operation and every code of its own has a row, and every row an operation', () => {
@@ -40,26 +46,41 @@ test('every operation and every code of its own has a row, and every row an oper
       if (!common.has(code) && row?.problems?.[code] === undefined) missing.push(`${operation.name}: ${code}`)
     }
     for (const status of Object.keys(operation.spec.responses)) {
-      if (/^[23]/.test(status) && row?.success[Number(status)] === undefined) missing.push(`${operation.name}: ${status}`)
+      if (/^[23]/.test(status) && row?.success[Number(status)] === undefined) {
+        missing.push(`${operation.name}: ${status}`)
+      }
     }
   }
   expect(missing).toEqual([])
   expect(Object.keys(ROWS).sort()).toEqual(api.contract.operations.map(operation => operation.name).sort())
 })
 
-test.each(Object.entries(ROWS))('%s answers as documented', async (name, { success, problems = {}, outsider }) => {
+test.each(Object.entries(ROWS))('%s answers as documented', async (
+  name, { success, problems = {}, outsider }
+) => {
   const operation = api.contract.operations.find(operation => operation.name === name)
   const codes = api.contract.codesOf(operation!)
-  for (const [status, ask] of Object.entries(success)) expect((await ask(world)).status, `${name}: ${status}`).toBe(Number(status))
+  for (const [status, ask] of Object.entries(success)) {
+    expect((await ask(world)).status, `${name}: ${status}`).toBe(Number(status))
+  }
   for (const [code, ask] of Object.entries(problems)) {
     expect(codes.has(code), `${code} is documented`).toBe(true)
-    if (typeof ask === 'function') expect(of(await ask(world)), `${name}: ${code}`).toEqual([codes.get(code), code])
+    if (typeof ask === 'function') {
+      expect(of(await ask(world)), `${name}: ${code}`).toEqual([codes.get(code), code])
+    }
   }
-  if (typeof outsider !== 'string') expect(of(await outsider[1](world)), `${name}: an outsider`).toEqual([codes.get(outsider[0]), outsider[0]])
+  if (typeof outsider !== 'string') {
+    expect(of(await outsider[1](world)), `${name}: an outsider`).toEqual([
+      codes.get(outsider[0]), outsider[0]
+    ])
+  }
 })
 
 /** Sends what the document gives as examples, to every operation whose traits `applies` likes. */
-async function everyOperation (caller: Caller, expected: [number, string], applies: (operation: Operation) => boolean, change: (request: ExampleRequest) => void = () => {}): Promise<void> {
+async function everyOperation (
+  caller: Caller, expected: [number, string], applies: (operation: Operation) => boolean,
+  change: (request: ExampleRequest) => void = () => {}
+): Promise<void> {
   const chosen = api.contract.operations.filter(applies)
   expect(chosen.length).toBeGreaterThan(5)
   const answers = await Promise.all(chosen.map(async operation => {
@@ -71,20 +92,42 @@ async function everyOperation (caller: Caller, expected: [number, string], appli
   expect(answers).toEqual(chosen.map(({ name }) => [name, ...expected]))
 }
 
-interface ExampleRequest { operation: Operation, method: string, path: string, body?: unknown, options: RequestOptions }
+interface ExampleRequest {
+  operation: Operation
+  method: string
+  path: string
+  body?: unknown
+  options: RequestOptions
+}
 
 function exampleRequest (operation: Operation): ExampleRequest {
   const { method, spec } = operation
   const parameters: any[] = spec.parameters ?? []
-  const example = (parameter: any): string => encodeURIComponent(parameter.example ?? parameter.schema.example ?? parameter.schema.examples?.[0] ?? 'x')
-  const path = operation.path.replaceAll(/\{([^}]+)\}/g, (_, name) => example(parameters.find(parameter => parameter.name === name)))
-  const query = parameters.filter(parameter => parameter.in === 'query' && parameter.required).map(parameter => `${parameter.name}=${example(parameter)}`)
-  const headers = Object.fromEntries(parameters.filter(parameter => parameter.in === 'header').map(parameter => [parameter.name, example(parameter)]))
+  const example = (parameter: any): string => encodeURIComponent(parameter.example ??
+    parameter.schema.example ?? parameter.schema.examples?.[0] ?? 'x')
+  const path = operation.path.replaceAll(
+    /\{([^}]+)\}/g, (_, name) => example(parameters.find(parameter => parameter.name === name))
+  )
+  const query = parameters.filter(parameter => parameter.in === 'query' && parameter.required)
+    .map(parameter => `${parameter.name}=${example(parameter)}`)
+  const headers = Object.fromEntries(parameters.filter(parameter => parameter.in === 'header')
+    .map(parameter => [parameter.name, example(parameter)]))
   if (spec.requestBody?.content['multipart/form-data'] !== undefined) {
-    return { operation, method, path, options: { raw: form(fileHead(), PNG, FORM_END), headers: { ...headers, 'content-type': FORM_TYPE } } }
+    return {
+      operation,
+      method,
+      path,
+      options: { raw: form(fileHead(), PNG, FORM_END), headers: { ...headers, 'content-type': FORM_TYPE } }
+    }
   }
   return {
-    operation, method, path: query.length === 0 ? path : `${path}?${query.join('&')}`, body: exampleBody(operation), options: { headers }
+    operation,
+    method,
+    path: query.length === 0
+      ? path
+      : `${path}?${query.join('&')}`,
+    body: exampleBody(operation),
+    options: { headers }
   }
 }
 
@@ -102,7 +145,9 @@ test('with a token that does not hold every operation behind one is 401', () =>
   everyOperation(api.anonymous('nonsense'), [401, 'invalid_token'], withToken))
 
 test('a body that is no JSON is 400 wherever a body is read', () =>
-  everyOperation(world.root, [400, 'malformed_json'], hasCode('malformed_json'), request => { request.options.raw = '{' }))
+  everyOperation(
+    world.root, [400, 'malformed_json'], hasCode('malformed_json'), request => { request.options.raw = '{' }
+  ))
 
 test('a body of another type is 415 wherever a body is read', () =>
   everyOperation(world.root, [415, 'unsupported_media_type'], hasCode('malformed_json'), request => {
@@ -116,7 +161,9 @@ test('a compressed body is 415 everywhere', () =>
   }))
 
 test('a large body is 413 wherever a body is read', () =>
-  everyOperation(world.root, [413, 'body_too_large'], hasCode('body_too_large'), request => { request.options.raw = ' '.repeat(256 * 1024 + 1) }))
+  everyOperation(world.root, [
+    413, 'body_too_large'
+  ], hasCode('body_too_large'), request => { request.options.raw = ' '.repeat(256 * 1024 + 1) }))
 
 test('an overlong parameter is 414 wherever the path has one', () =>
   everyOperation(world.root, [414, 'uri_too_long'], hasCode('uri_too_long'), request => {
@@ -164,5 +211,8 @@ test('an error that nobody expects is 500 and tells nothing', async () => {
 async function cutDatabase ({ databaseUrl }: TestApi): Promise<void> {
   const name = /\/(echo_test_\w+)/.exec(databaseUrl)![1]
   await runSql(process.env[SERVER_VARIABLE]!, `alter database ${name} with allow_connections false`)
-  await runSql(process.env[SERVER_VARIABLE]!, `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`)
+  await runSql(
+    process.env[SERVER_VARIABLE]!,
+    `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`
+  )
 }

@@ -33,11 +33,15 @@ test('a late event loop answers 503 at once, health goes on, and nothing is refu
     }, 'a message is refused', 20_000)
     expect(answer.headers.get('content-type')).toContain(PROBLEM_TYPE)
     expect([answer.body.code, answer.headers.get('retry-after')]).toEqual(['overloaded', '1'])
-    for (const path of ['//health', '//ready']) expect((await api.anonymous().get(path)).status, path).toBe(200)
+    for (const path of ['//health', '//ready']) {
+      expect((await api.anonymous().get(path)).status, path).toBe(200)
+    }
   } finally {
     late.stop()
   }
-  await until(async () => (await send(alice, conversation, 'again')).status === 201, 'messages are taken again', 20_000)
+  await until(
+    async () => (await send(alice, conversation, 'again')).status === 201, 'messages are taken again', 20_000
+  )
 })
 
 test('memory that is about to end refuses, too', async () => {

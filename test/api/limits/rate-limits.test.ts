@@ -6,12 +6,17 @@ import { scratchFolder } from '../../support/echo-process.ts'
 import { until } from '../../support/until.ts'
 import { direct, send, startTestApi, type Answer, type Caller, type TestApi } from '../api.ts'
 
-const times = (n: number, ask: () => Promise<Answer>): Promise<Answer[]> => Promise.all(Array.from({ length: n }, ask))
+const times = (n: number, ask: () => Promise<Answer>): Promise<Answer[]> =>
+  Promise.all(Array.from({ length: n }, ask))
 const refused = (answers: Answer[]): Answer[] => answers.filter(answer => answer.status === 429)
 
 describe('in memory', () => {
   let api: TestApi
-  beforeAll(async () => { api = await startTestApi({ rateLimits: { requests: 20, sends: 5, windowMs: 10_000 }, trustProxy: true }) })
+  beforeAll(async () => {
+    api = await startTestApi({
+      rateLimits: { requests: 20, sends: 5, windowMs: 10_000 }, trustProxy: true
+    })
+  })
   afterAll(() => api[Symbol.asyncDispose]())
 
   test('what one user asks beyond the limit is refused with a problem, and nobody else is', async () => {
@@ -20,8 +25,12 @@ describe('in memory', () => {
     expect(refused(answers).length).toBe(10)
     const [{ headers, body, status }] = refused(answers) as [Answer]
     expect(headers.get('content-type')).toContain('application/problem+json')
-    expect({ ...body, detail: '' }).toEqual({ type: 'about:blank', title: 'Too Many Requests', status, code: 'rate_limited', detail: '' })
-    expect([headers.get('x-ratelimit-limit'), headers.get('x-ratelimit-remaining'), headers.get('x-ratelimit-reset')]).toEqual(['20', '0', headers.get('retry-after')])
+    expect({ ...body, detail: '' }).toEqual({
+      type: 'about:blank', title: 'Too Many Requests', status, code: 'rate_limited', detail: ''
+    })
+    expect([
+      headers.get('x-ratelimit-limit'), headers.get('x-ratelimit-remaining'), headers.get('x-ratelimit-reset')
+    ]).toEqual(['20', '0', headers.get('retry-after')])
     expect(headers.get('retry-after')).toMatch(/^([1-9]|10)$/)
     expect((await bob.get('/users/me')).status).toBe(200)
   })
@@ -35,7 +44,8 @@ describe('in memory', () => {
     expect((await dave.get(`/conversations/${conversation}/messages`)).body.messages).toHaveLength(5)
   })
 
-  const ask = (path: string, address: string): Promise<Answer> => api.anonymous('nobody').request('GET', path, undefined, { headers: { 'x-forwarded-for': address } })
+  const ask = (path: string, address: string): Promise<Answer> =>
+    api.anonymous('nobody').request('GET', path, undefined, { headers: { 'x-forwarded-for': address } })
 
   test('an address is counted before its token is looked at, and other addresses are not', async () => {
     const answers = await times(320, () => ask('/users/me', '203.0.113.7'))
@@ -54,7 +64,9 @@ describe('in memory', () => {
   })
 
   test('loopback has no limit per address, and health, readiness and metrics have none at all', async () => {
-    for (const [path, address, status] of [['/nowhere', '127.0.0.1', 404], ['//health', '203.0.113.9', 200], ['//ready', '203.0.113.9', 200]] as const) {
+    for (const [path, address, status] of [
+      ['/nowhere', '127.0.0.1', 404], ['//health', '203.0.113.9', 200], ['//ready', '203.0.113.9', 200]
+    ] as const) {
       const answers = await times(330, () => ask(path, address))
       expect(new Set(answers.map(answer => answer.status)), path).toEqual(new Set([status]))
     }
@@ -65,16 +77,22 @@ test('who waits for Retry-After is answered', async () => {
   await using api = await startTestApi({ rateLimits: { requests: 20, sends: 5 } })
   const [carol, dave] = [await api.user('carol'), await api.user('dave')]
   const conversation = await direct(carol, dave)
-  const [first] = await until(async () => refused(await times(25, () => send(carol, conversation, 'quick'))), 'it is refused')
+  const [first] = await until(
+    async () => refused(await times(25, () => send(carol, conversation, 'quick'))), 'it is refused'
+  )
   await sleep(Number(first!.headers.get('retry-after')) * 1_000)
   const again = await send(carol, conversation, 'later')
-  expect([again.status, again.headers.get('x-ratelimit-limit'), again.headers.get('x-ratelimit-remaining')]).toEqual([201, '5', '4'])
+  expect([
+    again.status, again.headers.get('x-ratelimit-limit'), again.headers.get('x-ratelimit-remaining')
+  ]).toEqual([201, '5', '4'])
 })
 
 test('0 is no limit', async () => {
   await using api = await startTestApi({ rateLimits: { requests: 0, sends: 0 }, trustProxy: true })
   const alice = await api.user('alice')
-  const answers = await times(330, () => alice.request('GET', '/users/me', undefined, { headers: { 'x-forwarded-for': '203.0.113.7' } }))
+  const answers = await times(
+    330, () => alice.request('GET', '/users/me', undefined, { headers: { 'x-forwarded-for': '203.0.113.7' } })
+  )
   expect(new Set(answers.map(answer => answer.status))).toEqual(new Set([200]))
   expect(answers[0]!.headers.has('x-ratelimit-limit')).toBe(false)
 })
@@ -104,7 +122,8 @@ describe('in Redis', () => {
 
   // Counts do not fail any more when the connection is up.
   const limited = (): Promise<unknown> => until(async () => {
-    if ((await Promise.all(callers.map(caller => times(21, () => caller.get('/users/me'))))).some(answers => refused(answers).length === 0)) return false
+    if ((await Promise.all(callers.map(caller => times(21, () => caller.get('/users/me'))))).some(answers =>
+      refused(answers).length === 0)) return false
     await sleep(WINDOW_MS)
     return true
   }, 'requests are limited', 15_000)

@@ -4,7 +4,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { blocks, push_due } from '../../../migrations/schema.ts'
 import { saidToBeThere } from '../../support/connection.ts'
 import { until } from '../../support/until.ts'
-import { type Answer, type Caller, direct, group, inboxEnd, send, startTestApi, type TestApi } from '../api.ts'
+import {
+  type Answer, type Caller, direct, group, inboxEnd, send, startTestApi, type TestApi
+} from '../api.ts'
 
 let api: TestApi
 
@@ -29,7 +31,9 @@ async function pair (): Promise<{ ann: Caller, ben: Caller, id: string }> {
 /** From now on collects what comes to the user on `live`. */
 function listen (user: Caller): any[] {
   const heard: any[] = []
-  api.messaging.wakes.listen(user.id, { wake () {}, live: payload => { heard.push(JSON.parse(payload.toString())) } })
+  api.messaging.wakes.listen(
+    user.id, { wake () {}, live: payload => { heard.push(JSON.parse(payload.toString())) } }
+  )
   return heard
 }
 
@@ -43,7 +47,9 @@ test('blocking and unblocking may be repeated', async () => {
 test('nobody blocks themselves, or a name that is none', async () => {
   const ann = await api.user('ann')
   for (const method of ['PUT', 'DELETE']) {
-    for (const [id, code] of [[ann.id, 'invalid_block'], ['a%20b', 'invalid_request'], ['a%00', 'invalid_request'], ['x'.repeat(65), 'invalid_request']] as const) {
+    for (const [id, code] of [[ann.id, 'invalid_block'], [
+      'a%20b', 'invalid_request'
+    ], ['a%00', 'invalid_request'], ['x'.repeat(65), 'invalid_request']] as const) {
       const answer = await ann.request(method, `/blocks/${id}`)
       expect([answer.status, answer.body.code], `${method} ${id}`).toEqual([400, code])
     }
@@ -65,13 +71,16 @@ test('the own blocks are listed in pages, by user id, and nobody else\'s', async
   } while (cursor !== null)
   expect(seen).toEqual(['u-1', 'u-2', 'u-3', 'u-4', 'u-5'])
   expect((await ann.get('/blocks?limit=5')).body.next_cursor).toBeNull()
-  for (const query of ['limit=0', 'limit=201', 'cursor=a%20b']) expect((await ann.get(`/blocks?${query}`)).body.code).toBe('invalid_request')
+  for (const query of ['limit=0', 'limit=201', 'cursor=a%20b']) {
+    expect((await ann.get(`/blocks?${query}`)).body.code).toBe('invalid_request')
+  }
 })
 
 test('there are at most 10,000', async () => {
   const ann = await api.user('ann')
   await ann.get('/users/me')
-  await api.messaging.database.autocommit.orm.insert(blocks).values(Array.from({ length: 9_999 }, (_, i) => ({ blocker_user_id: ann.id, blocked_user_id: `b-${i}` })))
+  await api.messaging.database.autocommit.orm.insert(blocks)
+    .values(Array.from({ length: 9_999 }, (_, i) => ({ blocker_user_id: ann.id, blocked_user_id: `b-${i}` })))
   expect((await ann.put('/blocks/last')).status).toBe(204)
   const refused = await ann.put('/blocks/one-more')
   expect([refused.status, refused.body.code]).toEqual([409, 'too_many_blocks'])
@@ -92,19 +101,29 @@ test('a blocked user\'s messages are accepted and change nothing the blocker see
   expect((await ann.post(`/messages/${hidden[0]!.body.id}/read`)).body.code).toBe('message_not_found')
   expect((await send(ann, id, 'reply', { reply_to_id: hidden[0]!.body.id })).body.code).toBe('invalid_reply')
   for (const query of ['before_id', 'after_id']) {
-    expect((await ann.get(`/conversations/${id}/messages?${query}=${hidden[1]!.body.id}`)).body.code).toBe('invalid_cursor')
+    expect((await ann.get(`/conversations/${id}/messages?${query}=${hidden[1]!.body.id}`)).body.code).toBe(
+      'invalid_cursor'
+    )
   }
-  expect(await api.messaging.database.autocommit.orm.select().from(push_due).where(eq(push_due.user_id, ann.id))).toEqual([])
+  expect(
+    await api.messaging.database.autocommit.orm.select().from(push_due).where(eq(push_due.user_id, ann.id))
+  ).toEqual([])
 })
 
 test('the blocked user notices nothing but silence', async () => {
   const { ann, ben, id } = await pair()
   await block(ann, ben)
   const { body: message } = await send(ben, id, 'hidden')
-  expect(await view(ben, id)).toMatchObject({ last_seq: 2, last_activity_at: message.created_at, last_message: { id: message.id, status: 'sent' } })
+  expect(await view(ben, id)).toMatchObject({
+    last_seq: 2, last_activity_at: message.created_at, last_message: { id: message.id, status: 'sent' }
+  })
   expect(await contents(ben, id)).toEqual(['hidden', 'before'])
-  expect((await ben.get('/inbox')).body.events.at(-1)).toMatchObject({ type: 'message_sent', message: { id: message.id } })
-  expect((await ben.get(`/messages/${message.id}/status`)).body).toMatchObject({ status: 'sent', recipients: [{ user_id: ann.id, status: 'sent' }] })
+  expect((await ben.get('/inbox')).body.events.at(-1)).toMatchObject({
+    type: 'message_sent', message: { id: message.id }
+  })
+  expect((await ben.get(`/messages/${message.id}/status`)).body).toMatchObject({
+    status: 'sent', recipients: [{ user_id: ann.id, status: 'sent' }]
+  })
 })
 
 test('what was hidden stays hidden, what comes after the block is shown', async () => {
@@ -113,13 +132,20 @@ test('what was hidden stays hidden, what comes after the block is shown', async 
   await send(ben, id, 'hidden')
   await send(ann, id, 'from the blocker')
   await send(ben, id, 'hidden too')
-  expect(await view(ann, id)).toMatchObject({ last_seq: 3, unread_count: 1, last_message: { content: 'from the blocker' } })
+  expect(await view(ann, id)).toMatchObject({
+    last_seq: 3, unread_count: 1, last_message: { content: 'from the blocker' }
+  })
   await unblock(ann, ben)
-  expect(await view(ann, id)).toMatchObject({ last_seq: 3, unread_count: 1, last_message: { content: 'from the blocker' } })
+  expect(await view(ann, id)).toMatchObject({
+    last_seq: 3, unread_count: 1, last_message: { content: 'from the blocker' }
+  })
   const { body: shown } = await send(ben, id, 'after')
-  expect(await view(ann, id)).toMatchObject({ last_seq: 5, last_activity_at: shown.created_at, unread_count: 2, last_message: { id: shown.id } })
+  expect(await view(ann, id)).toMatchObject({
+    last_seq: 5, last_activity_at: shown.created_at, unread_count: 2, last_message: { id: shown.id }
+  })
   expect(await contents(ann, id)).toEqual(['after', 'from the blocker', 'before'])
-  expect((await ann.get('/inbox')).body.events.filter((event: any) => event.type === 'new_message').map((event: any) => event.message.content)).toEqual(['before', 'after'])
+  expect((await ann.get('/inbox')).body.events.filter((event: any) => event.type === 'new_message')
+    .map((event: any) => event.message.content)).toEqual(['before', 'after'])
 })
 
 test('sends of both that are committed together end for each where they should', async () => {
@@ -128,7 +154,11 @@ test('sends of both that are committed together end for each where they should',
   for (let round = 0; round < 5; round++) {
     await Promise.all(Array.from({ length: 6 }, (_, i) => send(i % 3 === 0 ? ann : ben, id, `${round}.${i}`)))
     const { messages: [last] } = (await ann.get(`/conversations/${id}/messages?limit=1`)).body
-    expect(await view(ann, id)).toMatchObject({ last_seq: last.seq, last_activity_at: last.created_at, last_message: { id: last.id, sender_user_id: ann.id } })
+    expect(await view(ann, id)).toMatchObject({
+      last_seq: last.seq,
+      last_activity_at: last.created_at,
+      last_message: { id: last.id, sender_user_id: ann.id }
+    })
   }
 })
 
@@ -144,7 +174,9 @@ test('the list is in the order and has the pages of what it shows, though hidden
     cursor = `&cursor=${body.next_cursor}`
   }
   expect(seen).toEqual(ids.toReversed())
-  expect((await ben!.get('/conversations')).body.conversations[0]).toMatchObject({ id: ids[0], last_message: { content: 'hidden' } })
+  expect((await ben!.get('/conversations')).body.conversations[0]).toMatchObject({
+    id: ids[0], last_message: { content: 'hidden' }
+  })
 })
 
 test('the first message of somebody blocked leaves the conversation as it was created', async () => {
@@ -153,7 +185,9 @@ test('the first message of somebody blocked leaves the conversation as it was cr
   const id = await direct(ben, ann)
   await send(ben, id, 'hidden')
   const conversation = await view(ann, id)
-  expect(conversation).toMatchObject({ last_seq: 0, unread_count: 0, last_message: null, last_activity_at: conversation.created_at })
+  expect(conversation).toMatchObject({
+    last_seq: 0, unread_count: 0, last_message: null, last_activity_at: conversation.created_at
+  })
 })
 
 test('in a group the messages of somebody blocked arrive', async () => {
@@ -162,7 +196,9 @@ test('in a group the messages of somebody blocked arrive', async () => {
   const id = await group(ben, ann)
   const before = await inboxEnd(ann)
   await send(ben, id, 'to all')
-  expect((await ann.get(`/inbox?after=${before}`)).body.events).toMatchObject([{ type: 'new_message', message: { content: 'to all' } }])
+  expect((await ann.get(`/inbox?after=${before}`)).body.events).toMatchObject([
+    { type: 'new_message', message: { content: 'to all' } }
+  ])
   expect(await view(ann, id)).toMatchObject({ unread_count: 1, last_message: { content: 'to all' } })
 })
 
@@ -172,17 +208,22 @@ test('neither of the two sees the other typing, wherever they are', async () => 
   const team = await group(carl, ann, ben)
   await block(ann, ben)
   const [anns, bens, carls] = [listen(ann), listen(ben), listen(carl)]
-  for (const [user, conversation] of [[ann, id], [ben, id], [ann, team], [ben, team], [carl, team]] as const) {
+  for (const [user, conversation] of [
+    [ann, id], [ben, id], [ann, team], [ben, team], [carl, team]
+  ] as const) {
     expect((await user.post(`/conversations/${conversation}/typing`, { is_typing: true })).status).toBe(204)
   }
-  const typists = (heard: any[]): string[] => heard.filter(event => event.type === 'typing').map(event => event.user_id)
+  const typists = (heard: any[]): string[] =>
+    heard.filter(event => event.type === 'typing').map(event => event.user_id)
   expect([typists(anns), typists(bens), typists(carls)]).toEqual([[carl.id], [carl.id], [ann.id, ben.id]])
 })
 
 test('typing that was just told is not told again, and what changed is', async () => {
   const { ann, ben, id } = await pair()
   const heard = listen(ben)
-  for (const is_typing of [true, true, true, false, false, true]) await ann.post(`/conversations/${id}/typing`, { is_typing })
+  for (const is_typing of [true, true, true, false, false, true]) {
+    await ann.post(`/conversations/${id}/typing`, { is_typing })
+  }
   expect(heard.map(event => event.is_typing)).toEqual([true, false, true])
 })
 
@@ -205,7 +246,9 @@ test('when a block begins both see the other go, when it ends both see the other
   const gone = { type: 'presence', online: false, last_seen_at: null }
   expect([anns, bens]).toEqual([[{ ...gone, user_id: ben.id }], [{ ...gone, user_id: ann.id }]])
   await unblock(ann, ben)
-  expect([anns[1], bens[1]]).toMatchObject([{ user_id: ben.id, online: true, last_seen_at: expect.any(String) }, { user_id: ann.id, online: true }])
+  expect([anns[1], bens[1]]).toMatchObject([
+    { user_id: ben.id, online: true, last_seen_at: expect.any(String) }, { user_id: ann.id, online: true }
+  ])
   await block(ann, ben)
   await block(ben, ann)
   await unblock(ann, ben)

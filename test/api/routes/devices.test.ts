@@ -11,7 +11,13 @@ beforeAll(async () => {
 afterAll(() => api[Symbol.asyncDispose]())
 
 test('a device is registered, looked at, listed and forgotten', async () => {
-  const device = { device_id: 'pixel 8/ü', platform: 'android', push_token: 'token-1', acked_seq: null, last_seen_at: expect.stringMatching(/Z$/) }
+  const device = {
+    device_id: 'pixel 8/ü',
+    platform: 'android',
+    push_token: 'token-1',
+    acked_seq: null,
+    last_seen_at: expect.stringMatching(/Z$/)
+  }
   const path = `/devices/${encodeURIComponent('pixel 8/ü')}`
   const registered = await alice.put(path, { platform: 'android', push_token: 'token-1' })
   expect([registered.status, registered.body]).toEqual([200, device])
@@ -25,15 +31,20 @@ test('a device is registered, looked at, listed and forgotten', async () => {
 
 test('registering again replaces the token', async () => {
   await alice.put('/devices/again', { platform: 'ios', push_token: 'token-2' })
-  expect((await alice.put('/devices/again', { platform: 'web', push_token: 'token-3' })).body).toMatchObject({ platform: 'web', push_token: 'token-3' })
+  expect((await alice.put('/devices/again', { platform: 'web', push_token: 'token-3' })).body).toMatchObject({
+    platform: 'web', push_token: 'token-3'
+  })
 })
 
 test('a token belongs to the device that registered it last, of whichever user', async () => {
   const bob = await api.user('bob')
   await alice.put('/devices/shared', { platform: 'ios', push_token: 'token-4' })
-  await Promise.all(Array.from({ length: 5 }, (_, i) => alice.put(`/devices/shared-${i}`, { platform: 'ios', push_token: 'token-4' })))
+  await Promise.all(Array.from(
+    { length: 5 }, (_, i) => alice.put(`/devices/shared-${i}`, { platform: 'ios', push_token: 'token-4' })
+  ))
   expect((await bob.put('/devices/shared', { platform: 'ios', push_token: 'token-4' })).status).toBe(200)
-  const tokens = (await alice.get('/devices')).body.devices.map((device: { push_token: string | null }) => device.push_token)
+  const tokens = (await alice.get('/devices')).body.devices.map((device: { push_token: string | null }) =>
+    device.push_token)
   expect(tokens).not.toContain('token-4')
 })
 
@@ -47,7 +58,9 @@ test('nobody reaches the devices of somebody else', async () => {
 
 test('a device id of 128 characters is fine, however they are encoded', async () => {
   const id = '😀'.repeat(128)
-  expect((await alice.put(`/devices/${encodeURIComponent(id)}`, { platform: 'web', push_token: 'token-6' })).body.device_id).toBe(id)
+  expect((await alice.put(
+    `/devices/${encodeURIComponent(id)}`, { platform: 'web', push_token: 'token-6' }
+  )).body.device_id).toBe(id)
 })
 
 test('a registration that cannot be is refused', async () => {
@@ -61,7 +74,9 @@ test('a registration that cannot be is refused', async () => {
     ['an empty token', '/devices/x', { ...body, push_token: '' }, 'invalid_request'],
     ['U+0000 in the token', '/devices/x', { ...body, push_token: 'a\0' }, 'invalid_request'],
     ['a lone surrogate in the token', '/devices/x', { ...body, push_token: 'a\ud800' }, 'invalid_request'],
-    ['a token too long for its index', '/devices/x', { ...body, push_token: 'a'.repeat(1_025) }, 'invalid_request'],
+    ['a token too long for its index', '/devices/x', {
+      ...body, push_token: 'a'.repeat(1_025)
+    }, 'invalid_request'],
     ['an unknown field', '/devices/x', { ...body, colour: 'red' }, 'invalid_request']
   ] as const) {
     const answer = await alice.put(path, sent)

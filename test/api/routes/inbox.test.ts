@@ -17,8 +17,10 @@ beforeAll(async () => {
 })
 afterAll(() => api[Symbol.asyncDispose]())
 
-const listens = (test: TestApi, userId: string) => until(() => test.messaging.wakes.users().includes(userId), 'a poll waits')
-const forgotten = (test: TestApi, userId: string) => until(() => !test.messaging.wakes.users().includes(userId), 'no poll waits')
+const listens = (test: TestApi, userId: string) =>
+  until(() => test.messaging.wakes.users().includes(userId), 'a poll waits')
+const forgotten = (test: TestApi, userId: string) =>
+  until(() => !test.messaging.wakes.users().includes(userId), 'no poll waits')
 
 test('the inbox hands out the events in order, whole, page by page', async () => {
   const carol = await api.user('carol')
@@ -29,7 +31,12 @@ test('the inbox hands out the events in order, whole, page by page', async () =>
   const page = (await carol.get('/inbox?limit=2')).body
   expect(page).toEqual({
     events: [
-      { seq: 1, epoch: api.messaging.epoch, type: 'conversation_created', conversation: expect.objectContaining({ id }) },
+      {
+        seq: 1,
+        epoch: api.messaging.epoch,
+        type: 'conversation_created',
+        conversation: expect.objectContaining({ id })
+      },
       { seq: 2, epoch: api.messaging.epoch, type: 'new_message', message: first }
     ],
     epoch: api.messaging.epoch,
@@ -38,8 +45,12 @@ test('the inbox hands out the events in order, whole, page by page', async () =>
   })
   const rest = (await carol.get('/inbox?after=2')).body
   expect([rest.events.length, rest.events[0].seq, rest.has_more]).toEqual([1, 3, false])
-  expect((await carol.get('/inbox?after=3')).body).toEqual({ events: [], epoch: api.messaging.epoch, last_seq: 3, has_more: false })
-  expect((await carol.get('/inbox?after=1000')).body).toMatchObject({ events: [], last_seq: 3, has_more: false })
+  expect((await carol.get('/inbox?after=3')).body).toEqual({
+    events: [], epoch: api.messaging.epoch, last_seq: 3, has_more: false
+  })
+  expect((await carol.get('/inbox?after=1000')).body).toMatchObject({
+    events: [], last_seq: 3, has_more: false
+  })
 })
 
 test('reading the inbox acknowledges nothing', async () => {
@@ -52,9 +63,13 @@ test('an acknowledgement delivers, and moves the cursor of its device only', asy
   const { body: message } = await send(alice, conversation, 'acknowledged')
   const seq = await inboxEnd(bob)
   expect((await bob.post('/inbox/ack', { seq }, { 'x-device-id': 'phone-é' })).status).toBe(400)
-  expect((await bob.request('POST', '/inbox/ack', { seq }, { headers: { 'x-device-id': Buffer.from('phone-é').toString('latin1') } })).status).toBe(204)
+  expect((await bob.request(
+    'POST', '/inbox/ack', { seq }, { headers: { 'x-device-id': Buffer.from('phone-é').toString('latin1') } }
+  )).status).toBe(204)
   expect((await bob.get('/devices')).body.devices).toEqual([
-    { device_id: 'phone-é', platform: null, push_token: null, acked_seq: seq, last_seen_at: expect.any(String) }
+    {
+      device_id: 'phone-é', platform: null, push_token: null, acked_seq: seq, last_seen_at: expect.any(String)
+    }
   ])
   expect((await alice.get(`/messages/${message.id}/status`)).body.status).toBe('delivered')
 })
@@ -84,7 +99,9 @@ test('an acknowledgement that cannot be is refused', async () => {
 })
 
 test('the inbox refuses wrong parameters', async () => {
-  for (const query of ['after=-1', 'after=x', 'limit=0', 'limit=501', 'wait=31', 'wait=-1', 'after=99999999999999999999']) {
+  for (const query of [
+    'after=-1', 'after=x', 'limit=0', 'limit=501', 'wait=31', 'wait=-1', 'after=99999999999999999999'
+  ]) {
     const answer = await bob.get(`/inbox?${query}`)
     expect([answer.status, answer.body.code], query).toEqual([400, 'invalid_request'])
   }
@@ -97,7 +114,9 @@ test('events that are no longer kept make the inbox 410', async () => {
   await runSql(api.databaseUrl, `delete from inbox_events where user_id = '${dora.id}' and seq <= 3`)
   const answer = await dora.get('/inbox?after=1')
   expect([answer.status, answer.body.code]).toEqual([410, 'resync_required'])
-  expect((await dora.get('/inbox?after=3')).body.events.map((event: { seq: number }) => event.seq)).toEqual([4, 5])
+  expect((await dora.get('/inbox?after=3')).body.events.map((event: { seq: number }) => event.seq)).toEqual([
+    4, 5
+  ])
   await runSql(api.databaseUrl, `delete from inbox_events where user_id = '${dora.id}'`)
   expect((await dora.get('/inbox?after=4')).status).toBe(410)
   expect((await dora.get('/inbox?after=5')).body.events).toEqual([])
@@ -158,7 +177,8 @@ test('a long poll with events to read answers at once, one without answers empty
 
 test('a long poll whose client is gone is forgotten', async () => {
   const hank = await api.user('hank')
-  const client = httpRequest(`${api.url}/api/v1/inbox?wait=30`, { headers: { authorization: `Bearer ${hank.token}` } })
+  const client =
+    httpRequest(`${api.url}/api/v1/inbox?wait=30`, { headers: { authorization: `Bearer ${hank.token}` } })
   client.on('error', () => {})
   client.end()
   await listens(api, hank.id)
@@ -171,7 +191,8 @@ test('a user who opens too many long polls ends their oldest', async () => {
   const abort = new AbortController()
   const first = ivy.get('/inbox?wait=30')
   await listens(api, ivy.id)
-  const others = Array.from({ length: 16 }, () => ivy.request('GET', '/inbox?wait=30', undefined, { signal: abort.signal }).catch(() => {}))
+  const others = Array.from({ length: 16 }, () =>
+    ivy.request('GET', '/inbox?wait=30', undefined, { signal: abort.signal }).catch(() => {}))
   expect((await first).body.events).toEqual([])
   abort.abort()
   await Promise.all(others)

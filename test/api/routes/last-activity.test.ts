@@ -19,7 +19,8 @@ afterAll(() => api[Symbol.asyncDispose]())
 test('neither a message nor a participant sets it back when another node\'s clock is ahead', async () => {
   const id = await group(alice, bob)
   const ahead = new Date(Date.now() + 60_000)
-  await api.messaging.database.transact(tx => tx.orm.update(conversations).set({ last_activity_at: ahead }).where(eq(conversations.id, id)))
+  await api.messaging.database.transact(tx =>
+    tx.orm.update(conversations).set({ last_activity_at: ahead }).where(eq(conversations.id, id)))
   const shown = async (): Promise<string> => (await alice.get(`/conversations/${id}`)).body.last_activity_at
   expect((await send(alice, id, 'hello')).status).toBe(201)
   expect(await shown()).toBe(ahead.toISOString())
@@ -34,7 +35,8 @@ test('a message that waited for its conversation is younger than what it waited 
   const waiting = async (): Promise<boolean> =>
     (await database.autocommit.orm.execute(sql`select 1 from pg_locks where not granted`)).rows.length > 0
   const { sending, released } = await database.transact(async tx => {
-    await tx.orm.select({ id: conversations.id }).from(conversations).where(eq(conversations.id, id)).for('update')
+    await tx.orm.select({ id: conversations.id }).from(conversations).where(eq(conversations.id, id))
+      .for('update')
     const sending = send(alice, id, 'hello')
     await until(waiting, 'the message waits')
     return { sending: [sending], released: Date.now() }

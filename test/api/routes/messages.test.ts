@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Caller, conversationEnd, direct, group, inboxEnd, send, startTestApi, type TestApi } from '../api.ts'
+import {
+  type Caller, conversationEnd, direct, group, inboxEnd, send, startTestApi, type TestApi
+} from '../api.ts'
 
 const UNKNOWN = '01980f5c-6f1e-7cc3-98a4-1d2b3c4d5e6f'
 
@@ -56,7 +58,8 @@ test('a client_message_id used for another message is a conflict', async () => {
 test('a reply may be repeated with its id in other letters', async () => {
   const { body: { id } } = await send(alice, conversation, 'question')
   const first = await send(bob, conversation, 'answer', { client_message_id: 'case-1', reply_to_id: id })
-  const again = await send(bob, conversation, 'answer', { client_message_id: 'case-1', reply_to_id: id.toUpperCase() })
+  const again =
+    await send(bob, conversation, 'answer', { client_message_id: 'case-1', reply_to_id: id.toUpperCase() })
   expect([first.status, again.status, again.body.reply_to_id]).toEqual([201, 200, id])
 })
 
@@ -65,7 +68,9 @@ test('Idempotency-Key is a synonym of client_message_id', async () => {
   const first = await alice.post('/messages', body, { 'idempotency-key': 'key-1' })
   expect(first.body.client_message_id).toBe('key-1')
   expect((await alice.post('/messages', { ...body, client_message_id: 'key-1' })).status).toBe(200)
-  expect((await alice.post('/messages', { ...body, client_message_id: 'key-1' }, { 'idempotency-key': 'key-1' })).status).toBe(200)
+  expect((await alice.post(
+    '/messages', { ...body, client_message_id: 'key-1' }, { 'idempotency-key': 'key-1' }
+  )).status).toBe(200)
 })
 
 test('an Idempotency-Key that differs from client_message_id is refused', async () => {
@@ -76,7 +81,9 @@ test('an Idempotency-Key that differs from client_message_id is refused', async 
 })
 
 test('an Idempotency-Key of 129 characters is refused', async () => {
-  const answer = await alice.post('/messages', { conversation_id: conversation, content: 'x', message_type: 'text' }, { 'idempotency-key': 'k'.repeat(129) })
+  const answer = await alice.post('/messages', {
+    conversation_id: conversation, content: 'x', message_type: 'text'
+  }, { 'idempotency-key': 'k'.repeat(129) })
   expect([answer.status, answer.body.code]).toEqual([400, 'invalid_header'])
 })
 
@@ -101,20 +108,32 @@ const refusals: Array<[string, object, number, string]> = [
   ['a field named __proto__', { ['__proto__' as string]: {} }, 400, 'invalid_request'],
   ['a conversation id that is no UUID', { conversation_id: 'general' }, 400, 'invalid_request'],
   ['an unknown conversation', { conversation_id: UNKNOWN }, 404, 'conversation_not_found'],
-  ['a mention behind the text', { content: 'hi', mentions: [{ user_id: 'bob', offset: 1, length: 2 }] }, 400, 'mention_outside_content'],
-  ['a mention of negative offset', { content: 'hi', mentions: [{ user_id: 'bob', offset: -1, length: 1 }] }, 400, 'invalid_request'],
-  ['a mention of somebody outside the alphabet', { content: 'hi', mentions: [{ user_id: 'b\0b', offset: 0, length: 1 }] }, 400, 'invalid_user_id'],
+  ['a mention behind the text', {
+    content: 'hi', mentions: [{ user_id: 'bob', offset: 1, length: 2 }]
+  }, 400, 'mention_outside_content'],
+  ['a mention of negative offset', {
+    content: 'hi', mentions: [{ user_id: 'bob', offset: -1, length: 1 }]
+  }, 400, 'invalid_request'],
+  ['a mention of somebody outside the alphabet', {
+    content: 'hi', mentions: [{ user_id: 'b\0b', offset: 0, length: 1 }]
+  }, 400, 'invalid_user_id'],
   ['a reply to an unknown message', { reply_to_id: UNKNOWN }, 400, 'invalid_reply'],
   ['an unknown attachment', { attachment_ids: [UNKNOWN] }, 400, 'unknown_attachment']
 ]
 
 test.each(refusals)('a message with %s is refused and changes nothing', async (_, change, status, code) => {
   const before = [await conversationEnd(alice, conversation), await inboxEnd(alice), await inboxEnd(bob)]
-  const body = Object.assign(Object.create(null), { conversation_id: conversation, content: 'hello', message_type: 'text' })
-  for (const [key, value] of Object.entries(change)) Object.defineProperty(body, key, { value, enumerable: true })
+  const body = Object.assign(
+    Object.create(null), { conversation_id: conversation, content: 'hello', message_type: 'text' }
+  )
+  for (const [key, value] of Object.entries(change)) {
+    Object.defineProperty(body, key, { value, enumerable: true })
+  }
   const answer = await alice.post('/messages', body)
   expect([answer.status, answer.body.code]).toEqual([status, code])
-  expect([await conversationEnd(alice, conversation), await inboxEnd(alice), await inboxEnd(bob)]).toEqual(before)
+  expect([await conversationEnd(alice, conversation), await inboxEnd(alice), await inboxEnd(bob)]).toEqual(
+    before
+  )
 })
 
 test('a refused message does not fail the others that are sent at the same time', async () => {
@@ -133,7 +152,10 @@ test('a reply to a message of another conversation is refused', async () => {
 test('a conversation one was never in looks unknown', async () => {
   const mallory = await api.user('mallory')
   const { body: message } = await send(alice, conversation, 'private')
-  const paths = [`/conversations/${conversation}`, `/conversations/${conversation}/messages`, `/messages/${conversation}`, `/messages/${message.id}/status`]
+  const paths = [
+    `/conversations/${conversation}`, `/conversations/${conversation}/messages`, `/messages/${conversation}`,
+    `/messages/${message.id}/status`
+  ]
   for (const path of paths) expect((await mallory.get(path)).status, path).toBe(404)
   expect((await send(mallory, conversation, 'let me in')).body.code).toBe('conversation_not_found')
   expect((await mallory.post(`/messages/${message.id}/read`)).status).toBe(404)
@@ -170,11 +192,13 @@ test('history is paged newest first, and oldest first after a message', async ()
   const id = await group(alice, bob)
   const sent: string[] = []
   for (let i = 1; i <= 5; i++) sent.push((await send(alice, id, `message ${i}`)).body.id)
-  const contents = (page: { messages: Array<{ content: string }> }) => page.messages.map(message => message.content.at(-1)).join('')
+  const contents = (page: { messages: Array<{ content: string }> }) =>
+    page.messages.map(message => message.content.at(-1)).join('')
 
   const newest = (await bob.get(`/conversations/${id}/messages?limit=2`)).body
   expect([contents(newest), newest.has_more]).toEqual(['54', true])
-  const older = (await bob.get(`/conversations/${id}/messages?limit=3&before_id=${newest.messages[1].id}`)).body
+  const older =
+    (await bob.get(`/conversations/${id}/messages?limit=3&before_id=${newest.messages[1].id}`)).body
   expect([contents(older), older.has_more]).toEqual(['321', false])
   const after = (await bob.get(`/conversations/${id}/messages?after_id=${sent[2]!.toUpperCase()}`)).body
   expect([contents(after), after.has_more]).toEqual(['45', false])
@@ -185,8 +209,12 @@ test('history refuses wrong paging', async () => {
   const { body: { id } } = await send(alice, await group(alice, bob), 'elsewhere')
   const path = `/conversations/${conversation}/messages`
   for (const [query, code] of [
-    ['limit=0', 'invalid_request'], ['limit=201', 'invalid_request'], ['limit=many', 'invalid_request'], ['before_id=x', 'invalid_request'],
-    [`before_id=${id}`, 'invalid_cursor'], [`after_id=${UNKNOWN}`, 'invalid_cursor'], [`before_id=${id}&after_id=${id}`, 'invalid_cursor']
+    ['limit=0', 'invalid_request'], [
+      'limit=201', 'invalid_request'
+    ], ['limit=many', 'invalid_request'], ['before_id=x', 'invalid_request'],
+    [
+      `before_id=${id}`, 'invalid_cursor'
+    ], [`after_id=${UNKNOWN}`, 'invalid_cursor'], [`before_id=${id}&after_id=${id}`, 'invalid_cursor']
   ]) {
     const answer = await alice.get(`${path}?${query}`)
     expect([answer.status, answer.body.code], query).toEqual([400, code])
@@ -194,7 +222,9 @@ test('history refuses wrong paging', async () => {
 })
 
 test('an id in a path that is no UUID is refused', async () => {
-  for (const path of ['/messages/general', '/conversations/general', '/conversations/general/messages', '/messages/1/status']) {
+  for (const path of [
+    '/messages/general', '/conversations/general', '/conversations/general/messages', '/messages/1/status'
+  ]) {
     const answer = await alice.get(path)
     expect([answer.status, answer.body.code], path).toEqual([400, 'invalid_request'])
   }
@@ -205,12 +235,20 @@ test('the status of a message follows its recipients, and only the sender sees i
   const { body: message } = await send(alice, id, 'seen?')
   const status = async () => (await alice.get(`/messages/${message.id.toUpperCase()}/status`)).body
   expect(await status()).toEqual({
-    message_id: message.id, status: 'sent', recipients: [{ user_id: bob.id, status: 'sent', delivered_at: null, read_at: null }]
+    message_id: message.id,
+    status: 'sent',
+    recipients: [
+      { user_id: bob.id, status: 'sent', delivered_at: null, read_at: null }
+    ]
   })
   await bob.post('/inbox/ack', { seq: await inboxEnd(bob) }, { 'x-device-id': 'phone' })
-  expect(await status()).toMatchObject({ status: 'delivered', recipients: [{ delivered_at: expect.stringMatching(/Z$/), read_at: null }] })
+  expect(await status()).toMatchObject({
+    status: 'delivered', recipients: [{ delivered_at: expect.stringMatching(/Z$/), read_at: null }]
+  })
   expect((await bob.post(`/messages/${message.id}/read`)).status).toBe(204)
-  expect(await status()).toMatchObject({ status: 'read', recipients: [{ status: 'read', read_at: expect.stringMatching(/Z$/) }] })
+  expect(await status()).toMatchObject({
+    status: 'read', recipients: [{ status: 'read', read_at: expect.stringMatching(/Z$/) }]
+  })
 
   const answer = await bob.get(`/messages/${message.id}/status`)
   expect([answer.status, answer.body.code]).toEqual([403, 'not_the_sender'])
@@ -223,6 +261,8 @@ test('an unknown message has no status and cannot be read', async () => {
 
 test('reading a message takes no body, and bears an empty one of JSON', async () => {
   const { body: { id } } = await send(alice, conversation, 'read me')
-  const answer = await bob.request('POST', `/messages/${id}/read`, undefined, { headers: { 'content-type': 'application/json' } })
+  const answer = await bob.request(
+    'POST', `/messages/${id}/read`, undefined, { headers: { 'content-type': 'application/json' } }
+  )
   expect(answer.status).toBe(204)
 })

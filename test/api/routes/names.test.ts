@@ -22,25 +22,39 @@ async function nameAfter (caller: Caller, name: string, issuedAt: number): Promi
   return (await api.anonymous(token).get('/users/me')).body.name
 }
 
-const after = async (caller: Caller, seq: number): Promise<any[]> => (await caller.get(`/inbox?after=${seq}`)).body.events
+const after = async (caller: Caller, seq: number): Promise<any[]> =>
+  (await caller.get(`/inbox?after=${seq}`)).body.events
 const nameIn = async (viewer: Caller, id: string, userId: string): Promise<string> =>
   (await viewer.get(`/conversations/${id}`)).body.participants.find((p: any) => p.user_id === userId).name
 
 test('a new name reaches everybody of the conversations of up to 32 participants', async () => {
-  const [alice, fellow, stranger] = [await api.user('alice'), await api.user('fellow'), await api.user('stranger')]
+  const [alice, fellow, stranger] =
+    [await api.user('alice'), await api.user('fellow'), await api.user('stranger')]
   for (const caller of [alice, fellow, stranger]) await caller.get('/users/me')
   const pair = await direct(alice, bob)
   const small = await group(fellow, alice)
-  const { body: { id: full } } = await fellow.post('/conversations', { type: 'group', participant_ids: [alice.id, ...Array.from({ length: 30 }, (_, i) => `full-${i}`)] })
-  await bob.post('/conversations', { type: 'group', participant_ids: [alice.id, ...Array.from({ length: 31 }, (_, i) => `large-${i}`)] })
+  const { body: { id: full } } = await fellow.post('/conversations', {
+    type: 'group', participant_ids: [alice.id, ...Array.from({ length: 30 }, (_, i) => `full-${i}`)]
+  })
+  await bob.post('/conversations', {
+    type: 'group', participant_ids: [alice.id, ...Array.from({ length: 31 }, (_, i) => `large-${i}`)]
+  })
   const left = await group(fellow, alice)
   await alice.delete(`/conversations/${left}/participants/${alice.id}`)
   const everybody = [alice, bob, fellow, stranger]
   const before = await Promise.all(everybody.map(inboxEnd))
   expect((await alice.put('/users/me', { name: 'Alice' })).body.name).toBe('Alice')
-  const [own, bobs, fellows, strangers] = await Promise.all(everybody.map((caller, i) => after(caller, before[i]!)))
+  const [own, bobs, fellows, strangers] =
+    await Promise.all(everybody.map((caller, i) => after(caller, before[i]!)))
   const told = (events: any[]): string[] => events.map(event => event.conversation_id)
-  expect(bobs).toEqual([{ seq: expect.any(Number), epoch: api.messaging.epoch, type: 'participant_updated', conversation_id: pair, user_id: alice.id, name: 'Alice' }])
+  expect(bobs).toEqual([{
+    seq: expect.any(Number),
+    epoch: api.messaging.epoch,
+    type: 'participant_updated',
+    conversation_id: pair,
+    user_id: alice.id,
+    name: 'Alice'
+  }])
   expect(told(own!)).toEqual([pair, small, full].sort())
   expect(told(fellows!)).toEqual([small, full].sort())
   expect(strangers).toEqual([])
@@ -63,14 +77,17 @@ test('the name of a token becomes the display name, and others learn of it', asy
   expect(await nameAfter(alice, 'Alice', now() - 50)).toBe('Alice')
   expect(await nameAfter(alice, 'Alicia', now() - 40)).toBe('Alicia')
   // Rendered when it is read: both carry the present name.
-  expect(await after(bob, before)).toMatchObject([1, 2].map(() => ({ type: 'participant_updated', conversation_id: pair, user_id: alice.id, name: 'Alicia' })))
+  expect(await after(bob, before)).toMatchObject([1, 2].map(() =>
+    ({ type: 'participant_updated', conversation_id: pair, user_id: alice.id, name: 'Alicia' })))
 })
 
 test('a token issued before the name was changed does not change it back, a later one changes it', async () => {
   const alice = await api.user('alice')
   expect(await nameAfter(alice, 'Token', now() - 10)).toBe('Token')
   await alice.put('/users/me', { name: 'Chosen' })
-  for (const issuedAt of [now() - 10, now() - 5, now()]) expect(await nameAfter(alice, 'Token', issuedAt)).toBe('Chosen')
+  for (const issuedAt of [now() - 10, now() - 5, now()]) {
+    expect(await nameAfter(alice, 'Token', issuedAt)).toBe('Chosen')
+  }
   expect(await nameAfter(alice, 'Later', now() + 2)).toBe('Later')
 })
 
@@ -88,7 +105,9 @@ test('two tokens with different names do not take turns', async () => {
 test('a token without a date names whoever has no name, and nobody else', async () => {
   const alice = await api.user('alice')
   const undated = async (name: string): Promise<string> => {
-    const token = await new SignJWT({ name }).setProtectedHeader({ alg: 'HS256' }).setSubject(alice.id).setIssuer(ISSUER).setExpirationTime('1h').sign(SECRET)
+    const token = await new SignJWT({ name }).setProtectedHeader({ alg: 'HS256' }).setSubject(
+      alice.id
+    ).setIssuer(ISSUER).setExpirationTime('1h').sign(SECRET)
     return (await api.anonymous(token).get('/users/me')).body.name
   }
   expect(await undated('First')).toBe('First')

@@ -31,10 +31,13 @@ async function whileWriting<T> (write: () => Promise<unknown>, work: () => Promi
 }
 
 async function say (conversation: string, count: number): Promise<void> {
-  await Promise.all(Array.from({ length: count }, (_, i) => send(i % 2 === 0 ? alice : bob, conversation, `message ${i}`)))
+  await Promise.all(Array.from(
+    { length: count }, (_, i) => send(i % 2 === 0 ? alice : bob, conversation, `message ${i}`)
+  ))
 }
 
-const range = (from: number, to: number): number[] => Array.from({ length: Math.max(0, to - from + 1) }, (_, i) => from + i)
+const range = (from: number, to: number): number[] =>
+  Array.from({ length: Math.max(0, to - from + 1) }, (_, i) => from + i)
 
 test('a history read backwards is everything that was there, newest first', async () => {
   await fc.assert(fc.asyncProperty(sizes, fc.integer({ min: 1, max: 30 }), async (limits, count) => {
@@ -43,7 +46,9 @@ test('a history read backwards is everything that was there, newest first', asyn
     const seqs: number[] = []
     await whileWriting(() => send(bob, conversation, 'meanwhile'), async () => {
       for (let page = 0, before = ''; ; page++) {
-        const { body } = await alice.get(`/conversations/${conversation}/messages?limit=${limits[page % limits.length]}${before}`)
+        const { body } = await alice.get(
+          `/conversations/${conversation}/messages?limit=${limits[page % limits.length]}${before}`
+        )
         seqs.push(...body.messages.map((message: { seq: number }) => message.seq))
         if (body.has_more !== true) break
         before = `&before_id=${body.messages.at(-1).id}`
@@ -59,24 +64,30 @@ test('a history read forwards is everything after its beginning, oldest first', 
     const conversation = await direct(alice, await api.user('partner'))
     const first = (await send(alice, conversation, 'first')).body
     let written = first.seq as number
-    const write = async (): Promise<void> => { written = (await send(alice, conversation, 'another')).body.seq }
+    const write =
+      async (): Promise<void> => { written = (await send(alice, conversation, 'another')).body.seq }
     for (let i = 0; i < count; i++) await write()
     const seqs: number[] = []
     let after = first.id as string
     const page = async (limit: number): Promise<boolean> => {
-      const { body } = await alice.get(`/conversations/${conversation}/messages?limit=${limit}&after_id=${after}`)
+      const { body } =
+        await alice.get(`/conversations/${conversation}/messages?limit=${limit}&after_id=${after}`)
       seqs.push(...body.messages.map((message: { seq: number }) => message.seq))
       after = body.messages.at(-1)?.id ?? after
       return body.has_more
     }
-    await whileWriting(write, async () => { for (let i = 0; i < 8; i++) await page(limits[i % limits.length]!) })
+    await whileWriting(
+      write, async () => { for (let i = 0; i < 8; i++) await page(limits[i % limits.length]!) }
+    )
     while (await page(200)); // what was written last
     expect(seqs).toEqual(range(first.seq + 1, written))
   }), RUNS)
 })
 
 test('a list of conversations has each once; what moved up meanwhile is told by an event after its snapshot', async () => {
-  await fc.assert(fc.asyncProperty(sizes, fc.array(fc.nat(), { minLength: 3, maxLength: 6 }), async (limits, moves) => {
+  await fc.assert(fc.asyncProperty(sizes, fc.array(
+    fc.nat(), { minLength: 3, maxLength: 6 }
+  ), async (limits, moves) => {
     const reader = await api.user('reader')
     const partners = await Promise.all(range(1, 12).map(() => api.user('partner')))
     const all = await Promise.all(partners.map(partner => direct(reader, partner)))
@@ -96,7 +107,8 @@ test('a list of conversations has each once; what moved up meanwhile is told by 
       }
     })
     const { events } = (await reader.get(`/inbox?after=${lastSeq}&limit=500`)).body
-    const told = events.map((event: { message?: { conversation_id: string } }) => event.message?.conversation_id)
+    const told =
+      events.map((event: { message?: { conversation_id: string } }) => event.message?.conversation_id)
     const ids = listed.map(({ id }) => id)
     expect(new Set(ids).size).toBe(ids.length)
     expect(new Set([...ids, ...told])).toEqual(new Set(all))
@@ -108,9 +120,13 @@ test('a list of conversations has each once; what moved up meanwhile is told by 
 test('a search read in pages finds everything that was there, newest first, and nothing of others', async () => {
   await fc.assert(fc.asyncProperty(sizes, fc.integer({ min: 1, max: 20 }), async (limits, count) => {
     const searcher = await api.user('searcher')
-    const all = await Promise.all([group(alice, bob, searcher), group(alice, bob, searcher), group(alice, bob)])
+    const all =
+      await Promise.all([group(alice, bob, searcher), group(alice, bob, searcher), group(alice, bob)])
     const asked = all.slice(0, 2)
-    for (let i = 0; i < count; i++) await Promise.all(all.map(id => send(i % 2 === 0 ? alice : bob, id, i % 3 === 0 ? 'something else' : `needle ${i}`)))
+    for (let i = 0; i < count; i++) {
+      await Promise.all(all.map(id =>
+        send(i % 2 === 0 ? alice : bob, id, i % 3 === 0 ? 'something else' : `needle ${i}`)))
+    }
     const before = new Set<string>()
     for (const id of asked) {
       const { body } = await searcher.get(`/conversations/${id}/messages?limit=200`)
@@ -120,7 +136,8 @@ test('a search read in pages finds everything that was there, newest first, and 
     let n = 0
     await whileWriting(() => send(bob, all[n++ % all.length]!, 'needle meanwhile'), async () => {
       for (let page = 0, last = ''; ; page++) {
-        const { body } = await searcher.get(`/messages/search?q=needle&limit=${limits[page % limits.length]}${last}`)
+        const { body } =
+          await searcher.get(`/messages/search?q=needle&limit=${limits[page % limits.length]}${last}`)
         for (const { id, conversation_id } of body.messages) {
           expect(asked).toContain(conversation_id)
           hits.push(id)
@@ -145,7 +162,10 @@ test('an inbox log read in pages is every event once, in order', async () => {
       seqs.push(...body.events.map((event: { seq: number }) => event.seq))
       return body.has_more
     }
-    await whileWriting(() => send(bob, conversation, 'meanwhile'), async () => { for (let i = 0; i < 8; i++) await page(limits[i % limits.length]!) })
+    await whileWriting(
+      () => send(bob, conversation, 'meanwhile'),
+      async () => { for (let i = 0; i < 8; i++) await page(limits[i % limits.length]!) }
+    )
     while (await page(500));
     expect(seqs).toEqual(range(start + 1, await inboxEnd(alice)))
   }), RUNS)

@@ -18,25 +18,37 @@ beforeAll(async () => {
 afterAll(() => api[Symbol.asyncDispose]())
 
 let statements = 0
-const sql = (text: string, ...values: unknown[]): Promise<unknown[]> => api.messaging.database.autocommit.rows({ name: `test_${++statements}`, text }, values)
+const sql = (text: string, ...values: unknown[]): Promise<unknown[]> =>
+  api.messaging.database.autocommit.rows({ name: `test_${++statements}`, text }, values)
 
-const path = (emoji: string, id = message.id): string => `/messages/${id}/reactions/${encodeURIComponent(emoji)}`
+const path = (emoji: string, id = message.id): string =>
+  `/messages/${id}/reactions/${encodeURIComponent(emoji)}`
 const shown = async (caller: Caller, id = conversation): Promise<Array<[string, string]>> =>
-  (await caller.get(`/conversations/${id}/messages`)).body.messages[0].reactions.map((reaction: any) => [reaction.user_id, reaction.emoji])
+  (await caller.get(`/conversations/${id}/messages`)).body.messages[0].reactions.map((reaction: any) =>
+    [reaction.user_id, reaction.emoji])
 
 test('reactions show on the message, the oldest first, and everybody hears of them', async () => {
   const news = await Promise.all([alice, bob].map(follow))
   for (const [caller, emoji] of [[bob, '👍'], [alice, '❤️'], [alice, '👍']] as const) {
-    expect(await caller.put(path(emoji, message.id.toUpperCase()))).toMatchObject({ status: 204, body: undefined })
+    expect(await caller.put(path(emoji, message.id.toUpperCase()))).toMatchObject({
+      status: 204, body: undefined
+    })
   }
   const all = [[bob.id, '👍'], [alice.id, '❤️'], [alice.id, '👍']]
   for (const caller of [alice, bob]) expect(await shown(caller)).toEqual(all)
   for (const look of news) {
-    expect(await look()).toEqual(all.map(([user_id, emoji]) => ({ type: 'reaction_added', message_id: message.id, conversation_id: conversation, user_id, emoji })))
+    expect(await look()).toEqual(all.map(([user_id, emoji]) =>
+      ({ type: 'reaction_added', message_id: message.id, conversation_id: conversation, user_id, emoji })))
   }
   expect((await alice.delete(path('❤️'))).status).toBe(204)
   for (const look of news) {
-    expect(await look()).toEqual([{ type: 'reaction_removed', message_id: message.id, conversation_id: conversation, user_id: alice.id, emoji: '❤️' }])
+    expect(await look()).toEqual([{
+      type: 'reaction_removed',
+      message_id: message.id,
+      conversation_id: conversation,
+      user_id: alice.id,
+      emoji: '❤️'
+    }])
   }
   expect(await shown(bob)).toEqual([[bob.id, '👍'], [alice.id, '👍']])
   for (const caller of [alice, bob]) await caller.delete(path('👍'))
@@ -67,7 +79,10 @@ test('reactions of one user, and of a message, have a limit', async () => {
   const news = await follow(alice)
   await refused(await bob.put(path(emoji[20]!, id)), 409, 'too_many_reactions', news)
   expect((await bob.put(path(emoji[0]!, id))).status).toBe(204)
-  await sql('insert into reactions (message_id, user_id, emoji) select $1, \'crowd-\' || n, \'👍\' from generate_series(1, 980) n', id)
+  await sql(
+    'insert into reactions (message_id, user_id, emoji) select $1, \'crowd-\' || n, \'👍\' from generate_series(1, 980) n',
+    id
+  )
   await refused(await alice.put(path('👍', id)), 409, 'too_many_reactions', news)
   await bob.delete(path(emoji[0]!, id))
   expect((await alice.put(path('👍', id))).status).toBe(204)
@@ -76,7 +91,9 @@ test('reactions of one user, and of a message, have a limit', async () => {
 test('of the same reaction at the same time one counts, and events tell what happened', async () => {
   const { body: { id } } = await send(alice, conversation, 'race')
   const news = await follow(alice)
-  await Promise.all(Array.from({ length: 30 }, (_, i) => i % 3 === 2 ? bob.delete(path('👍', id)) : bob.put(path('👍', id))))
+  await Promise.all(Array.from(
+    { length: 30 }, (_, i) => i % 3 === 2 ? bob.delete(path('👍', id)) : bob.put(path('👍', id))
+  ))
   let there = 0
   for (const { type } of await news()) {
     there += type === 'reaction_added' ? 1 : -1
@@ -88,7 +105,8 @@ test('of the same reaction at the same time one counts, and events tell what hap
 test('reactions that come in one moment keep the order of their events', async () => {
   const { body: { id } } = await send(alice, conversation, 'order')
   const news = await follow(alice)
-  await Promise.all(['🟢', '🔵', '🟣', '🟤', '🔴'].flatMap(emoji => [alice, bob].map(caller => caller.put(path(emoji, id)))))
+  await Promise.all(['🟢', '🔵', '🟣', '🟤', '🔴'].flatMap(emoji =>
+    [alice, bob].map(caller => caller.put(path(emoji, id)))))
   expect(await shown(bob)).toEqual((await news()).map(event => [event.user_id, event.emoji]))
 })
 
@@ -101,14 +119,20 @@ test('reactions of somebody blocked are seen by themselves only, for good; in gr
   const [eveNews, frankNews] = [await follow(eve), await follow(frank)]
   expect((await eve.put(path('👎', id))).status).toBe(204)
   expect([(await eveNews()).map(event => event.emoji), await frankNews()]).toEqual([['👎'], []])
-  expect([await shown(eve, both), await shown(frank, both)]).toEqual([[[eve.id, '🎉'], [eve.id, '👎']], [[eve.id, '🎉']]])
+  expect([await shown(eve, both), await shown(frank, both)]).toEqual([
+    [[eve.id, '🎉'], [eve.id, '👎']], [[eve.id, '🎉']]
+  ])
   expect((await frank.get('/conversations')).body.conversations[0].last_message.reactions).toHaveLength(1)
 
   await sql('delete from blocks where blocker_user_id = $1', frank.id)
   await eve.put(path('👎', id))
   const { body: edited } = await frank.patch(`/messages/${id}`, { content: 'hello' })
-  expect([await frankNews(), edited.reactions]).toEqual([[{ type: 'message_edited', message: edited }], [{ user_id: eve.id, emoji: '🎉' }]])
-  expect(await eveNews()).toMatchObject([{ type: 'message_edited', message: { reactions: [{ emoji: '🎉' }, { emoji: '👎' }] } }])
+  expect([await frankNews(), edited.reactions]).toEqual([
+    [{ type: 'message_edited', message: edited }], [{ user_id: eve.id, emoji: '🎉' }]
+  ])
+  expect(await eveNews()).toMatchObject([
+    { type: 'message_edited', message: { reactions: [{ emoji: '🎉' }, { emoji: '👎' }] } }
+  ])
   for (const emoji of ['🎉', '👎']) await eve.delete(path(emoji, id))
   expect((await frankNews()).map(event => [event.type, event.emoji])).toEqual([['reaction_removed', '🎉']])
 

@@ -16,7 +16,8 @@ afterAll(() => api[Symbol.asyncDispose]())
 /** Bob has and reads a message of alice's in a group of so many; what alice's devices are told of it. */
 async function receiptsIn (participants: number): Promise<{ events: string[], status: string }> {
   const others = Array.from({ length: participants - 2 }, (_, i) => `member-${i}`)
-  const { body: { id } } = await alice.post('/conversations', { type: 'group', participant_ids: [bob.id, ...others] })
+  const { body: { id } } =
+    await alice.post('/conversations', { type: 'group', participant_ids: [bob.id, ...others] })
   const { body: message } = await send(alice, id, 'hello')
   const after = await inboxEnd(alice)
   await bob.post('/inbox/ack', { seq: await inboxEnd(bob) }, { 'x-device-id': 'phone' })
@@ -30,7 +31,9 @@ async function receiptsIn (participants: number): Promise<{ events: string[], st
 }
 
 test('among 32 participants receipts are events for the sender', async () => {
-  expect(await receiptsIn(MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS)).toEqual({ events: ['message_delivered', 'message_read'], status: 'read' })
+  expect(await receiptsIn(MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS)).toEqual({
+    events: ['message_delivered', 'message_read'], status: 'read'
+  })
 })
 
 test('among 33 participants receipts are recorded and raise no events', async () => {

@@ -20,7 +20,8 @@ beforeAll(async () => {
 })
 afterAll(() => api[Symbol.asyncDispose]())
 
-const search = (caller: Caller, q: string, more = ''): Promise<Answer> => caller.get(`/messages/search?q=${encodeURIComponent(q)}${more}`)
+const search = (caller: Caller, q: string, more = ''): Promise<Answer> =>
+  caller.get(`/messages/search?q=${encodeURIComponent(q)}${more}`)
 const found = async (caller: Caller, q: string, more = ''): Promise<string[]> =>
   (await search(caller, q, more)).body.messages.map((message: { content: string }) => message.content)
 
@@ -36,7 +37,8 @@ test('words are found in all of one\'s conversations, newest first', async () =>
 })
 
 test('a found message is what history shows', async () => {
-  const { body: sent } = await send(alice, pair, 'heliotrope', { mentions: [{ user_id: bob.id, offset: 0, length: 3 }] })
+  const { body: sent } =
+    await send(alice, pair, 'heliotrope', { mentions: [{ user_id: bob.id, offset: 0, length: 3 }] })
   const { body } = await search(bob, 'heliotrope')
   const history = await bob.get(`/conversations/${pair}/messages?limit=1`)
   expect(body).toEqual({ messages: history.body.messages, has_more: false })
@@ -62,13 +64,17 @@ test('nobody finds what they cannot see', async () => {
   await dave.delete(`/conversations/${team}/participants/${dave.id}`)
   expect(await found(dave, 'quicksilver')).toEqual([])
   expect((await search(dave, 'quicksilver', `&conversation_id=${team}`)).body.code).toBe('not_a_participant')
-  expect((await search(dave, 'quicksilver', `&conversation_id=${pair}`)).body.code).toBe('conversation_not_found')
+  expect((await search(dave, 'quicksilver', `&conversation_id=${pair}`)).body.code).toBe(
+    'conversation_not_found'
+  )
 })
 
 test('what is hidden from a blocker is found by its sender only', async () => {
   const eve = await api.user('eve')
   const conversation = await direct(alice, eve)
-  await api.messaging.database.autocommit.rows({ name: 'test_block', text: 'insert into blocks (blocker_user_id, blocked_user_id) values ($1, $2)' }, [alice.id, eve.id])
+  await api.messaging.database.autocommit.rows({
+    name: 'test_block', text: 'insert into blocks (blocker_user_id, blocked_user_id) values ($1, $2)'
+  }, [alice.id, eve.id])
   await send(eve, conversation, 'vermilion')
   expect([await found(alice, 'vermilion'), await found(eve, 'vermilion')]).toEqual([[], ['vermilion']])
 })
@@ -101,10 +107,13 @@ test('many words in many conversations: pages show none twice and miss none, whi
   const others = await Promise.all(['f', 'g', 'h', 'i'].map(name => api.user(name)))
   const conversations = await Promise.all(others.map(other => direct(other, reader)))
   await fc.assert(fc.asyncProperty(
-    fc.array(fc.nat(3), { minLength: 1, maxLength: 25 }), fc.integer({ min: 1, max: 7 }), fc.uuid().map(id => `w${id.replaceAll('-', '')}`),
+    fc.array(fc.nat(3), { minLength: 1, maxLength: 25 }), fc.integer({ min: 1, max: 7 }), fc.uuid()
+      .map(id => `w${id.replaceAll('-', '')}`),
     async (senders, limit, word) => {
       const ids: string[] = []
-      for (const i of senders) ids.push((await send(others[i]!, conversations[i]!, `say ${word} ${ids.length}`)).body.id)
+      for (const i of senders) {
+        ids.push((await send(others[i]!, conversations[i]!, `say ${word} ${ids.length}`)).body.id)
+      }
       const seen: string[] = []
       for (let before = ''; ;) {
         const [{ body }] = await Promise.all([

@@ -23,8 +23,12 @@ test('one sees and changes the own name', async () => {
 test('a name that cannot be is refused', async () => {
   const { name } = (await alice.get('/users/me')).body
   for (const [body, code] of [
-    [{ name: '' }, 'invalid_name'], [{ name: '   ' }, 'invalid_name'], [{ name: 'x'.repeat(201) }, 'invalid_name'], [{ name: 'a\0' }, 'invalid_text'],
-    [{ name: '\udfff' }, 'invalid_text'], [{ name: 5 }, 'invalid_request'], [{}, 'invalid_request'], [{ name: 'A', id: 'bob' }, 'invalid_request']
+    [{ name: '' }, 'invalid_name'], [
+      { name: '   ' }, 'invalid_name'
+    ], [{ name: 'x'.repeat(201) }, 'invalid_name'], [{ name: 'a\0' }, 'invalid_text'],
+    [{ name: '\udfff' }, 'invalid_text'], [
+      { name: 5 }, 'invalid_request'
+    ], [{}, 'invalid_request'], [{ name: 'A', id: 'bob' }, 'invalid_request']
   ] as const) {
     const answer = await alice.put('/users/me', body)
     expect([answer.status, answer.body.code], JSON.stringify(body)).toEqual([400, code])
@@ -61,12 +65,19 @@ test('a user id outside the alphabet is refused', async () => {
 test('presence is visible to people of a direct conversation, and to oneself', async () => {
   const bob = await api.user('bob')
   await direct(alice, bob)
-  expect((await alice.get(`/users/${bob.id}/presence`)).body).toEqual({ user_id: bob.id, online: false, last_seen_at: null })
+  expect((await alice.get(`/users/${bob.id}/presence`)).body).toEqual({
+    user_id: bob.id, online: false, last_seen_at: null
+  })
   const leave = api.messaging.connections.add(saidToBeThere(bob.id))
-  for (const caller of [alice, bob]) expect((await caller.get(`/users/${bob.id}/presence`)).body).toMatchObject({ user_id: bob.id, online: true })
+  for (const caller of [alice, bob]) {
+    expect(
+      (await caller.get(`/users/${bob.id}/presence`)).body
+    ).toMatchObject({ user_id: bob.id, online: true })
+  }
   const leftAt = Date.now()
   leave()
-  const seen = await until(async () => (await alice.get(`/users/${bob.id}/presence`)).body.last_seen_at, 'it is stored when bob was last seen')
+  const seen = await until(async () =>
+    (await alice.get(`/users/${bob.id}/presence`)).body.last_seen_at, 'it is stored when bob was last seen')
   expect(Math.abs(Date.parse(seen) - leftAt)).toBeLessThan(1_000)
 })
 
@@ -83,7 +94,8 @@ test('presence of fellows of a group, strangers and nobody is unknown', async ()
 test('whoever blocks and whoever is blocked look as if they were never there', async () => {
   const bob = await api.user('bob')
   await direct(alice, bob)
-  await api.messaging.database.autocommit.orm.insert(blocks).values({ blocker_user_id: bob.id, blocked_user_id: alice.id })
+  await api.messaging.database.autocommit.orm.insert(blocks)
+    .values({ blocker_user_id: bob.id, blocked_user_id: alice.id })
   for (const [caller, other] of [[alice, bob], [bob, alice]] as const) {
     api.messaging.connections.add(saidToBeThere(other.id))
     const { status, body } = await caller.get(`/users/${other.id}/presence`)

@@ -40,9 +40,14 @@ test('messages with QoS 1 arrive although each is followed in the same tick by o
   const sensor = await broker.rawDevice('sensor', SENSORS)
   const n = 500
   sensor.bytes(Buffer.concat(Array.from({ length: n }, (_, i) => [
-    generate(publishPacket('sensors/1', `one ${i}`, 1, i + 1)), generate(publishPacket('sensors/1', `zero ${i}`))
+    generate(publishPacket(
+      'sensors/1', `one ${i}`, 1, i + 1
+    )), generate(publishPacket('sensors/1', `zero ${i}`))
   ]).flat()))
-  await until(() => reader.received.filter(message => message.payload.toString().startsWith('zero')).length === n, 'those with QoS 0 came')
+  await until(
+    () => reader.received.filter(message => message.payload.toString().startsWith('zero')).length === n,
+    'those with QoS 0 came'
+  )
   await until(() => reader.received.length === 2 * n, 'the others came too')
 })
 
@@ -70,7 +75,11 @@ test('one frozen subscriber with QoS 0 stops nobody', async () => {
   const sensor = await broker.device('sensor', SENSORS)
   const n = 2_000
   const payload = Buffer.alloc(10_000)
-  for (let i = 0; i < n; i += 100) await Promise.all(Array.from({ length: 100 }, () => sensor.client.publishAsync('sensors/1', payload, { qos: 1 })))
+  for (let i = 0; i < n; i += 100) {
+    await Promise.all(Array.from(
+      { length: 100 }, () => sensor.client.publishAsync('sensors/1', payload, { qos: 1 })
+    ))
+  }
   await until(() => reader.received.length === n, 'the other one got all', 20_000)
   expect(frozen.closed).toBe(false)
 })
@@ -94,7 +103,8 @@ test('what the broker says of itself is for admins only, and nobody else can say
   const admin = await broker.device('root', { ...ADMIN, subscribe: ['$SYS/#'] })
   const ann = await broker.device('ann', SENSORS)
   expect(await ann.subscribe(['$SYS/#', '$SYS/+/new/clients'])).toEqual([128, 128])
-  await until(() => admin.received.some(message => message.topic.endsWith('/new/clients')), 'the admin hears of new clients')
+  await until(() =>
+    admin.received.some(message => message.topic.endsWith('/new/clients')), 'the admin hears of new clients')
   const forger = await broker.rawDevice('bob', { claims: { acl: { pub: ['$SYS/#', '#'], sub: [] } } })
   forger.packet(publishPacket('$SYS/forged/new/clients', 'ann/phone', 1, 1))
   await until(() => forger.closed, 'the forger\'s connection closes')

@@ -2,12 +2,21 @@
 import { randomUUID } from 'node:crypto'
 import { expect, test, vi } from 'vitest'
 import { unavailable } from '../../../core/errors.ts'
-import { publishPacket, startTestBroker, subscribePacket, type Device, type TestBroker } from '../../support/broker.ts'
+import {
+  publishPacket, startTestBroker, subscribePacket, type Device, type TestBroker
+} from '../../support/broker.ts'
 import { until } from '../../support/until.ts'
 
 const OUTBOX = 'user/ann/outbox'
 const send = (conversation_id: string, more: object = {}): Record<string, unknown> =>
-  ({ type: 'send_message', conversation_id, content: 'hello', message_type: 'text', client_message_id: randomUUID(), ...more })
+  ({
+    type: 'send_message',
+    conversation_id,
+    content: 'hello',
+    message_type: 'text',
+    client_message_id: randomUUID(),
+    ...more
+  })
 
 /** What is said to a command. */
 async function ask (device: Device, command: object | string | Buffer): Promise<any> {
@@ -29,7 +38,9 @@ test('a message is in the database when its PUBACK comes, and the reply says whi
     type: 'accepted',
     client_message_id: 'c1',
     request_id: 'r1',
-    message: expect.objectContaining({ id: row.id, content: 'hello', status: 'sent', sender_user_id: 'ann', seq: 1 })
+    message: expect.objectContaining({
+      id: row.id, content: 'hello', status: 'sent', sender_user_id: 'ann', seq: 1
+    })
   }])
   expect(ann.received.at(-1)!.qos).toBe(1)
 })
@@ -41,7 +52,9 @@ test('a repeated client_message_id gives the same message', async () => {
   const command = send(conversation)
   const first = await ask(ann, command)
   expect((await ask(ann, command)).message.id).toBe(first.message.id)
-  expect(await ask(ann, { ...command, content: 'something else' })).toMatchObject({ type: 'rejected', error: { code: 'client_message_id_reused' } })
+  expect(await ask(ann, { ...command, content: 'something else' })).toMatchObject({
+    type: 'rejected', error: { code: 'client_message_id_reused' }
+  })
   expect(await contents(broker)).toEqual(['hello'])
 })
 
@@ -51,22 +64,31 @@ test('a command sends what its user uploaded, and everybody who hears of the mes
   const attachment = { id: randomUUID(), content_type: 'image/png', file_name: 'beach.png', size: 70 }
   await broker.sql(`insert into attachments (id, owner_user_id, content_type, file_name, size, released_at)
     values ($1, 'ann', $2, $3, $4, now() + interval '1 hour')`, ...Object.values(attachment))
-  const [ann, bob] = [await broker.device('ann', { subscribe: ['user/ann/replies'] }), await broker.device('bob', { subscribe: ['user/bob/inbox'] })]
+  const [ann, bob] = [
+    await broker.device('ann', { subscribe: ['user/ann/replies'] }),
+    await broker.device('bob', { subscribe: ['user/bob/inbox'] })
+  ]
   const command = send(conversation, { attachment_ids: [attachment.id] })
   expect(await ask(ann, command)).toMatchObject({ type: 'accepted', message: { attachments: [attachment] } })
   const told = await until(() => bob.events.find(event => event.type === 'new_message'), 'bob heard of it')
   expect(told.message.attachments).toEqual([attachment])
   expect(await broker.sql('select released_at from attachments')).toEqual([{ released_at: null }])
   expect((await ask(ann, command)).message.attachments).toEqual([attachment])
-  expect(await ask(ann, { ...command, attachment_ids: [] })).toMatchObject({ type: 'rejected', error: { code: 'client_message_id_reused' } })
+  expect(await ask(ann, { ...command, attachment_ids: [] })).toMatchObject({
+    type: 'rejected', error: { code: 'client_message_id_reused' }
+  })
 })
 
 test('only the connection that sent a command is answered', async () => {
   await using broker = await startTestBroker()
   const conversation = await broker.direct('bob', 'ann')
-  const [phone, tablet] = await Promise.all(['phone', 'tablet'].map(deviceId => broker.device('ann', { deviceId, subscribe: ['user/ann/#'] })))
+  const [phone, tablet] = await Promise.all(['phone', 'tablet'].map(deviceId =>
+    broker.device('ann', { deviceId, subscribe: ['user/ann/#'] })))
   await ask(phone!, send(conversation))
-  await until(() => [phone!, tablet!].every(device => device.events.some(event => event.type === 'message_sent')), 'both learned of the message')
+  await until(
+    () => [phone!, tablet!].every(device => device.events.some(event => event.type === 'message_sent')),
+    'both learned of the message'
+  )
   expect(tablet!.replies).toEqual([])
 })
 
@@ -90,7 +112,9 @@ test('a command that is refused for good is answered, acknowledged and changes n
   const refused: Array<[string, object | string | Buffer, string]> = [
     ['no JSON', '{"type":', 'malformed_json'],
     ['nothing', Buffer.alloc(0), 'malformed_json'],
-    ['not UTF-8', Buffer.concat([Buffer.from('{"type":"send_message","content":"'), Buffer.from([0xC3, 0x28]), Buffer.from('"}')]), 'malformed_json'],
+    ['not UTF-8', Buffer.concat([
+      Buffer.from('{"type":"send_message","content":"'), Buffer.from([0xC3, 0x28]), Buffer.from('"}')
+    ]), 'malformed_json'],
     ['null', 'null', 'unknown_command'],
     ['a list', '[]', 'unknown_command'],
     ['an unknown type', { ...valid, type: 'shout' }, 'unknown_command'],
@@ -106,21 +130,37 @@ test('a command that is refused for good is answered, acknowledged and changes n
     ['U+0000', { ...valid, content: 'a\0b' }, 'invalid_text'],
     ['a lone surrogate', { ...valid, content: 'a\uD800b' }, 'invalid_text'],
     ['U+0000 in the client_message_id', { ...valid, client_message_id: 'a\0b' }, 'invalid_text'],
-    ['a mention outside', { ...valid, mentions: [{ user_id: 'bob', offset: 3, length: 3 }] }, 'mention_outside_content'],
-    ['a mention of no user id', { ...valid, mentions: [{ user_id: 'b b', offset: 0, length: 3 }] }, 'invalid_user_id'],
+    ['a mention outside', {
+      ...valid, mentions: [{ user_id: 'bob', offset: 3, length: 3 }]
+    }, 'mention_outside_content'],
+    ['a mention of no user id', {
+      ...valid, mentions: [{ user_id: 'b b', offset: 0, length: 3 }]
+    }, 'invalid_user_id'],
     ['an unknown conversation', { ...valid, conversation_id: randomUUID() }, 'conversation_not_found'],
     ['a foreign conversation', { ...valid, conversation_id: foreign }, 'conversation_not_found'],
     ['a conversation that was left', { ...valid, conversation_id: left }, 'not_a_participant'],
     ['a conversation one may not send to', { ...valid, conversation_id: silenced }, 'sending_not_allowed'],
-    ['a reply to a message of another conversation', { ...valid, reply_to_id: otherMessage.id }, 'invalid_reply'],
+    ['a reply to a message of another conversation', {
+      ...valid, reply_to_id: otherMessage.id
+    }, 'invalid_reply'],
     ['a reply to no message', { ...valid, reply_to_id: randomUUID() }, 'invalid_reply'],
     ['an unknown attachment', { ...valid, attachment_ids: [randomUUID()] }, 'unknown_attachment'],
     ['reading an unknown message', { type: 'read_receipt', message_id: randomUUID() }, 'message_not_found'],
-    ['reading a foreign message', { type: 'read_receipt', message_id: foreignMessage.id }, 'message_not_found'],
-    ['reading what came after one left', { type: 'read_receipt', message_id: leftMessage.id }, 'not_a_participant'],
-    ['a read_at that is no time', { type: 'read_receipt', message_id: otherMessage.id, read_at: 'yesterday' }, 'invalid_request'],
-    ['typing in a foreign conversation', { type: 'typing', conversation_id: foreign, is_typing: true }, 'conversation_not_found'],
-    ['typing in a conversation that was left', { type: 'typing', conversation_id: left, is_typing: true }, 'not_a_participant'],
+    ['reading a foreign message', {
+      type: 'read_receipt', message_id: foreignMessage.id
+    }, 'message_not_found'],
+    ['reading what came after one left', {
+      type: 'read_receipt', message_id: leftMessage.id
+    }, 'not_a_participant'],
+    ['a read_at that is no time', {
+      type: 'read_receipt', message_id: otherMessage.id, read_at: 'yesterday'
+    }, 'invalid_request'],
+    ['typing in a foreign conversation', {
+      type: 'typing', conversation_id: foreign, is_typing: true
+    }, 'conversation_not_found'],
+    ['typing in a conversation that was left', {
+      type: 'typing', conversation_id: left, is_typing: true
+    }, 'not_a_participant'],
     ['acknowledging what is not there', { type: 'ack', seq: 1_000 }, 'seq_beyond_end'],
     ['acknowledging backwards', { type: 'ack', seq: -1 }, 'invalid_request'],
     ['a token that does not hold', { type: 'auth', token: 'x' }, 'invalid_token'],
@@ -128,7 +168,9 @@ test('a command that is refused for good is answered, acknowledged and changes n
   ]
   for (const [name, command, code] of refused) {
     const reply = await ask(ann, command)
-    expect([name, reply.type, reply.error?.code, typeof reply.error?.detail]).toEqual([name, 'rejected', code, 'string'])
+    expect([name, reply.type, reply.error?.code, typeof reply.error?.detail]).toEqual([
+      name, 'rejected', code, 'string'
+    ])
     const id = (command as { client_message_id?: string }).client_message_id
     if (id) expect([name, reply.client_message_id]).toEqual([name, id])
   }
@@ -141,20 +183,32 @@ test('a command that is refused for good is answered, acknowledged and changes n
 test('a rejected command echoes its request_id', async () => {
   await using broker = await startTestBroker()
   const ann = await broker.device('ann', { subscribe: ['user/ann/replies'] })
-  expect(await ask(ann, { type: 'typing', conversation_id: randomUUID(), is_typing: true, request_id: 'r1' })).toMatchObject({ type: 'rejected', request_id: 'r1' })
-  expect(await ask(ann, { type: 'nothing', request_id: 'r2' })).toMatchObject({ type: 'rejected', request_id: 'r2' })
+  expect(
+    await ask(ann, { type: 'typing', conversation_id: randomUUID(), is_typing: true, request_id: 'r1' })
+  ).toMatchObject({ type: 'rejected', request_id: 'r1' })
+  expect(await ask(ann, { type: 'nothing', request_id: 'r2' })).toMatchObject({
+    type: 'rejected', request_id: 'r2'
+  })
 })
 
 test('a read receipt takes ISO 8601 and epoch milliseconds, and keeps what the client\'s clock said', async () => {
   await using broker = await startTestBroker()
   const conversation = await broker.direct('bob', 'ann')
   const ann = await broker.device('ann')
-  const clientTimes = { '2024-05-06T07:08:09.010Z': 1_714_979_289_010, '2024-05-06T09:08:09+02:00': 1_714_979_289_000, 1714979289010: 1_714_979_289_010 }
+  const clientTimes = {
+    '2024-05-06T07:08:09.010Z': 1_714_979_289_010,
+    '2024-05-06T09:08:09+02:00': 1_714_979_289_000,
+    1714979289010: 1_714_979_289_010
+  }
   for (const [readAt, expected] of Object.entries(clientTimes)) {
     const message = await broker.say('bob', conversation, 'hello')
-    await ann.command({ type: 'read_receipt', message_id: message.id, read_at: /^\d+$/.test(readAt) ? Number(readAt) : readAt })
+    await ann.command({
+      type: 'read_receipt', message_id: message.id, read_at: /^\d+$/.test(readAt) ? Number(readAt) : readAt
+    })
     expect(await broker.status('bob', message)).toBe('read')
-    const [mark] = await broker.sql('select client_at, at from delivery_status where status = \'read\' and up_to_seq = $1', message.seq)
+    const [mark] = await broker.sql(
+      'select client_at, at from delivery_status where status = \'read\' and up_to_seq = $1', message.seq
+    )
     expect(mark.client_at.getTime()).toBe(expected)
     expect(Math.abs(mark.at.getTime() - Date.now())).toBeLessThan(60_000)
   }
@@ -174,9 +228,11 @@ test('a read receipt whose time no calendar has does no harm', async () => {
 test('typing is told to the other participants only', async () => {
   await using broker = await startTestBroker()
   const group = await broker.group('bob', 'ann', 'carl')
-  const [ann, bob, carl, dan] = await Promise.all(['ann', 'bob', 'carl', 'dan'].map(id => broker.device(id, { subscribe: [`user/${id}/live`] })))
+  const [ann, bob, carl, dan] = await Promise.all(['ann', 'bob', 'carl', 'dan'].map(id =>
+    broker.device(id, { subscribe: [`user/${id}/live`] })))
   await broker.direct('dan', 'ann')
-  const typing = (device: typeof ann, userId: string): any[] => device!.on(`user/${userId}/live`).filter(({ type }) => type === 'typing')
+  const typing = (device: typeof ann, userId: string): any[] =>
+    device!.on(`user/${userId}/live`).filter(({ type }) => type === 'typing')
   await ann!.command({ type: 'typing', conversation_id: group.toUpperCase(), is_typing: true })
   await bob!.command({ type: 'typing', conversation_id: group, is_typing: false })
   await until(() => typing(carl, 'carl').length === 2, 'carl learned of both')
@@ -184,7 +240,9 @@ test('typing is told to the other participants only', async () => {
     { conversation_id: group, user_id: 'ann', is_typing: true, expires_at: expect.stringMatching(/Z$/) },
     { conversation_id: group, user_id: 'bob', is_typing: false }
   ])
-  await until(() => typing(ann, 'ann').length === 1 && typing(bob, 'bob').length === 1, 'each learned of the other')
+  await until(
+    () => typing(ann, 'ann').length === 1 && typing(bob, 'bob').length === 1, 'each learned of the other'
+  )
   expect(typing(ann, 'ann')[0].user_id).toBe('bob')
   expect(typing(bob, 'bob')[0].user_id).toBe('ann')
   expect(typing(dan, 'dan')).toEqual([])
@@ -206,15 +264,20 @@ test('a connection ends after its token, unless a fresh token of the same user c
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
   try {
     await using broker = await startTestBroker()
-    const [ann, bob] = await Promise.all(['ann', 'bob'].map(id => broker.device(id, { expires: '2s', subscribe: [`user/${id}/replies`] })))
+    const [ann, bob] = await Promise.all(['ann', 'bob'].map(id =>
+      broker.device(id, { expires: '2s', subscribe: [`user/${id}/replies`] })))
     const until2s = Date.now() / 1000 + 2
-    expect(await ask(ann!, { type: 'auth', token: await broker.token('ann'), request_id: 'r1' })).toEqual({ type: 'accepted', request_id: 'r1' })
+    expect(await ask(ann!, { type: 'auth', token: await broker.token('ann'), request_id: 'r1' })).toEqual({
+      type: 'accepted', request_id: 'r1'
+    })
     vi.advanceTimersByTime(30_000)
     await until(() => Date.now() / 1000 > until2s, 'the first tokens have expired')
     expect([ann!.client.connected, bob!.client.connected]).toEqual([true, true])
     vi.advanceTimersByTime(30_000)
     await until(() => !bob!.client.connected, 'the other connection closes')
-    expect(await ask(ann!, { type: 'auth', token: await broker.token('ann'), request_id: 'r2' })).toMatchObject({ type: 'accepted' })
+    expect(
+      await ask(ann!, { type: 'auth', token: await broker.token('ann'), request_id: 'r2' })
+    ).toMatchObject({ type: 'accepted' })
   } finally {
     vi.useRealTimers()
   }
@@ -227,7 +290,9 @@ test('PUBACKs keep the order of the commands', async () => {
       sends: {
         ...messaging.sends,
         send: async send => {
-          for (let turns = 200 - 10 * Number(send.draft.content); turns > 0; turns--) await new Promise(resolve => setImmediate(resolve))
+          for (let turns = 200 - 10 * Number(
+            send.draft.content
+          ); turns > 0; turns--) await new Promise(resolve => setImmediate(resolve))
           return await messaging.sends.send(send)
         }
       }
@@ -238,11 +303,18 @@ test('PUBACKs keep the order of the commands', async () => {
   const n = 15
   ann.packet(subscribePacket(1, 'user/ann/replies', 0))
   await ann.nth('suback', 1)
-  for (let i = 1; i <= n; i++) ann.packet(publishPacket(OUTBOX, JSON.stringify(send(conversation, { content: `${i}`, client_message_id: `c${i}` })), 1, i))
+  for (let i = 1; i <= n; i++) {
+    ann.packet(publishPacket(
+      OUTBOX, JSON.stringify(send(conversation, { content: `${i}`, client_message_id: `c${i}` })), 1, i
+    ))
+  }
   await ann.nth('puback', n)
   expect(ann.of('puback').map(packet => packet.messageId)).toEqual(Array.from({ length: n }, (_, i) => i + 1))
-  expect(ann.of('publish').map(packet => JSON.parse(packet.payload.toString()).client_message_id)).toEqual(Array.from({ length: n }, (_, i) => `c${i + 1}`))
-  expect(ann.received.filter(packet => packet.cmd === 'puback' || packet.cmd === 'publish').map(packet => packet.cmd).slice(0, 2)).toEqual(['publish', 'puback'])
+  expect(ann.of('publish').map(packet => JSON.parse(packet.payload.toString()).client_message_id)).toEqual(
+    Array.from({ length: n }, (_, i) => `c${i + 1}`)
+  )
+  expect(ann.received.filter(packet => packet.cmd === 'puback' || packet.cmd === 'publish').map(packet =>
+    packet.cmd).slice(0, 2)).toEqual(['publish', 'puback'])
 })
 
 test('messages that one client sends without waiting keep their order', async () => {
@@ -250,7 +322,11 @@ test('messages that one client sends without waiting keep their order', async ()
   const conversation = await broker.direct('bob', 'ann')
   const ann = await broker.rawDevice('ann')
   const n = 200
-  for (let i = 1; i <= n; i++) ann.packet(publishPacket(OUTBOX, JSON.stringify(send(conversation, { content: `${i}` })), 1, i))
+  for (let i = 1; i <= n; i++) {
+    ann.packet(publishPacket(
+      OUTBOX, JSON.stringify(send(conversation, { content: `${i}` })), 1, i
+    ))
+  }
   await ann.nth('puback', n)
   expect(await contents(broker)).toEqual(Array.from({ length: n }, (_, i) => `${i + 1}`))
 })
@@ -286,7 +362,9 @@ test('while the database refuses connections nothing is acknowledged, and the re
   await using broker = await startTestBroker()
   const conversation = await broker.direct('bob', 'ann')
   const message = await broker.say('bob', conversation, 'to read')
-  const commands = [send(conversation), { type: 'read_receipt', message_id: message.id }, { type: 'ack', seq: 1 }, { type: 'typing', conversation_id: conversation, is_typing: true }]
+  const commands = [send(conversation), {
+    type: 'read_receipt', message_id: message.id
+  }, { type: 'ack', seq: 1 }, { type: 'typing', conversation_id: conversation, is_typing: true }]
   const clients = await Promise.all(commands.map((_, i) => broker.rawDevice('ann', { clientId: `raw ${i}` })))
   const restore = await broker.cutDatabase()
   clients.forEach((client, i) => client.packet(publishPacket(OUTBOX, JSON.stringify(commands[i]), 1, 1)))

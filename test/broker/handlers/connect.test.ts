@@ -13,12 +13,16 @@ test('a token that does not hold is refused with 4', async () => {
     none: '',
     garbage: 'not.a.token',
     expired: await broker.token('ann', { expires: Math.floor(Date.now() / 1000) - 60 }),
-    'signed with another key': await broker.token('ann', { secret: new TextEncoder().encode('a key that nobody here knows of') }),
+    'signed with another key': await broker.token(
+      'ann', { secret: new TextEncoder().encode('a key that nobody here knows of') }
+    ),
     'not signed': unsignedToken('ann'),
     'of another issuer': await broker.token('ann', { issuer: 'https://elsewhere.example' }),
     'for no user id': await broker.token('ann/#')
   }
-  for (const [name, password] of Object.entries(refused)) expect([name, await broker.connack({ password })]).toEqual([name, 4])
+  for (const [name, password] of Object.entries(refused)) {
+    expect([name, await broker.connack({ password })]).toEqual([name, 4])
+  }
   expect(await broker.connack({ password: await broker.token('ann') })).toBe(0)
 })
 
@@ -50,7 +54,10 @@ test('a will to a topic that is not the client\'s to publish to is refused with 
   await using broker = await startTestBroker()
   const password = await broker.token('ann', { claims: { acl: { pub: ['sensors/#'] } } })
   const will = (topic: string) => ({ topic, payload: Buffer.from('gone'), qos: 0 as const, retain: false })
-  for (const topic of ['user/bob/inbox', 'user/bob/outbox', 'user/ann/inbox', 'user/ann/outbox', 'user/ann/live', '$SYS/x', 'elsewhere']) {
+  for (const topic of [
+    'user/bob/inbox', 'user/bob/outbox', 'user/ann/inbox', 'user/ann/outbox', 'user/ann/live', '$SYS/x',
+    'elsewhere'
+  ]) {
     expect([topic, await broker.connack({ password, will: will(topic) })]).toEqual([topic, 5])
   }
   expect(await broker.connack({ password, will: will('sensors/1') })).toBe(0)
@@ -76,7 +83,10 @@ test('the same client id under another user is another session', async () => {
   expect(bob.sessionPresent).toBe(false)
   const conversation = await broker.direct('bob', 'ann')
   await broker.say('bob', conversation, 'hello')
-  await until(() => ann.events.some(event => event.message?.content === 'hello'), 'the first one is still connected and served')
+  await until(
+    () => ann.events.some(event => event.message?.content === 'hello'),
+    'the first one is still connected and served'
+  )
   await bob.leave()
   const cleaner = await broker.device('bob', { deviceId: 'phone', clean: true })
   await cleaner.leave()
@@ -92,7 +102,9 @@ test('a device that connects again replaces its older connection', async () => {
   expect(newer.sessionPresent).toBe(true)
   const conversation = await broker.direct('bob', 'ann')
   await broker.say('bob', conversation, 'hello')
-  await until(() => newer.events.some(event => event.message?.content === 'hello'), 'the newer connection is served')
+  await until(
+    () => newer.events.some(event => event.message?.content === 'hello'), 'the newer connection is served'
+  )
   expect(older.events).toEqual([])
 })
 

@@ -1,7 +1,9 @@
 /** PUBLISH: where a client may publish, and the ordinary MQTT of topics granted by `acl`. */
 import { generate } from 'mqtt-packet'
 import { expect, test } from 'vitest'
-import { pubackPacket, publishPacket, seqsAfter, startTestBroker, subscribePacket } from '../../support/broker.ts'
+import {
+  pubackPacket, publishPacket, seqsAfter, startTestBroker, subscribePacket
+} from '../../support/broker.ts'
 import { until } from '../../support/until.ts'
 
 const grant = (pub: string[], sub: string[] = pub) => ({ claims: { acl: { pub, sub } } })
@@ -13,7 +15,10 @@ test('a publish to a topic that is not the client\'s closes the connection and r
   const bob = await broker.device('bob', { subscribe: ['user/bob/#'] })
   const admin = await broker.device('root', { ...ADMIN, subscribe: ['#', '$SYS/x'] })
   await until(() => bob.events.length === 1, 'what was there came')
-  for (const topic of ['user/bob/inbox', 'user/bob/live', 'user/bob/replies', 'user/bob/outbox', 'user/ann/inbox', 'user/ann/live', 'user/ann/replies', '$SYS/x', 'user', 'elsewhere']) {
+  for (const topic of [
+    'user/bob/inbox', 'user/bob/live', 'user/bob/replies', 'user/bob/outbox', 'user/ann/inbox',
+    'user/ann/live', 'user/ann/replies', '$SYS/x', 'user', 'elsewhere'
+  ]) {
     for (const qos of [0, 1, 2] as const) {
       const ann = await broker.rawDevice('ann')
       ann.packet(publishPacket(topic, '{"seq":7,"forged":true}', qos, qos === 0 ? undefined : 1))
@@ -22,9 +27,13 @@ test('a publish to a topic that is not the client\'s closes the connection and r
     }
   }
   await broker.say('carl', conversation, 'the end')
-  await until(() => bob.events.length === 2 && admin.on('user/bob/inbox').length === 1, 'what came after it came')
+  await until(
+    () => bob.events.length === 2 && admin.on('user/bob/inbox').length === 1, 'what came after it came'
+  )
   expect(bob.events.map(event => event.seq)).toEqual([1, 2])
-  expect([...bob.received, ...admin.received].filter(message => message.payload.includes('forged'))).toEqual([])
+  expect([...bob.received, ...admin.received].filter(message => message.payload.includes('forged'))).toEqual(
+    []
+  )
 })
 
 test('a command reaches no subscriber and is never retained', async () => {
@@ -32,16 +41,24 @@ test('a command reaches no subscriber and is never retained', async () => {
   const admin = await broker.device('root', { ...ADMIN, subscribe: ['#', 'user/#', '+/+/outbox'] })
   const ann = await broker.device('ann', { ...grant(['sensors/#']), subscribe: ['user/ann/#'] })
   const token = await broker.token('ann', grant(['sensors/#']))
-  await ann.client.publishAsync('user/ann/outbox', JSON.stringify({ type: 'auth', token, request_id: 'r1' }), { qos: 1, retain: true })
-  await ann.client.publishAsync('user/ann/outbox', JSON.stringify({ type: 'auth', token, request_id: 'r2' }), { qos: 2, retain: true })
+  await ann.client.publishAsync(
+    'user/ann/outbox', JSON.stringify({ type: 'auth', token, request_id: 'r1' }), { qos: 1, retain: true }
+  )
+  await ann.client.publishAsync(
+    'user/ann/outbox', JSON.stringify({ type: 'auth', token, request_id: 'r2' }), { qos: 2, retain: true }
+  )
   await ann.client.publishAsync('sensors/1', 'the end', { qos: 1 })
-  await until(() => admin.received.some(message => message.topic === 'sensors/1'), 'what came after the commands came')
+  await until(
+    () => admin.received.some(message => message.topic === 'sensors/1'), 'what came after the commands came'
+  )
   await until(() => ann.replies.length === 2, 'the commands were accepted')
   const late = await broker.device('root', { ...ADMIN, deviceId: 'late', subscribe: ['user/+/outbox', '#'] })
   await ann.client.publishAsync('sensors/1', 'the end', { qos: 1 })
-  await until(() => late.received.some(message => message.topic === 'sensors/1'), 'what came after the subscription came')
+  await until(() =>
+    late.received.some(message => message.topic === 'sensors/1'), 'what came after the subscription came')
   for (const device of [admin, ann, late]) {
-    expect(device.received.filter(message => message.topic.endsWith('outbox') || message.payload.includes(token))).toEqual([])
+    expect(device.received.filter(message =>
+      message.topic.endsWith('outbox') || message.payload.includes(token))).toEqual([])
   }
 })
 
@@ -50,9 +67,13 @@ test('granted topics are ordinary MQTT with QoS 0, 1 and 2', async () => {
   const reader = await broker.device('reader', grant([], ['sensors/+/temperature']))
   expect(await reader.subscribe('sensors/+/temperature', 2)).toEqual([2])
   const sensor = await broker.device('sensor', grant(['sensors/1/#']))
-  for (const qos of [0, 1, 2] as const) await sensor.client.publishAsync('sensors/1/temperature', `qos ${qos}`, { qos })
+  for (const qos of [0, 1, 2] as const) {
+    await sensor.client.publishAsync('sensors/1/temperature', `qos ${qos}`, { qos })
+  }
   await until(() => reader.received.length === 3, 'all came')
-  expect(reader.received.map(message => [message.payload.toString(), message.qos]).sort()).toEqual([['qos 0', 0], ['qos 1', 1], ['qos 2', 2]])
+  expect(reader.received.map(message => [message.payload.toString(), message.qos]).sort()).toEqual([
+    ['qos 0', 0], ['qos 1', 1], ['qos 2', 2]
+  ])
 })
 
 test('a granted retained message waits for whoever subscribes later', async () => {
@@ -70,7 +91,8 @@ test('a granted retained message waits for whoever subscribes later', async () =
 test('a granted will is published when its connection breaks, and not when the client leaves', async () => {
   await using broker = await startTestBroker()
   const reader = await broker.device('reader', { ...grant([], ['sensors/#']), subscribe: ['sensors/#'] })
-  const will = (payload: string) => ({ topic: 'sensors/1/state', payload: Buffer.from(payload), qos: 1 as const, retain: false })
+  const will = (payload: string) =>
+    ({ topic: 'sensors/1/state', payload: Buffer.from(payload), qos: 1 as const, retain: false })
   const polite = await broker.device('polite', { ...grant(['sensors/#']), will: will('left') })
   await polite.leave()
   const broken = await broker.device('broken', { ...grant(['sensors/#']), will: will('broke') })
@@ -81,9 +103,12 @@ test('a granted will is published when its connection breaks, and not when the c
 
 test('a grant that could match users\' or the broker\'s topics grants nothing', async () => {
   await using broker = await startTestBroker()
-  const dangerous = ['#', '+/#', '+/bob/inbox', 'user/#', 'user/bob/#', 'user/+/inbox', 'user', '$SYS/#', '+', '']
+  const dangerous =
+    ['#', '+/#', '+/bob/inbox', 'user/#', 'user/bob/#', 'user/+/inbox', 'user', '$SYS/#', '+', '']
   const reader = await broker.device('ann', grant(dangerous))
-  for (const filter of ['#', '+/bob/inbox', 'user/bob/inbox', 'user/#', 'user/+/inbox', '$SYS/#', '+', 'user']) {
+  for (const filter of [
+    '#', '+/bob/inbox', 'user/bob/inbox', 'user/#', 'user/+/inbox', '$SYS/#', '+', 'user'
+  ]) {
     expect([filter, await reader.subscribe(filter)]).toEqual([filter, [128]])
   }
   for (const topic of ['user/bob/inbox', 'user/bob/outbox', '$SYS/x', 'user', 'x']) {
@@ -137,10 +162,13 @@ test('granted messages and inbox events never share an identifier', async () => 
   await ann.nth('suback', 2)
   const n = 60
   for (let i = 0; i < n; i++) {
-    await Promise.all([sensor.client.publishAsync('sensors/1', `${i}`, { qos: 1 }), broker.say('bob', conversation, `${i}`)])
+    await Promise.all([
+      sensor.client.publishAsync('sensors/1', `${i}`, { qos: 1 }), broker.say('bob', conversation, `${i}`)
+    ])
   }
   await ann.nth('publish', 2 * n + 1)
-  const ids = (topic: RegExp): number[] => ann.of('publish').filter(packet => topic.test(packet.topic)).map(packet => packet.messageId!)
+  const ids = (topic: RegExp): number[] =>
+    ann.of('publish').filter(packet => topic.test(packet.topic)).map(packet => packet.messageId!)
   expect(new Set([...ids(/inbox/), ...ids(/sensors/)]).size).toBe(2 * n + 1)
 
   // Acknowledging one kind says nothing of the other.
@@ -150,7 +178,9 @@ test('granted messages and inbox events never share an identifier', async () => 
   await until(() => again.events.length === n + 1, 'all events come again')
   expect(again.events.map(event => event.seq)).toEqual(seqsAfter(0, n + 1))
   await sensor.client.publishAsync('sensors/1', 'the end', { qos: 1 })
-  await until(() => again.received.some(message => message.payload.toString() === 'the end'), 'the last one came')
+  await until(
+    () => again.received.some(message => message.payload.toString() === 'the end'), 'the last one came'
+  )
   expect(again.received.filter(message => message.topic === 'sensors/1')).toHaveLength(1)
 })
 
@@ -190,7 +220,8 @@ test('a client whose later token grants topics gets them with identifiers of the
 test('what a later token does not grant is delivered no more, although it is subscribed to', async () => {
   await using broker = await startTestBroker()
   const sensor = await broker.device('sensor', grant(['sensors/#']))
-  const [ann, bob] = await Promise.all(['ann', 'bob'].map(id => broker.device(id, { ...grant([], ['sensors/#']), clean: true, subscribe: ['sensors/#'] })))
+  const [ann, bob] = await Promise.all(['ann', 'bob'].map(id =>
+    broker.device(id, { ...grant([], ['sensors/#']), clean: true, subscribe: ['sensors/#'] })))
   await ann!.command({ type: 'auth', token: await broker.token('ann', grant([], ['sensors/2'])) })
   for (const topic of ['sensors/1', 'sensors/2']) await sensor.client.publishAsync(topic, 'x', { qos: 1 })
   await until(() => bob!.received.length === 2 && ann!.received.length > 0, 'both were published')

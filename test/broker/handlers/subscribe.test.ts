@@ -1,7 +1,9 @@
 /** SUBSCRIBE: what is granted, what is refused, and that what is refused leaves no trace. */
 import { generate } from 'mqtt-packet'
 import { expect, test } from 'vitest'
-import { connectPacket, publishPacket, seqsAfter, startTestBroker, subscribePacket } from '../../support/broker.ts'
+import {
+  connectPacket, publishPacket, seqsAfter, startTestBroker, subscribePacket
+} from '../../support/broker.ts'
 import { until } from '../../support/until.ts'
 
 const REFUSED = 128
@@ -32,7 +34,9 @@ test('a refused filter beside an allowed one is neither served nor stored', asyn
   const conversation = await broker.direct('bob', 'ann')
   const carl = await broker.direct('bob', 'carl')
   const phone = await broker.device('ann', SENSORS)
-  expect(await phone.subscribe(['user/carl/inbox', 'user/ann/inbox', '#', 'sensors/1', 'actors/#'])).toEqual([REFUSED, 1, REFUSED, 1, REFUSED])
+  expect(await phone.subscribe(['user/carl/inbox', 'user/ann/inbox', '#', 'sensors/1', 'actors/#'])).toEqual([
+    REFUSED, 1, REFUSED, 1, REFUSED
+  ])
   const other = await broker.device('dan', { claims: { acl: { pub: ['sensors/#', 'actors/#'] } } })
 
   async function everybodyPublishes (n: number): Promise<void> {
@@ -43,7 +47,9 @@ test('a refused filter beside an allowed one is neither served nor stored', asyn
   }
   const expected = (n: number): string[] => [`${n}`, `to ann ${n}`]
   const got = (device: typeof phone): string[] => device.received
-    .map(({ topic, payload }) => topic === 'user/ann/inbox' ? JSON.parse(payload.toString()).message?.content : topic.startsWith('sensors/') ? payload.toString() : topic)
+    .map(({ topic, payload }) => topic === 'user/ann/inbox'
+      ? JSON.parse(payload.toString()).message?.content
+      : topic.startsWith('sensors/') ? payload.toString() : topic)
     .filter(content => content !== undefined).sort()
 
   await everybodyPublishes(1)
@@ -56,7 +62,9 @@ test('a refused filter beside an allowed one is neither served nor stored', asyn
   await everybodyPublishes(3)
   await until(() => got(again).length >= 4, 'what is allowed came again')
   expect(got(again)).toEqual([...expected(2), ...expected(3)].sort())
-  expect(await broker.sql('select subscriptions from devices where user_id = $1', 'ann')).toEqual([{ subscriptions: [{ topic: 'user/ann/inbox', qos: 1 }] }])
+  expect(await broker.sql('select subscriptions from devices where user_id = $1', 'ann')).toEqual([
+    { subscriptions: [{ topic: 'user/ann/inbox', qos: 1 }] }
+  ])
 })
 
 test('SUBSCRIBEs sent without waiting for each other are all stored', async () => {
@@ -67,7 +75,9 @@ test('SUBSCRIBEs sent without waiting for each other are all stored', async () =
   await phone.leave()
   const [row] = await broker.sql('select subscriptions from devices where user_id = $1', 'ann')
   expect(row.subscriptions).toEqual([
-    { topic: 'user/ann/inbox', qos: 1 }, { topic: 'user/ann/replies', qos: 1 }, { topic: 'user/ann/#', qos: 0 }
+    {
+      topic: 'user/ann/inbox', qos: 1
+    }, { topic: 'user/ann/replies', qos: 1 }, { topic: 'user/ann/#', qos: 0 }
   ])
 })
 
@@ -79,11 +89,14 @@ test('a SUBSCRIBE sent together with CONNECT adds to what was stored', async () 
   first[Symbol.dispose]()
   const second = broker.raw()
   const connect = connectPacket({ clientId: 'raw', clean: false, password: await broker.token('ann') })
-  second.bytes(Buffer.concat([connect, subscribePacket(1, 'user/ann/replies')].map(packet => generate(packet))))
+  second.bytes(Buffer.concat([connect, subscribePacket(1, 'user/ann/replies')].map(packet =>
+    generate(packet))))
   await second.nth('suback', 1)
   expect(second.received.map(packet => packet.cmd)).toEqual(['connack', 'suback'])
   const [row] = await broker.sql('select subscriptions from devices where user_id = $1', 'ann')
-  expect(row.subscriptions).toEqual([{ topic: 'user/ann/inbox', qos: 1 }, { topic: 'user/ann/replies', qos: 1 }])
+  expect(row.subscriptions).toEqual([
+    { topic: 'user/ann/inbox', qos: 1 }, { topic: 'user/ann/replies', qos: 1 }
+  ])
 })
 
 test('an admin may subscribe to anything but commands', async () => {
@@ -112,18 +125,31 @@ test('an admin who looks on gets copies of inboxes and live, with QoS 0, which a
   const admin = await broker.device('root', { ...ADMIN, subscribe: ['#'] })
   const bob = await broker.device('bob', { subscribe: ['user/bob/replies'] })
   await bob.command({ type: 'typing', conversation_id: conversation, is_typing: true })
-  await bob.command({ type: 'send_message', conversation_id: conversation, content: 'hello', message_type: 'text', client_message_id: 'c1' })
-  await until(() => admin.on('user/ann/inbox').length === 1 && admin.on('user/bob/inbox').length === 1, 'the copies came')
-  expect(admin.on('user/ann/inbox')[0]).toMatchObject({ seq: 2, type: 'new_message', message: { content: 'hello' } })
+  await bob.command({
+    type: 'send_message',
+    conversation_id: conversation,
+    content: 'hello',
+    message_type: 'text',
+    client_message_id: 'c1'
+  })
+  await until(() =>
+    admin.on('user/ann/inbox').length === 1 && admin.on('user/bob/inbox').length === 1, 'the copies came')
+  expect(admin.on('user/ann/inbox')[0]).toMatchObject({
+    seq: 2, type: 'new_message', message: { content: 'hello' }
+  })
   expect(admin.on('user/bob/inbox')[0]).toMatchObject({ seq: 2, type: 'message_sent' })
-  expect(admin.on('user/ann/live').filter(event => event.type === 'typing')).toMatchObject([{ user_id: 'bob' }])
+  expect(admin.on('user/ann/live').filter(event => event.type === 'typing')).toMatchObject([
+    { user_id: 'bob' }
+  ])
   expect(bob.replies).toHaveLength(1)
   expect(admin.received.filter(message => message.qos !== 0)).toEqual([])
   expect(admin.received.filter(message => /(outbox|replies)$/.test(message.topic))).toEqual([])
   expect(await broker.status('bob', admin.on('user/ann/inbox')[0].message)).toBe('sent')
   // What carries no event in its wake is copied as well.
   await broker.direct('carl', 'ann')
-  await until(() => admin.on('user/carl/inbox').some(event => event.type === 'conversation_created'), 'the copy came')
+  await until(
+    () => admin.on('user/carl/inbox').some(event => event.type === 'conversation_created'), 'the copy came'
+  )
 })
 
 test('a token without the scope ends the looking on', async () => {

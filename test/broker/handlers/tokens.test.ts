@@ -14,51 +14,75 @@ async function ask (device: Device, command: object): Promise<any> {
   return device.replies.at(-1)
 }
 
-const connect = (broker: TestBroker, userId: string, deviceId: string, options: object = {}): Promise<Device> =>
+const connect = (
+  broker: TestBroker, userId: string, deviceId: string, options: object = {}
+): Promise<Device> =>
   broker.device(userId, { deviceId, subscribe: [`user/${userId}/replies`], ...options })
 
-test('a connection ends within 30 s after its token expires, unless a fresh one of the same user came on it', { timeout: 60_000 }, async () => {
+test('a connection ends within 30 s after its token expires, unless a fresh one of the same user came on it', {
+  timeout: 60_000
+}, async () => {
   await using broker = await startTestBroker()
   const expires = second() + 3
-  const [silent, renewed, refused] = await Promise.all(['silent', 'renewed', 'refused'].map(id => connect(broker, 'ann', id, { expires })))
-  expect(await ask(renewed!, { type: 'auth', token: await broker.token('ann') })).toMatchObject({ type: 'accepted' })
-  expect(await ask(refused!, { type: 'auth', token: await broker.token('bob') })).toMatchObject({ type: 'rejected', error: { code: 'other_user' } })
+  const [silent, renewed, refused] =
+    await Promise.all(['silent', 'renewed', 'refused'].map(id => connect(broker, 'ann', id, { expires })))
+  expect(await ask(renewed!, { type: 'auth', token: await broker.token('ann') })).toMatchObject({
+    type: 'accepted'
+  })
+  expect(await ask(refused!, { type: 'auth', token: await broker.token('bob') })).toMatchObject({
+    type: 'rejected', error: { code: 'other_user' }
+  })
   await until(() => !silent!.client.connected && !refused!.client.connected, 'both are disconnected', 33_000)
   expect(second()).toBeGreaterThanOrEqual(expires)
-  expect(await ask(renewed!, { type: 'auth', token: await broker.token('ann') })).toMatchObject({ type: 'accepted' })
+  expect(await ask(renewed!, { type: 'auth', token: await broker.token('ann') })).toMatchObject({
+    type: 'accepted'
+  })
 })
 
 test('a revocation ends the connections with older tokens, and a revoked token renews none', async () => {
   await using broker = await startTestBroker()
   await broker.direct('ann', 'bob')
   const [old, later, other] = [
-    await connect(broker, 'ann', 'old'), await connect(broker, 'ann', 'later', { issuedAt: second() + 60 }), await connect(broker, 'bob', 'other')
+    await connect(broker, 'ann', 'old'), await connect(
+      broker, 'ann', 'later', { issuedAt: second() + 60 }
+    ), await connect(broker, 'bob', 'other')
   ]
   await broker.messaging.revocations.revoke('root', 'ann')
   await until(() => !old.client.connected, 'it is disconnected', 2_000)
-  expect(await ask(later, { type: 'auth', token: await broker.token('ann') })).toMatchObject({ type: 'rejected', error: { code: 'invalid_token' } })
+  expect(await ask(later, { type: 'auth', token: await broker.token('ann') })).toMatchObject({
+    type: 'rejected', error: { code: 'invalid_token' }
+  })
   await broker.sql('update users set tokens_valid_after = now()')
-  expect(await ask(later, { type: 'auth', token: await broker.token('ann', { issuedAt: second() + 90 }) })).toMatchObject({ type: 'accepted' })
+  expect(
+    await ask(later, { type: 'auth', token: await broker.token('ann', { issuedAt: second() + 90 }) })
+  ).toMatchObject({ type: 'accepted' })
   expect([later.client.connected, other.client.connected]).toEqual([true, true])
-  expect(await broker.connack({ clientId: 'old', username: 'ann', password: await broker.token('ann') })).toBe(4)
+  expect(
+    await broker.connack({ clientId: 'old', username: 'ann', password: await broker.token('ann') })
+  ).toBe(4)
 })
 
 test('a token sent on the connection is the one that a revocation looks at', async () => {
   await using broker = await startTestBroker()
   await broker.direct('ann', 'bob')
-  const [forward, back] = [await connect(broker, 'ann', 'forward'), await connect(broker, 'ann', 'back', { issuedAt: second() + 60 })]
+  const [forward, back] = [
+    await connect(broker, 'ann', 'forward'), await connect(broker, 'ann', 'back', { issuedAt: second() + 60 })
+  ]
   await ask(forward, { type: 'auth', token: await broker.token('ann', { issuedAt: second() + 60 }) })
   await ask(back, { type: 'auth', token: await broker.token('ann') })
   await broker.messaging.revocations.revoke('root', 'ann')
   await until(() => !back.client.connected, 'the connection with the older token has ended', 2_000)
-  expect(await ask(forward, { type: 'auth', token: await broker.token('ann', { issuedAt: second() + 90 }) })).toMatchObject({ type: 'accepted' })
+  expect(
+    await ask(forward, { type: 'auth', token: await broker.token('ann', { issuedAt: second() + 90 }) })
+  ).toMatchObject({ type: 'accepted' })
 })
 
 test('a connection without any subscription is presence, however it ends', async () => {
   await using broker = await startTestBroker({ offlineAfterMs: 200 })
   await broker.direct('ann', 'bob')
   const bob = await broker.device('bob', { subscribe: [LIVE] })
-  const states = (): boolean[] => bob.on(LIVE).filter(event => event.user_id === 'ann').map(event => event.online)
+  const states = (): boolean[] =>
+    bob.on(LIVE).filter(event => event.user_id === 'ann').map(event => event.online)
   const polite = await broker.device('ann', { clean: true })
   await until(() => states().length === 1, 'bob hears that ann is there')
   await polite.leave()

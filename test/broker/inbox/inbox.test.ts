@@ -1,7 +1,9 @@
 /** The inbox: what PUBACK does to the cursor, where a session starts, and how much is in flight. */
 import { expect, test } from 'vitest'
 import { WINDOW } from '../../../messaging/deliver/pump.ts'
-import { publishPacket, pubackPacket, seqsAfter, startTestBroker, subscribePacket, type RawClient, type TestBroker } from '../../support/broker.ts'
+import {
+  publishPacket, pubackPacket, seqsAfter, startTestBroker, subscribePacket, type RawClient, type TestBroker
+} from '../../support/broker.ts'
 import { until } from '../../support/until.ts'
 
 const INBOX = 'user/ann/inbox'
@@ -11,13 +13,16 @@ async function say (broker: TestBroker, conversation: string, n: number): Promis
 }
 
 const cursor = async (broker: TestBroker, deviceId = 'phone'): Promise<number | undefined> =>
-  (await broker.sql('select acked_seq::int from devices where user_id = $1 and device_id = $2', 'ann', deviceId))[0]?.acked_seq
+  (await broker.sql(
+    'select acked_seq::int from devices where user_id = $1 and device_id = $2', 'ann', deviceId
+  ))[0]?.acked_seq
 
 const ackedSeq = async (broker: TestBroker): Promise<number> =>
   (await broker.sql('select acked_seq::int from users where id = $1', 'ann'))[0].acked_seq
 
 const seqs = (events: Array<{ seq: number }>): number[] => events.map(event => event.seq)
-const rawSeqs = (raw: RawClient): number[] => raw.of('publish').map(packet => JSON.parse(packet.payload.toString()).seq)
+const rawSeqs = (raw: RawClient): number[] =>
+  raw.of('publish').map(packet => JSON.parse(packet.payload.toString()).seq)
 
 async function subscribedRaw (broker: TestBroker, deviceId = 'raw'): Promise<RawClient> {
   const raw = await broker.rawDevice('ann', { clientId: deviceId, clean: false })
@@ -165,9 +170,15 @@ test('acknowledging a reply acknowledges no event', async () => {
   await raw.nth('suback', 2)
   await say(broker, conversation, 3)
   await raw.nth('publish', 4)
-  for (let i = 1; i <= 5; i++) raw.packet(publishPacket('user/ann/outbox', JSON.stringify({ type: 'ack', seq: 0, request_id: `${i}` }), 1, i))
+  for (let i = 1; i <= 5; i++) {
+    raw.packet(publishPacket(
+      'user/ann/outbox', JSON.stringify({ type: 'ack', seq: 0, request_id: `${i}` }), 1, i
+    ))
+  }
   await raw.nth('publish', 9)
-  for (const packet of raw.of('publish').filter(packet => packet.topic.endsWith('replies'))) raw.packet(pubackPacket(packet.messageId!))
+  for (const packet of raw.of('publish').filter(packet => packet.topic.endsWith('replies'))) {
+    raw.packet(pubackPacket(packet.messageId!))
+  }
   await ping(raw)
   await broker.messaging.acknowledgements.settled('ann')
   expect(await cursor(broker)).toBe(0)
@@ -216,13 +227,21 @@ test('MQTT over WebSocket is the same', async () => {
   const phone = await broker.device('ann', { over: 'ws', subscribe: ['user/ann/#'] })
   await say(broker, conversation, 3)
   await until(async () => await cursor(broker) === 4, 'all is acknowledged')
-  await phone.command({ type: 'send_message', conversation_id: conversation, content: 'x'.repeat(9_000), message_type: 'text', client_message_id: 'c1' })
+  await phone.command({
+    type: 'send_message',
+    conversation_id: conversation,
+    content: 'x'.repeat(9_000),
+    message_type: 'text',
+    client_message_id: 'c1'
+  })
   expect(phone.replies).toMatchObject([{ type: 'accepted', client_message_id: 'c1' }])
   await phone.leave()
   await say(broker, conversation, 1)
   const again = await broker.device('ann', { over: 'tcp' })
   expect(again.sessionPresent).toBe(true)
-  await until(() => again.events.at(-1)?.message?.content === '1', 'the other door goes on where this one ended')
+  await until(
+    () => again.events.at(-1)?.message?.content === '1', 'the other door goes on where this one ended'
+  )
 })
 
 test('2,000 waiting events come once, in order and without gaps', async () => {

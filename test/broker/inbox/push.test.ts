@@ -2,7 +2,9 @@
 import pino from 'pino'
 import { expect, test, vi } from 'vitest'
 import { createOverdue } from '../../../messaging/deliver/overdue.ts'
-import { pubackPacket, startTestBroker, subscribePacket, type RawClient, type TestBroker } from '../../support/broker.ts'
+import {
+  pubackPacket, startTestBroker, subscribePacket, type RawClient, type TestBroker
+} from '../../support/broker.ts'
 import { until } from '../../support/until.ts'
 
 async function subscribedRaw (broker: TestBroker, clientId = 'phone'): Promise<RawClient> {
@@ -13,7 +15,10 @@ async function subscribedRaw (broker: TestBroker, clientId = 'phone'): Promise<R
 }
 
 const due = async (broker: TestBroker): Promise<{ seq: number, ms: number } | undefined> =>
-  (await broker.sql('select seq::int, extract(epoch from due_at - now())::float * 1000 as ms from push_due where user_id = $1', 'ann'))[0]
+  (await broker.sql(
+    'select seq::int, extract(epoch from due_at - now())::float * 1000 as ms from push_due where user_id = $1',
+    'ann'
+  ))[0]
 
 test('a session that does not acknowledge within the grace period makes its user due, and acknowledging cancels it', async () => {
   await using broker = await startTestBroker({ graceMs: 100 })
@@ -36,8 +41,12 @@ test('a session that acknowledges in time makes nobody due', async () => {
   await broker.say('bob', conversation, 'hello')
   // The silent one is overdue by the time its user has acknowledged elsewhere.
   await silent.nth('publish', 2)
-  const session = [...broker.messaging.trackedSessions.of('ann')].find(({ deviceId }) => deviceId === 'silent')!
-  await until(() => !session.pump.takeOverdue(1_000_000) && Date.now() - session.pump.oldestInFlightAt! > 300, 'the grace period is over')
+  const session =
+    [...broker.messaging.trackedSessions.of('ann')].find(({ deviceId }) => deviceId === 'silent')!
+  await until(
+    () => !session.pump.takeOverdue(1_000_000) && Date.now() - session.pump.oldestInFlightAt! > 300,
+    'the grace period is over'
+  )
   await broker.messaging.overdue.flush()
   expect(await due(broker)).toBeUndefined()
 })
@@ -72,7 +81,10 @@ test('a session that leaves with everything acknowledged makes nobody due', asyn
   const phone = await broker.device('ann', { subscribe: ['user/ann/inbox'] })
   await broker.say('bob', conversation, 'hello')
   await until(() => phone.events.length === 2, 'all came')
-  await until(() => [...broker.messaging.trackedSessions.of('ann')].every(session => session.pump.ackedSeq === 2), 'all is acknowledged')
+  await until(
+    () => [...broker.messaging.trackedSessions.of('ann')].every(session => session.pump.ackedSeq === 2),
+    'all is acknowledged'
+  )
   await phone.leave()
   await until(() => !broker.messaging.trackedSessions.has('ann'), 'the session is over')
   await broker.messaging.overdue.flush()
@@ -102,7 +114,9 @@ test('while the database is away due pushes are tried once a second', async () =
   vi.useFakeTimers()
   try {
     const rows = vi.fn().mockRejectedValue(new Error('away'))
-    const overdue = createOverdue({ database: { reads: { rows } } as never, pushDue: () => {}, log: pino({ enabled: false }) })
+    const overdue = createOverdue({
+      database: { reads: { rows } } as never, pushDue: () => {}, log: pino({ enabled: false })
+    })
     overdue.add({ userId: 'ann', seq: 1, dueAt: new Date() })
     await vi.advanceTimersByTimeAsync(500)
     expect(rows).toHaveBeenCalledTimes(1)

@@ -2,21 +2,26 @@
 import { generate } from 'mqtt-packet'
 import { expect, test } from 'vitest'
 import { Pump, WINDOW } from '../../../messaging/deliver/pump.ts'
-import { publishPacket, pubackPacket, seqsAfter, startTestBroker, subscribePacket, type RawClient, type TestBroker } from '../../support/broker.ts'
+import {
+  publishPacket, pubackPacket, seqsAfter, startTestBroker, subscribePacket, type RawClient, type TestBroker
+} from '../../support/broker.ts'
 import { until } from '../../support/until.ts'
 
 const ADMIN = { claims: { scope: 'admin' } }
 const SENSORS = { claims: { acl: { pub: ['sensors/#'], sub: ['sensors/#'] } } }
 const LARGE = 'x'.repeat(10_000)
 
-async function subscribed (broker: TestBroker, userId: string, filter: string, options: object = {}): Promise<RawClient> {
+async function subscribed (
+  broker: TestBroker, userId: string, filter: string, options: object = {}
+): Promise<RawClient> {
   const raw = await broker.rawDevice(userId, { clientId: 'raw', clean: false, ...options })
   raw.packet(subscribePacket(1, filter))
   await raw.nth('suback', 1)
   return raw
 }
 
-const rawSeqs = (raw: RawClient): number[] => raw.of('publish').map(packet => JSON.parse(packet.payload.toString()).seq)
+const rawSeqs = (raw: RawClient): number[] =>
+  raw.of('publish').map(packet => JSON.parse(packet.payload.toString()).seq)
 
 async function say (broker: TestBroker, conversation: string, n: number, content = 'hello'): Promise<void> {
   await Promise.all(Array.from({ length: n }, () => broker.say('bob', conversation, content)))
@@ -70,7 +75,13 @@ test('a device that reads nothing but acknowledges what it must have been sent i
 test('a pump that has nothing in flight but a full socket is stalled and makes its user due', () => {
   let now = 0
   const pump = new Pump({
-    userId: 'ann', connection: { write: () => false }, readLog: async () => [], onAcknowledged: () => {}, tracked: true, now: () => now
+    userId: 'ann',
+    connection: { write: () => false },
+    readLog: async () =>
+      [],
+    onAcknowledged: () => {},
+    tracked: true,
+    now: () => now
   })
   const body = { type: 'new_message' as const, tail: Buffer.from('') }
   pump.start(0, 0)
@@ -82,7 +93,9 @@ test('a pump that has nothing in flight but a full socket is stalled and makes i
   now = 3_000
   pump.wake([{ userId: 'ann', seq: 2, body }])
   expect([pump.inFlight, pump.stalledSince]).toEqual([0, 1_000])
-  expect([pump.takeOverdue(5_000), pump.takeOverdue(1_000), pump.takeOverdue(1_000)]).toEqual([false, true, false])
+  expect([pump.takeOverdue(5_000), pump.takeOverdue(1_000), pump.takeOverdue(1_000)]).toEqual([
+    false, true, false
+  ])
 })
 
 test('a client that sends but does not read its answers is disconnected', async () => {
@@ -99,21 +112,27 @@ test('a client that sends but does not read its answers is disconnected', async 
 test('a frozen observer loses copies and delays nobody', async () => {
   await using broker = await startTestBroker()
   const conversation = await broker.direct('bob', 'ann')
-  const observers = await Promise.all([0, 1].map(qos => broker.rawDevice('root', { clientId: `observer ${qos}`, ...ADMIN }).then(async raw => {
+  const observers = await Promise.all([
+    0, 1
+  ].map(qos => broker.rawDevice('root', { clientId: `observer ${qos}`, ...ADMIN }).then(async raw => {
     raw.packet(subscribePacket(1, '#', qos as 0 | 1))
     await raw.nth('suback', 1)
     raw.freeze()
     return raw
   })))
   const [ann, sensor, reader] = [
-    await broker.device('ann', { subscribe: ['user/ann/inbox'] }), await broker.device('sensor', SENSORS), await broker.device('reader', { ...SENSORS, subscribe: ['sensors/#'] })
+    await broker.device('ann', { subscribe: ['user/ann/inbox'] }), await broker.device(
+      'sensor', SENSORS
+    ), await broker.device('reader', { ...SENSORS, subscribe: ['sensors/#'] })
   ]
   const n = 800
   for (let i = 0; i < n; i += 100) {
     await say(broker, conversation, 100, LARGE)
     for (let j = 0; j < 100; j++) sensor.client.publish('sensors/1', LARGE, { qos: j % 2 as 0 | 1 })
   }
-  await until(() => ann.events.length === n + 1 && reader.received.length === n, 'everybody else got everything', 20_000)
+  await until(
+    () => ann.events.length === n + 1 && reader.received.length === n, 'everybody else got everything', 20_000
+  )
   expect(observers.map(observer => observer.closed)).toEqual([false, false])
   expect(broker.counts().connections).toBe(5)
 })
@@ -130,12 +149,15 @@ for (const qos of [1, 2] as const) {
     const sensor = await broker.device('sensor', SENSORS)
     const n = 1_500
     for (let i = 0; i < n; i += 50) {
-      await Promise.all(Array.from({ length: 50 }, (_, j) => sensor.client.publishAsync('sensors/1', `${i + j} ${LARGE}`, { qos })))
+      await Promise.all(Array.from(
+        { length: 50 }, (_, j) => sensor.client.publishAsync('sensors/1', `${i + j} ${LARGE}`, { qos })
+      ))
     }
     await until(() => reader.received.length === n, 'the other one got everything', 20_000)
     await until(() => broker.counts().connections === 2, 'the frozen one is disconnected')
     const again = await broker.device('frozen', { deviceId: 'raw', ...SENSORS })
-    const numbers = (): Set<string> => new Set(again.received.map(message => message.payload.toString().split(' ', 1)[0]!))
+    const numbers = (): Set<string> =>
+      new Set(again.received.map(message => message.payload.toString().split(' ', 1)[0]!))
     await until(() => numbers().size === n, 'it got everything when it came back', 20_000)
   })
 }
@@ -154,7 +176,9 @@ test('retained messages come to a slow reader as fast as it takes them', async (
   await using broker = await startTestBroker()
   const sensor = await broker.device('sensor', SENSORS)
   const n = 2_000
-  await Promise.all(Array.from({ length: n }, (_, i) => sensor.client.publishAsync(`sensors/${i}`, LARGE, { qos: 1, retain: true })))
+  await Promise.all(Array.from(
+    { length: n }, (_, i) => sensor.client.publishAsync(`sensors/${i}`, LARGE, { qos: 1, retain: true })
+  ))
   const reader = await broker.rawDevice('reader', SENSORS)
   reader.freeze()
   reader.packet(subscribePacket(1, 'sensors/#'))
@@ -164,14 +188,16 @@ test('retained messages come to a slow reader as fast as it takes them', async (
   expect(reader.closed).toBe(false)
 })
 
-const quantile = (values: number[], q: number): number => values.sort((a, b) => a - b)[Math.floor(values.length * q)]!
+const quantile = (values: number[], q: number): number =>
+  values.sort((a, b) => a - b)[Math.floor(values.length * q)]!
 
 test('one frozen device among 200 busy ones is not felt by the others', async () => {
   await using broker = await startTestBroker()
   const members = Array.from({ length: 200 }, (_, i) => `member-${i}`)
   const group = await broker.group('bob', 'ann', ...members)
   const direct = await broker.direct('bob', 'ann')
-  const devices = await Promise.all(members.map(id => broker.device(id, { clean: true, subscribe: [`user/${id}/inbox`] })))
+  const devices =
+    await Promise.all(members.map(id => broker.device(id, { clean: true, subscribe: [`user/${id}/inbox`] })))
   const frozen = await subscribed(broker, 'ann', 'user/ann/inbox')
 
   async function round (): Promise<number> {
@@ -187,7 +213,10 @@ test('one frozen device among 200 busy ones is not felt by the others', async ()
         })
       }
       await broker.say('bob', group, LARGE)
-      await until(() => pending.size === 0 && devices.every((device, k) => device.received.length > counts[k]!), 'everybody has it')
+      await until(
+        () => pending.size === 0 && devices.every((device, k) => device.received.length > counts[k]!),
+        'everybody has it'
+      )
     }
     return quantile(latencies, 0.9)
   }

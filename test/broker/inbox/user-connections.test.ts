@@ -8,7 +8,8 @@ let broker: TestBroker
 beforeAll(async () => { broker = await startTestBroker() })
 afterAll(() => broker[Symbol.asyncDispose]())
 
-const sessions = async (userId: string) => (await broker.messaging.userConnections.list('root', userId)).live.answers[0]!.answer
+const sessions = async (userId: string) =>
+  (await broker.messaging.userConnections.list('root', userId)).live.answers[0]!.answer
 
 test('a session tells how it is delivered to, since when, from where, and what it owes', async () => {
   const startedAt = Date.now()
@@ -21,15 +22,22 @@ test('a session tells how it is delivered to, since when, from where, and what i
   raw.packet({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: inbox, qos: 1 }] } as never)
   await raw.nth('suback', 1)
   await broker.say('ann', conversation, 'hello')
-  await until(() => raw.of('publish').some(({ payload }) => payload.includes('hello')), 'it has come to the slow one')
+  await until(
+    () => raw.of('publish').some(({ payload }) => payload.includes('hello')), 'it has come to the slow one'
+  )
   const owed = raw.of('publish').length
-  await until(async () => (await sessions('bob')).find(session => session.device_id === 'phone')?.lag === 0, 'the phone has acknowledged')
+  await until(
+    async () => (await sessions('bob')).find(session => session.device_id === 'phone')?.lag === 0,
+    'the phone has acknowledged'
+  )
   const seen = new Map((await sessions('bob')).map(session => [session.device_id, session]))
   const common = { address: '127.0.0.1', unacknowledged: 0, lag: 0 }
   expect(seen.get('phone')).toMatchObject({ ...common, delivery: 'tracked', clean_session: false })
   expect(seen.get('copy')).toMatchObject({ ...common, delivery: 'live', clean_session: true })
   expect(seen.get('quiet')).toMatchObject({ ...common, delivery: 'none', clean_session: false })
-  expect(seen.get('slow')).toMatchObject({ ...common, delivery: 'tracked', clean_session: false, unacknowledged: owed, lag: owed })
+  expect(seen.get('slow')).toMatchObject({
+    ...common, delivery: 'tracked', clean_session: false, unacknowledged: owed, lag: owed
+  })
   for (const { connected_at, last_active_at, token_expires_at } of seen.values()) {
     expect(connected_at).toBeGreaterThanOrEqual(startedAt)
     expect(last_active_at).toBeGreaterThanOrEqual(connected_at)
@@ -49,5 +57,7 @@ test('a device that is disconnected comes back to its cursor', async () => {
   await broker.say('carl', conversation, 'while away')
   const again = await broker.device('dora')
   await until(() => again.events.length > 0, 'the message is there')
-  expect([again.sessionPresent, again.events.map(event => [event.seq, event.type])]).toEqual([true, [[2, 'new_message']]])
+  expect([again.sessionPresent, again.events.map(event => [event.seq, event.type])]).toEqual([
+    true, [[2, 'new_message']]
+  ])
 })

@@ -2,7 +2,9 @@
 import { connect, type Socket } from 'node:net'
 import { generate } from 'mqtt-packet'
 import { expect, test } from 'vitest'
-import { AddressLimits, MAX_PER_ADDRESS, MAX_UNFINISHED_PER_ADDRESS, type Admission } from '../../../broker/limits/address.ts'
+import {
+  AddressLimits, MAX_PER_ADDRESS, MAX_UNFINISHED_PER_ADDRESS, type Admission
+} from '../../../broker/limits/address.ts'
 import { connectPacket, startTestBroker, type RawClient, type TestBroker } from '../../support/broker.ts'
 import { until } from '../../support/until.ts'
 
@@ -40,8 +42,12 @@ test('at most 100 of them owe their CONNECT', () => {
 test('an IPv6 network of 64 bits is one address, and so is a mapped IPv4', () => {
   const limits = new AddressLimits()
   admitMany(limits, '2001:db8:0:1::7', MAX_PER_ADDRESS)
-  for (const same of ['2001:db8:0:1::8', '2001:db8:0:1:ffff:ffff:ffff:ffff', '2001:0DB8:0000:0001:0:0:0:7', '2001:db8:0:1::']) expect([same, limits.admit(same)]).toEqual([same, undefined])
-  for (const other of ['2001:db8:0:2::7', '2001:db8::1', '2001:db8:1::7', '::7']) expect([other, limits.admit(other) === undefined]).toEqual([other, false])
+  for (const same of [
+    '2001:db8:0:1::8', '2001:db8:0:1:ffff:ffff:ffff:ffff', '2001:0DB8:0000:0001:0:0:0:7', '2001:db8:0:1::'
+  ]) expect([same, limits.admit(same)]).toEqual([same, undefined])
+  for (const other of ['2001:db8:0:2::7', '2001:db8::1', '2001:db8:1::7', '::7']) {
+    expect([other, limits.admit(other) === undefined]).toEqual([other, false])
+  }
   admitMany(limits, '::ffff:198.51.100.7', MAX_PER_ADDRESS)
   expect(limits.admit('198.51.100.7')).toBeUndefined()
 })
@@ -115,12 +121,16 @@ test('with TRUST_PROXY the last address of X-Forwarded-For counts', async () => 
   const upgrade = (forwardedFor: string): { closed: boolean, answer: string } => {
     const state = { closed: false, answer: '' }
     const socket = connect({ host: '127.0.0.1', port: broker.wsPort })
-    socket.on('error', () => {}).on('close', () => { state.closed = true }).on('data', data => { state.answer += data })
-    socket.write(`GET /mqtt HTTP/1.1\r\nhost: localhost\r\nx-forwarded-for: ${forwardedFor}\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: mqtt\r\n\r\n`)
+    socket.on('error', () => {}).on('close', () => { state.closed = true })
+      .on('data', data => { state.answer += data })
+    socket.write(
+      `GET /mqtt HTTP/1.1\r\nhost: localhost\r\nx-forwarded-for: ${forwardedFor}\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: mqtt\r\n\r\n`
+    )
     sockets.push(socket)
     return state
   }
-  const admitted = Array.from({ length: MAX_UNFINISHED_PER_ADDRESS }, (_, i) => upgrade(`203.0.113.${i}, 198.51.100.7`))
+  const admitted =
+    Array.from({ length: MAX_UNFINISHED_PER_ADDRESS }, (_, i) => upgrade(`203.0.113.${i}, 198.51.100.7`))
   await until(() => admitted.every(({ answer }) => answer.includes('101')), 'all are upgraded')
   const refused = upgrade('203.0.113.200, 198.51.100.7')
   await until(() => refused.closed, 'one more is closed')

@@ -5,12 +5,16 @@ import { generate, type Packet } from 'mqtt-packet'
 import { expect, test, vi } from 'vitest'
 import { MAX_SUBSCRIPTIONS } from '../../../broker/inbox/subscriptions.ts'
 import { MAX_DEVICES } from '../../../broker/inbox/registry.ts'
-import { connectPacket, publishPacket, pubackPacket, startTestBroker, subscribePacket, type RawClient, type TestBroker } from '../../support/broker.ts'
+import {
+  connectPacket, publishPacket, pubackPacket, startTestBroker, subscribePacket, type RawClient,
+  type TestBroker
+} from '../../support/broker.ts'
 import { until } from '../../support/until.ts'
 
 const REFUSED = 128
 const SENSORS = { claims: { acl: { pub: ['sensors/#'], sub: ['sensors/#'] } } }
-const filters = (from: number, n: number): string[] => Array.from({ length: n }, (_, i) => `sensors/${from + i}`)
+const filters = (from: number, n: number): string[] =>
+  Array.from({ length: n }, (_, i) => `sensors/${from + i}`)
 
 test('a client has at most 100 subscriptions, in one SUBSCRIBE or in many', async () => {
   await using broker = await startTestBroker()
@@ -25,7 +29,8 @@ test('a client has at most 100 subscriptions, in one SUBSCRIBE or in many', asyn
   const oneByOne = await broker.rawDevice('bob', SENSORS)
   for (let i = 0; i <= MAX_SUBSCRIPTIONS; i++) oneByOne.packet(subscribePacket(i + 1, `sensors/${i}`))
   await oneByOne.nth('suback', MAX_SUBSCRIPTIONS + 1)
-  expect(oneByOne.of('suback').sort((a, b) => a.messageId! - b.messageId!).flatMap(packet => packet.granted)).toEqual([...Array(MAX_SUBSCRIPTIONS).fill(1), REFUSED])
+  expect(oneByOne.of('suback').sort((a, b) => a.messageId! - b.messageId!)
+    .flatMap(packet => packet.granted)).toEqual([...Array(MAX_SUBSCRIPTIONS).fill(1), REFUSED])
 })
 
 test('a subscription beyond the limit is neither served nor stored', async () => {
@@ -34,7 +39,9 @@ test('a subscription beyond the limit is neither served nor stored', async () =>
   expect((await reader.subscribe(filters(0, MAX_SUBSCRIPTIONS + 1))).at(-1)).toBe(REFUSED)
   const sensor = await broker.device('sensor', SENSORS)
   const publish = async (): Promise<void> => {
-    for (const topic of [MAX_SUBSCRIPTIONS, MAX_SUBSCRIPTIONS - 1]) await sensor.client.publishAsync(`sensors/${topic}`, 'x', { qos: 1 })
+    for (const topic of [MAX_SUBSCRIPTIONS, MAX_SUBSCRIPTIONS - 1]) {
+      await sensor.client.publishAsync(`sensors/${topic}`, 'x', { qos: 1 })
+    }
   }
   await publish()
   await until(() => reader.received.length > 0, 'the last one within came')
@@ -44,11 +51,15 @@ test('a subscription beyond the limit is neither served nor stored', async () =>
   await until(() => again.received.length > 0, 'it came again')
   await publish()
   await until(() => again.received.length > 1, 'it is still subscribed to')
-  expect(new Set([...reader.received, ...again.received].map(message => message.topic))).toEqual(new Set([`sensors/${MAX_SUBSCRIPTIONS - 1}`]))
+  expect(new Set([...reader.received, ...again.received].map(message => message.topic))).toEqual(new Set([
+    `sensors/${MAX_SUBSCRIPTIONS - 1}`
+  ]))
 })
 
 async function fill (broker: TestBroker, n: number): Promise<RawClient[]> {
-  return await Promise.all(Array.from({ length: n }, (_, i) => broker.rawDevice('ann', { clientId: `device ${i}`, ...SENSORS })))
+  return await Promise.all(Array.from(
+    { length: n }, (_, i) => broker.rawDevice('ann', { clientId: `device ${i}`, ...SENSORS })
+  ))
 }
 
 /** From here on the clock is later than at everything before. */
@@ -135,13 +146,15 @@ test('a keepalive is at most half an hour, and none at all is half an hour too',
 test('a client that is silent for one and a half times its keepalive is closed', async () => {
   await using broker = await startTestBroker()
   const connectedAt = performance.now()
-  const [silent, alive] = await Promise.all([broker.rawDevice('ann', { keepalive: 1 }), broker.rawDevice('bob', { keepalive: 60 })])
+  const [silent, alive] =
+    await Promise.all([broker.rawDevice('ann', { keepalive: 1 }), broker.rawDevice('bob', { keepalive: 60 })])
   await until(() => silent.closed, 'it is closed')
   expect(performance.now() - connectedAt).toBeGreaterThanOrEqual(1_500)
   expect(alive.closed).toBe(false)
 })
 
-const upgradeRequest = 'GET /mqtt HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: mqtt\r\n\r\n'
+const upgradeRequest =
+  'GET /mqtt HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: mqtt\r\n\r\n'
 
 /** Writes a byte of `bytes` every few milliseconds, the last one never. */
 function drip (socket: Socket, bytes: Buffer): void {
@@ -159,11 +172,13 @@ test('a connection without a CONNECT in time is closed, on TCP and on WebSocket,
   function open (name: string, port: number, then: (socket: Socket) => void): void {
     const socket = connect({ host: '127.0.0.1', port })
     opened.push(socket)
-    socket.on('error', () => {}).on('close', () => { closedAfter[name] = performance.now() - openedAt }).resume()
+    socket.on('error', () => {}).on('close', () => { closedAfter[name] = performance.now() - openedAt })
+      .resume()
     then(socket)
   }
   const connectBytes = generate(connectPacket({ password: await broker.token('ann') }))
-  const frame = (bytes: Buffer): Buffer => Buffer.concat([Buffer.from([0x82, 0x80 | bytes.length, 0, 0, 0, 0]), bytes])
+  const frame = (bytes: Buffer): Buffer =>
+    Buffer.concat([Buffer.from([0x82, 0x80 | bytes.length, 0, 0, 0, 0]), bytes])
   open('silent on TCP', broker.mqttPort, () => {})
   open('dripping on TCP', broker.mqttPort, socket => drip(socket, connectBytes))
   open('silent on WebSocket', broker.wsPort, () => {})
@@ -171,15 +186,20 @@ test('a connection without a CONNECT in time is closed, on TCP and on WebSocket,
   open('upgraded and silent', broker.wsPort, socket => socket.write(upgradeRequest))
   open('upgraded and dripping frames', broker.wsPort, socket => {
     socket.write(upgradeRequest)
-    socket.once('data', () => drip(socket, Buffer.concat(Array.from(connectBytes, byte => frame(Buffer.from([byte]))))))
+    socket.once(
+      'data', () => drip(socket, Buffer.concat(Array.from(connectBytes, byte => frame(Buffer.from([byte])))))
+    )
   })
   open('upgraded and pinging', broker.wsPort, socket => {
     socket.write(upgradeRequest)
-    socket.once('data', () => drip(socket, Buffer.concat(Array.from({ length: 500 }, () => Buffer.from([0x89, 0x80, 0, 0, 0, 0])))))
+    socket.once('data', () =>
+      drip(socket, Buffer.concat(Array.from({ length: 500 }, () => Buffer.from([0x89, 0x80, 0, 0, 0, 0])))))
   })
   const served = await broker.device('ann', { over: 'ws' })
   await until(() => Object.keys(closedAfter).length === opened.length, 'all are closed')
-  for (const [name, ms] of Object.entries(closedAfter)) expect([name, ms >= connectTimeoutMs - 1, ms < 2 * connectTimeoutMs]).toEqual([name, true, true])
+  for (const [name, ms] of Object.entries(closedAfter)) {
+    expect([name, ms >= connectTimeoutMs - 1, ms < 2 * connectTimeoutMs]).toEqual([name, true, true])
+  }
   expect(served.client.connected).toBe(true)
   await until(() => broker.counts().connections === 1, 'nothing is left of them')
 })

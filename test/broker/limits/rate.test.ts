@@ -16,7 +16,9 @@ describe('the turns of a user', () => {
   const open = { closed: false }
 
   /** Asks for `n` turns; those that were given so far are in the list. */
-  function ask (rate: RateLimit, n: number, userId = 'ann', owner = open): { given: number[], refused: number } {
+  function ask (
+    rate: RateLimit, n: number, userId = 'ann', owner = open
+  ): { given: number[], refused: number } {
     const state = { given: [] as number[], refused: 0 }
     for (let i = 0; i < n; i++) {
       const turn = rate.turn(userId, owner)
@@ -94,7 +96,9 @@ describe('the turns of a user', () => {
 })
 
 const message = (conversation_id: string, content: string): string =>
-  JSON.stringify({ type: 'send_message', conversation_id, content, message_type: 'text', client_message_id: randomUUID() })
+  JSON.stringify({
+    type: 'send_message', conversation_id, content, message_type: 'text', client_message_id: randomUUID()
+  })
 
 test('commands beyond the rate are decided later, in order, and none is lost', async () => {
   await using broker = await startTestBroker({ broker: { rateLimitSends: 50 } })
@@ -102,7 +106,8 @@ test('commands beyond the rate are decided later, in order, and none is lost', a
   const [ann, bob] = await Promise.all([broker.rawDevice('ann', { keepalive: 1 }), broker.device('bob')])
   const n = 250
   const startedAt = performance.now()
-  ann.bytes(Buffer.concat(Array.from({ length: n }, (_, i) => generate(publishPacket('user/ann/outbox', message(conversation, `${i}`), 1, i + 1)))))
+  ann.bytes(Buffer.concat(Array.from({ length: n }, (_, i) =>
+    generate(publishPacket('user/ann/outbox', message(conversation, `${i}`), 1, i + 1)))))
   await ann.nth('puback', 1)
   await bob.command(message(conversation, 'from bob'))
   expect(ann.of('puback').length).toBeLessThan(n) // bob did not wait behind ann
@@ -117,7 +122,9 @@ test('commands beyond the rate are decided later, in order, and none is lost', a
 test('a client that is over the rate is not read from', async () => {
   await using broker = await startTestBroker({ broker: { rateLimitSends: 30 } })
   const raw = await broker.rawDevice('ann')
-  const command = generate(publishPacket('user/ann/outbox', `{"type":"ack","seq":0,"request_id":"${'r'.repeat(120)}"}`, 1, 1))
+  const command = generate(publishPacket(
+    'user/ann/outbox', `{"type":"ack","seq":0,"request_id":"${'r'.repeat(120)}"}`, 1, 1
+  ))
   const n = 100_000
   const unsent = raw.bytes(Buffer.concat(Array.from({ length: n }, () => command)))
   const other = await broker.device('bob')
@@ -131,7 +138,8 @@ test('what would have to wait for too long ends its connection unacknowledged, a
   await using broker = await startTestBroker({ broker: { rateLimitSends: 1 } })
   const conversation = await broker.direct('bob', 'ann')
   const greedy = await broker.rawDevice('ann', { clientId: 'greedy' })
-  for (let i = 1; i <= 63; i++) greedy.packet(publishPacket('user/ann/outbox', message(conversation, 'greedy'), 1, i))
+  for (let i =
+    1; i <= 63; i++) greedy.packet(publishPacket('user/ann/outbox', message(conversation, 'greedy'), 1, i))
   await greedy.nth('puback', 3)
   const late = await broker.rawDevice('ann', { clientId: 'late' })
   late.packet(publishPacket('user/ann/outbox', message(conversation, 'late'), 1, 1))
@@ -155,7 +163,8 @@ test('publishes to granted topics beyond their rate arrive later, and none is lo
   const sensor = await broker.rawDevice('sensor', SENSORS)
   const n = 4_000
   const startedAt = performance.now()
-  sensor.bytes(Buffer.concat(Array.from({ length: n }, (_, i) => generate(publishPacket('sensors/1', `${i}`, i % 2 === 0 ? 0 : 1, i % 2 === 0 ? undefined : i)))))
+  sensor.bytes(Buffer.concat(Array.from({ length: n }, (_, i) =>
+    generate(publishPacket('sensors/1', `${i}`, i % 2 === 0 ? 0 : 1, i % 2 === 0 ? undefined : i)))))
   await until(() => reader.received.length === n, 'all came', 15_000)
   expect(performance.now() - startedAt).toBeGreaterThan(900)
   expect(new Set(reader.received.map(received => received.payload.toString())).size).toBe(n)

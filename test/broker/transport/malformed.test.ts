@@ -1,7 +1,10 @@
 /** Several hundred packets that are wrong in some way: each may cost its sender the connection, and nobody else anything. */
 import { generate, type Packet } from 'mqtt-packet'
 import { expect, test } from 'vitest'
-import { connectPacket, publishPacket, pubackPacket, startTestBroker, subscribePacket, type RawClient, type TestBroker } from '../../support/broker.ts'
+import {
+  connectPacket, publishPacket, pubackPacket, startTestBroker, subscribePacket, type RawClient,
+  type TestBroker
+} from '../../support/broker.ts'
 import { until } from '../../support/until.ts'
 
 const SENSORS = { claims: { acl: { pub: ['sensors/#'], sub: ['sensors/#'] } } }
@@ -11,7 +14,9 @@ const RANDOM_CASES = 100
 type Case = [name: string, bytes: Buffer]
 
 const WELL_FORMED: Record<string, Buffer> = Object.fromEntries(Object.entries<Packet>({
-  CONNECT: connectPacket({ password: 'x', will: { topic: 'sensors/1', payload: Buffer.from('gone'), qos: 1, retain: true } }),
+  CONNECT: connectPacket({
+    password: 'x', will: { topic: 'sensors/1', payload: Buffer.from('gone'), qos: 1, retain: true }
+  }),
   'PUBLISH with QoS 0': publishPacket('sensors/1', 'x'),
   'PUBLISH with QoS 1': publishPacket('sensors/1', 'x', 1, 1),
   'PUBLISH with QoS 2': publishPacket('sensors/1', 'x', 2, 2),
@@ -27,28 +32,45 @@ const WELL_FORMED: Record<string, Buffer> = Object.fromEntries(Object.entries<Pa
 }).map(([name, packet]) => [name, generate(packet)]))
 
 /** All of them are shorter than 128 bytes: the length is the second byte. */
-const withLength = (bytes: Buffer): Buffer => Buffer.concat([bytes.subarray(0, 1), Buffer.from([bytes.length - 2]), bytes.subarray(2)])
+const withLength = (bytes: Buffer): Buffer =>
+  Buffer.concat([bytes.subarray(0, 1), Buffer.from([bytes.length - 2]), bytes.subarray(2)])
 const text = (bytes: Buffer | string): Buffer => {
   const content = Buffer.from(bytes as string)
   return Buffer.concat([Buffer.from([content.length >> 8, content.length & 0xFF]), content])
 }
-const packet = (header: number, ...parts: Array<Buffer | number[]>): Buffer => withLength(Buffer.concat([Buffer.from([header, 0]), ...parts.map(part => Buffer.from(part as Buffer))]))
+const packet = (header: number, ...parts: Array<Buffer | number[]>): Buffer =>
+  withLength(Buffer.concat([Buffer.from([header, 0]), ...parts.map(part => Buffer.from(part as Buffer))]))
 
 const truncated = (): Case[] => Object.entries(WELL_FORMED).flatMap(([name, bytes]) =>
-  Array.from({ length: bytes.length - 1 }, (_, i): Case => [`${name} cut after ${i + 1} bytes`, bytes.subarray(0, i + 1)]))
+  Array.from({ length: bytes.length - 1 }, (_, i): Case =>
+    [`${name} cut after ${i + 1} bytes`, bytes.subarray(0, i + 1)]))
 
 const shortened = (): Case[] => Object.entries(WELL_FORMED).flatMap(([name, bytes]) =>
-  Array.from({ length: bytes.length - 2 }, (_, i): Case => [`${name} that ends after ${i + 2} bytes`, withLength(bytes.subarray(0, i + 2))]))
+  Array.from({ length: bytes.length - 2 }, (_, i): Case =>
+    [`${name} that ends after ${i + 2} bytes`, withLength(bytes.subarray(0, i + 2))]))
 
-const wrongFlags = (): Case[] => Object.entries(WELL_FORMED).flatMap(([name, bytes]) => [0, 1, 2, 3, 4, 6, 7, 8, 15]
+const wrongFlags = (): Case[] => Object.entries(
+  WELL_FORMED
+).flatMap(([name, bytes]) => [0, 1, 2, 3, 4, 6, 7, 8, 15]
   .filter(flags => flags !== (bytes[0]! & 0xF))
-  .map((flags): Case => [`${name} with flags ${flags}`, Buffer.concat([Buffer.from([(bytes[0]! & 0xF0) | flags]), bytes.subarray(1)])]))
+  .map((flags): Case => [
+    `${name} with flags ${flags}`,
+    Buffer.concat([Buffer.from([(bytes[0]! & 0xF0) | flags]), bytes.subarray(1)])
+  ]))
 
-const emptyTypes = (): Case[] => Array.from({ length: 16 }, (_, type): Case => [`an empty packet of type ${type}`, Buffer.from([type << 4 | ([6, 8, 10].includes(type) ? 2 : 0), 0])])
+const emptyTypes = (): Case[] => Array.from({ length: 16 }, (_, type): Case =>
+  [`an empty packet of type ${type}`, Buffer.from([type << 4 | ([6, 8, 10].includes(type) ? 2 : 0), 0])])
 
-const wrongLengths = (): Case[] => [0x10, 0x30, 0x32, 0x40, 0x82, 0xA2, 0xC0, 0xE0].flatMap((header): Case[] => [
-  [0xFF, 0xFF, 0xFF, 0xFF], [0xFF, 0xFF, 0xFF, 0xFF, 0x7F], [0x80, 0x80, 0x80, 0x80, 0x01], [0xFF, 0xFF, 0xFF, 0x7F], [0x80, 0x00], [0x80], [0x7F]
-].map((length): Case => [`${header.toString(16)} with length ${Buffer.from(length).toString('hex')}`, Buffer.from([header, ...length, 0, 4])]))
+const wrongLengths = (): Case[] => [
+  0x10, 0x30, 0x32, 0x40, 0x82, 0xA2, 0xC0, 0xE0
+].flatMap((header): Case[] => [
+  [0xFF, 0xFF, 0xFF, 0xFF], [
+    0xFF, 0xFF, 0xFF, 0xFF, 0x7F
+  ], [0x80, 0x80, 0x80, 0x80, 0x01], [0xFF, 0xFF, 0xFF, 0x7F], [0x80, 0x00], [0x80], [0x7F]
+].map((length): Case => [
+  `${header.toString(16)} with length ${Buffer.from(length).toString('hex')}`,
+  Buffer.from([header, ...length, 0, 4])
+]))
 
 const BAD_TEXTS: Record<string, Buffer> = {
   'a broken sequence': Buffer.from([0x73, 0xC3, 0x28]),
@@ -57,8 +79,12 @@ const BAD_TEXTS: Record<string, Buffer> = {
   'an overlong slash': Buffer.from([0x73, 0xC0, 0xAF]),
   'nothing at all': Buffer.alloc(0)
 }
-const connectWith = ({ clientId = 'raw', user = 'ann', will = 'sensors/1' }: Record<string, Buffer | string>): Buffer =>
-  packet(0x10, text('MQTT'), [4, 0xC6, 0, 60], text(clientId!), text(will!), text('gone'), text(user!), text('x'))
+const connectWith = (
+  { clientId = 'raw', user = 'ann', will = 'sensors/1' }: Record<string, Buffer | string>
+): Buffer =>
+  packet(
+    0x10, text('MQTT'), [4, 0xC6, 0, 60], text(clientId!), text(will!), text('gone'), text(user!), text('x')
+  )
 
 const badTexts = (): Case[] => Object.entries(BAD_TEXTS).flatMap(([name, bad]): Case[] => [
   [`PUBLISH to ${name}`, packet(0x30, text(bad), [0x78])],
@@ -88,18 +114,27 @@ const badContents = (): Case[] => [
   ['SUBSCRIBE to a name every object has', packet(0x82, [0, 1], text('__proto__'), [1])],
   ['UNSUBSCRIBE with identifier 0', packet(0xA2, [0, 0], text('sensors/1'))],
   ['UNSUBSCRIBE from nothing', packet(0xA2, [0, 1])],
-  ...[0x40, 0x50, 0x62, 0x70].map((header): Case => [`${header.toString(16)} with identifier 0`, packet(header, [0, 0])]),
-  ...[0x40, 0x50, 0x62, 0x70].map((header): Case => [`${header.toString(16)} with an unknown identifier`, packet(header, [0xFF, 0xFF])]),
-  ...[0x20, 0x90, 0xB0, 0xD0, 0xF0].map((header): Case => [`${header.toString(16)}, which only a broker sends`, packet(header, [0, 1, 0])]),
+  ...[0x40, 0x50, 0x62, 0x70].map((header): Case =>
+    [`${header.toString(16)} with identifier 0`, packet(header, [0, 0])]),
+  ...[0x40, 0x50, 0x62, 0x70].map((header): Case =>
+    [`${header.toString(16)} with an unknown identifier`, packet(header, [0xFF, 0xFF])]),
+  ...[0x20, 0x90, 0xB0, 0xD0, 0xF0].map((header): Case =>
+    [`${header.toString(16)}, which only a broker sends`, packet(header, [0, 1, 0])]),
   ['a second CONNECT', WELL_FORMED.CONNECT!],
   ['two CONNECTs at once', Buffer.concat([WELL_FORMED.CONNECT!, WELL_FORMED.CONNECT!])],
   ['CONNECT with the reserved flag', packet(0x10, text('MQTT'), [4, 3, 0, 60], text('raw'))],
-  ['CONNECT with will QoS 3', packet(0x10, text('MQTT'), [4, 0x1E, 0, 60], text('raw'), text('sensors/1'), text('x'))],
+  ['CONNECT with will QoS 3', packet(
+    0x10, text('MQTT'), [4, 0x1E, 0, 60], text('raw'), text('sensors/1'), text('x')
+  )],
   ['CONNECT with a will flag without a will', packet(0x10, text('MQTT'), [4, 6, 0, 60], text('raw'))],
   ['CONNECT with will retain without a will', packet(0x10, text('MQTT'), [4, 0x22, 0, 60], text('raw'))],
-  ['CONNECT with a password without a user name', packet(0x10, text('MQTT'), [4, 0x42, 0, 60], text('raw'), text('x'))],
+  ['CONNECT with a password without a user name', packet(
+    0x10, text('MQTT'), [4, 0x42, 0, 60], text('raw'), text('x')
+  )],
   ['CONNECT with something behind it', packet(0x10, text('MQTT'), [4, 2, 0, 60], text('raw'), [1, 2, 3])],
-  ...['MQIsdp', 'mqtt', 'MQTTT', 'HTTP', ''].flatMap(name => [0, 1, 2, 3, 4, 5, 6, 127, 128, 131, 132, 255].map((level): Case =>
+  ...[
+    'MQIsdp', 'mqtt', 'MQTTT', 'HTTP', ''
+  ].flatMap(name => [0, 1, 2, 3, 4, 5, 6, 127, 128, 131, 132, 255].map((level): Case =>
     [`CONNECT of ${name} ${level}`, packet(0x10, text(name), [level, 2, 0, 60], text('raw'))]))
 ]
 
@@ -124,12 +159,17 @@ function random (): Case[] {
   return Array.from({ length: RANDOM_CASES }, (_, i): Case => {
     const bytes = Buffer.from(Array.from({ length: 2 + next() % 100 }, next))
     // Every second one is at least a packet by its header: it gets further.
-    if (i % 2 === 1) bytes.set([bytes[0]! & 0xF0 | ([6, 8, 10].includes(bytes[0]! >> 4) ? 2 : 0), bytes.length - 2])
+    if (i % 2 === 1) {
+      bytes.set([bytes[0]! & 0xF0 | ([6, 8, 10].includes(bytes[0]! >> 4) ? 2 : 0), bytes.length - 2])
+    }
     return [`random bytes ${i}`, bytes]
   })
 }
 
-const CORPUS = [...truncated(), ...shortened(), ...wrongFlags(), ...emptyTypes(), ...wrongLengths(), ...badTexts(), ...badContents(), ...random()]
+const CORPUS = [
+  ...truncated(), ...shortened(), ...wrongFlags(), ...emptyTypes(), ...wrongLengths(), ...badTexts(),
+  ...badContents(), ...random()
+]
 
 /** A device that is served all the while. */
 async function neighbour (broker: TestBroker): Promise<() => Promise<void>> {
@@ -168,7 +208,8 @@ for (const [when, open] of Object.entries<(broker: TestBroker) => Promise<RawCli
       await until(() => raw.closed, `${name}: the connection is closed`)
       await stillServed().catch((error: unknown) => { throw new Error(`after ${name}`, { cause: error }) })
     }
-    expect(bystander.received.filter(({ topic }) => !topic.startsWith('sensors/') || topic.includes('\0'))).toEqual([])
+    expect(bystander.received.filter(({ topic }) =>
+      !topic.startsWith('sensors/') || topic.includes('\0'))).toEqual([])
     const conversation = await broker.direct('ann', 'bob')
     await broker.say('ann', conversation, 'still there?')
     await until(() => bystander.events.length === 2, 'the bystander is served')
@@ -196,7 +237,10 @@ test('half-open sockets end with their keepalive and leave nothing', async () =>
   await until(() => broker.counts().connections === 1, 'all are closed')
   await stillServed()
   await nothingIsLeft(broker)
-  await until(async () => (await broker.sql('select seq::int from push_due where user_id = $1', 'ann'))[0]?.seq === 2, 'what they did not acknowledge is pushed')
+  await until(
+    async () => (await broker.sql('select seq::int from push_due where user_id = $1', 'ann'))[0]?.seq === 2,
+    'what they did not acknowledge is pushed'
+  )
 })
 
 test('a client that only closes its half of the connection is closed', async () => {

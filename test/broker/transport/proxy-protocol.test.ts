@@ -18,19 +18,24 @@ function binary (command: number, family: number, body: Buffer): Buffer {
 }
 
 const ipv4 = (source: number[]): Buffer => Buffer.from([...source, 10, 0, 0, 1, 0x30, 0x39, 0x07, 0x5B])
-const ipv6 = (source: string): Buffer => Buffer.concat([Buffer.from(source, 'hex'), Buffer.alloc(16), Buffer.from([0x30, 0x39, 0x07, 0x5B])])
+const ipv6 = (source: string): Buffer =>
+  Buffer.concat([Buffer.from(source, 'hex'), Buffer.alloc(16), Buffer.from([0x30, 0x39, 0x07, 0x5B])])
 const TLV = Buffer.from([0x03, 0, 4, 1, 2, 3, 4])
 
 const HEADERS: Record<string, [Buffer, string | undefined]> = {
   'v1 TCP4': [Buffer.from('PROXY TCP4 198.51.100.7 10.0.0.1 12345 1883\r\n'), '198.51.100.7'],
   'v1 TCP6': [Buffer.from('PROXY TCP6 2001:db8::7 2001:db8::1 12345 1883\r\n'), '2001:db8::7'],
-  'v1 TCP6 at its longest': [Buffer.from(`PROXY TCP6 ${'ffff:'.repeat(7)}ffff ${'ffff:'.repeat(7)}ffff 65535 65535\r\n`), `${'ffff:'.repeat(7)}ffff`],
+  'v1 TCP6 at its longest': [Buffer.from(
+    `PROXY TCP6 ${'ffff:'.repeat(7)}ffff ${'ffff:'.repeat(7)}ffff 65535 65535\r\n`
+  ), `${'ffff:'.repeat(7)}ffff`],
   'v1 UNKNOWN': [Buffer.from('PROXY UNKNOWN\r\n'), undefined],
   'v1 UNKNOWN with more': [Buffer.from('PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n'), undefined],
   'v2 LOCAL': [binary(LOCAL, 0, Buffer.alloc(0)), undefined],
   'v2 LOCAL with addresses': [binary(LOCAL, TCP4, ipv4([198, 51, 100, 7])), undefined],
   'v2 IPv4': [binary(PROXY, TCP4, ipv4([198, 51, 100, 7])), '198.51.100.7'],
-  'v2 IPv4 with extensions': [binary(PROXY, TCP4, Buffer.concat([ipv4([198, 51, 100, 7]), TLV])), '198.51.100.7'],
+  'v2 IPv4 with extensions': [
+    binary(PROXY, TCP4, Buffer.concat([ipv4([198, 51, 100, 7]), TLV])), '198.51.100.7'
+  ],
   'v2 IPv6': [binary(PROXY, TCP6, ipv6('20010db8000000000000000000000007')), '2001:db8:0:0:0:0:0:7'],
   'v2 of another family': [binary(PROXY, 0x31, Buffer.alloc(216)), undefined]
 }
@@ -61,18 +66,26 @@ const NO_HEADERS: Record<string, Buffer> = {
 test('each kind of header is understood', () => {
   for (const [name, [bytes, address]] of Object.entries(HEADERS)) {
     expect([name, parseProxyHeader(bytes)]).toEqual([name, { length: bytes.length, address }])
-    expect([name, parseProxyHeader(Buffer.concat([bytes, Buffer.from('more')]))]).toEqual([name, { length: bytes.length, address }])
+    expect([name, parseProxyHeader(Buffer.concat([bytes, Buffer.from('more')]))]).toEqual([
+      name, { length: bytes.length, address }
+    ])
   }
 })
 
 test('a header that is not whole needs more bytes', () => {
   for (const [name, [bytes]] of Object.entries(HEADERS)) {
-    for (let length = 0; length < bytes.length; length++) expect([name, length, parseProxyHeader(bytes.subarray(0, length))]).toEqual([name, length, undefined])
+    for (let length = 0; length < bytes.length; length++) {
+      expect([
+        name, length, parseProxyHeader(bytes.subarray(0, length))
+      ]).toEqual([name, length, undefined])
+    }
   }
 })
 
 test('what is no header is refused', () => {
-  for (const [name, bytes] of Object.entries(NO_HEADERS)) expect(() => parseProxyHeader(bytes), name).toThrow(/PROXY/)
+  for (const [name, bytes] of Object.entries(NO_HEADERS)) {
+    expect(() => parseProxyHeader(bytes), name).toThrow(/PROXY/)
+  }
 })
 
 /** The returned bytes are CONNECT and PINGREQ: both must get through. */
@@ -125,7 +138,9 @@ test('behind a balancer a connection without a valid header is closed', async ()
   gone.bytes(HEADERS['v1 TCP4']![0].subarray(0, 20))
   gone[Symbol.dispose]()
   await until(() => silent.closed && halfway.closed, 'both are closed')
-  await until(() => broker.counts().connections === 0 && broker.counts().addresses === 0, 'nothing is left of them')
+  await until(
+    () => broker.counts().connections === 0 && broker.counts().addresses === 0, 'nothing is left of them'
+  )
 })
 
 test('without PROXY_PROTOCOL a header is no MQTT', async () => {

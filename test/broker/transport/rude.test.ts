@@ -16,7 +16,9 @@ test('an upgrade to an address that is no URL is refused', async () => {
       socket.on('close', () => resolve(text))
       socket.on('error', () => {})
     })
-    socket.write(`GET ${path} HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`)
+    socket.write(
+      `GET ${path} HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`
+    )
     expect(await answer).toMatch(/^HTTP\/1\.1 40[04]/)
   }
   expect((await broker.device('ann', { over: 'ws' })).client.connected).toBe(true)
@@ -24,23 +26,31 @@ test('an upgrade to an address that is no URL is refused', async () => {
 
 test('what is no MQTT closes its connection', async () => {
   await using broker = await startTestBroker()
-  for (const bytes of [Buffer.from('GET / HTTP/1.1\r\n\r\n'), Buffer.from([0xFF, 0xFF, 0xFF, 0xFF, 0xFF]), Buffer.from([0xC0, 0])]) {
+  for (const bytes of [
+    Buffer.from('GET / HTTP/1.1\r\n\r\n'), Buffer.from([0xFF, 0xFF, 0xFF, 0xFF, 0xFF]), Buffer.from([0xC0, 0])
+  ]) {
     const raw = broker.raw()
     raw.bytes(bytes)
     await until(() => raw.closed, 'the connection closes')
   }
   const twice = await broker.rawDevice('ann')
-  twice.packet({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, clientId: 'x', keepalive: 0 })
+  twice.packet({
+    cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, clientId: 'x', keepalive: 0
+  })
   await until(() => twice.closed, 'a second CONNECT closes the connection')
 })
 
 test('a packet of more than 256 KB ends its connection at the fixed header', async () => {
   await using broker = await startTestBroker()
   const stranger = broker.raw()
-  stranger.bytes(Buffer.from([0x10, 0x81, 0x80, 0x10])) // CONNECT of 256 KB and a byte, of which nothing follows
+  stranger.bytes(Buffer.from([
+    0x10, 0x81, 0x80, 0x10
+  ])) // CONNECT of 256 KB and a byte, of which nothing follows
   await until(() => stranger.closed, 'the connection closes')
 
-  const sensor = await broker.device('sensor', { claims: { acl: { pub: ['sensors/#'], sub: ['sensors/#'] } }, subscribe: ['sensors/#'] })
+  const sensor = await broker.device(
+    'sensor', { claims: { acl: { pub: ['sensors/#'], sub: ['sensors/#'] } }, subscribe: ['sensors/#'] }
+  )
   const overhead = 2 + 'sensors/1'.length + 2
   await sensor.client.publishAsync('sensors/1', Buffer.alloc(MAX_PACKET_BYTES - overhead), { qos: 1 })
   await until(() => sensor.received.length === 1, 'the largest packet there may be is served')
@@ -64,7 +74,9 @@ test('a client that does not read its replies is not read from either', async ()
   raw.packet(subscribePacket(1, 'user/ann/replies'))
   await raw.nth('suback', 1)
   raw.freeze()
-  const command = generate(publishPacket('user/ann/outbox', JSON.stringify({ type: 'auth', token: 'x', request_id: 'r'.repeat(128) })))
+  const command = generate(publishPacket(
+    'user/ann/outbox', JSON.stringify({ type: 'auth', token: 'x', request_id: 'r'.repeat(128) })
+  ))
   const n = 100_000
   raw.bytes(Buffer.concat(Array.from({ length: n }, () => command)))
 

@@ -13,7 +13,8 @@ test('sessions with a token issued up to the second of the revocation end, later
   await using node = await startAlone()
   await befriend(node, 'ann', 'bob')
   const now = second()
-  const [dateless, old, thisSecond] = [node.connect('ann'), node.connect('ann', now - 60), node.connect('ann', now)]
+  const [dateless, old, thisSecond] =
+    [node.connect('ann'), node.connect('ann', now - 60), node.connect('ann', now)]
   const [later, other] = [node.connect('ann', now + 5), node.connect('bob', now - 60)]
   await node.messaging.revocations.revoke('root', 'ann')
   expect([dateless, old, thisSecond, later, other].map(connected => connected.ended)).toEqual([
@@ -25,7 +26,9 @@ test('a revocation is in the audit log, and one of an unknown user is not', asyn
   await using node = await startAlone()
   await befriend(node, 'ann', 'bob')
   await node.messaging.revocations.revoke('root', 'ann')
-  await expect(node.messaging.revocations.revoke('root', 'nobody')).rejects.toMatchObject({ fault: 'not_found', code: 'user_not_found' })
+  await expect(node.messaging.revocations.revoke('root', 'nobody')).rejects.toMatchObject({
+    fault: 'not_found', code: 'user_not_found'
+  })
   const entries = await node.messaging.database.autocommit.orm.select().from(audit_log)
   expect(entries).toMatchObject([{ actor_user_id: 'root', action: 'revoke_tokens', subject_user_id: 'ann' }])
 })
@@ -66,7 +69,10 @@ test('a notice reaches the other nodes before they ask', async () => {
   await using folder = await scratchFolder()
   await using redis = await startTestRedis(folder.path)
   await using file = await createDatabase()
-  const deaf = { redisUrl: redis.url, intercept: (name: string) => { if (name === 'revocations_recent') throw new Error('not now') } }
+  const deaf = {
+    redisUrl: redis.url,
+    intercept: (name: string) => { if (name === 'revocations_recent') throw new Error('not now') }
+  }
   await using one = await startNode(file, deaf)
   await using two = await startNode(file, deaf)
   await befriend(one, 'ann', 'bob')

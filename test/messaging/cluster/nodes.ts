@@ -28,7 +28,9 @@ export interface NodeOptions {
   intercept?: (statement: string, values: unknown[]) => void
 }
 
-export async function startNode (file: TestDatabase, { redisUrl, intercept = () => {} }: NodeOptions = {}): Promise<Node> {
+export async function startNode (
+  file: TestDatabase, { redisUrl, intercept = () => {} }: NodeOptions = {}
+): Promise<Node> {
   const log = pino({ level: 'silent' })
   const opened = openDatabase(file.url, () => {})
   const database: Database = {
@@ -43,7 +45,14 @@ export async function startNode (file: TestDatabase, { redisUrl, intercept = () 
   }
   const cluster = redisUrl === undefined ? alone() : joinRedis(redisUrl, log)
   const messaging = await startMessaging({
-    database, cluster, log, graceMs: 10_000, offlineAfterMs: OFFLINE_AFTER_MS, authentication: { key: { kind: 'secret', secret: SECRET } }
+    database,
+    cluster,
+    log,
+    graceMs: 10_000,
+    offlineAfterMs: OFFLINE_AFTER_MS,
+    authentication: {
+      key: { kind: 'secret', secret: SECRET }
+    }
   })
   const connections = new Set<() => void>()
   return {
@@ -63,11 +72,15 @@ export async function startNode (file: TestDatabase, { redisUrl, intercept = () 
     },
     listen (userId) {
       const heard: any[] = []
-      messaging.wakes.listen(userId, { wake () {}, live: payload => { heard.push(JSON.parse(payload.toString())) } })
+      messaging.wakes.listen(
+        userId, { wake () {}, live: payload => { heard.push(JSON.parse(payload.toString())) } }
+      )
       return heard
     },
     async lastSeen (userId) {
-      const [row] = await opened.autocommit.rows<{ at: Date | null }>({ name: 'test_last_seen', text: 'select last_seen_at as at from users where id = $1' }, [userId])
+      const [row] = await opened.autocommit.rows<{ at: Date | null }>(
+        { name: 'test_last_seen', text: 'select last_seen_at as at from users where id = $1' }, [userId]
+      )
       return row!.at
     },
     async [Symbol.asyncDispose] () {

@@ -10,9 +10,12 @@ async function startPair (): Promise<{ redis: TestRedis, one: Node, two: Node } 
   const folder = await scratchFolder()
   const file = await createDatabase()
   const redis = await startTestRedis(folder.path)
-  const [one, two] = await Promise.all([startNode(file, { redisUrl: redis.url }), startNode(file, { redisUrl: redis.url })])
+  const [one, two] =
+    await Promise.all([startNode(file, { redisUrl: redis.url }), startNode(file, { redisUrl: redis.url })])
   await befriend(one, 'ann', 'bob')
-  await until(async () => (await one.messaging.cluster.ask('totals', {})).answers.length === 2, 'both nodes answer')
+  await until(
+    async () => (await one.messaging.cluster.ask('totals', {})).answers.length === 2, 'both nodes answer'
+  )
   return {
     redis,
     one,
@@ -31,7 +34,8 @@ const nodeId = (node: Node): string => node.messaging.cluster.nodeId
 test('sessions on every node are found and ended from any of them', async () => {
   await using pair = await startPair()
   const { one, two } = pair
-  const phones = [one.connect('ann', 0, 'phone'), two.connect('ann', 0, 'tablet'), two.connect('bob', 0, 'phone')]
+  const phones =
+    [one.connect('ann', 0, 'phone'), two.connect('ann', 0, 'tablet'), two.connect('bob', 0, 'phone')]
   const { live } = await one.messaging.userConnections.list('root', 'ann')
   expect(new Map(live.answers.map(({ node, answer }) => [node, answer.map(state => state.device_id)])))
     .toEqual(new Map([[nodeId(one), ['phone']], [nodeId(two), ['tablet']]]))
@@ -40,7 +44,9 @@ test('sessions on every node are found and ended from any of them', async () => 
   expect(tablet.answers).toEqual([{ node: nodeId(one), answer: 0 }, { node: nodeId(two), answer: 1 }])
   const rest = await two.messaging.userConnections.disconnect('root', 'ann', undefined)
   expect(rest.answers).toEqual([{ node: nodeId(two), answer: 0 }, { node: nodeId(one), answer: 1 }])
-  expect(phones.map(({ ended }) => ended)).toEqual(['an administrator ended it', 'an administrator ended it', undefined])
+  expect(phones.map(({ ended }) => ended)).toEqual([
+    'an administrator ended it', 'an administrator ended it', undefined
+  ])
   const { nodes } = await one.messaging.statistics()
   expect(nodes.answers).toEqual(expect.arrayContaining([
     { node: nodeId(one), answer: { users: 0, connections: 0, tracked_sessions: 0 } },
@@ -58,7 +64,9 @@ test('a node that does not answer is named after a second, and the others\' answ
   expect(performance.now() - askedAt).toBeGreaterThan(900)
   expect(performance.now() - askedAt).toBeLessThan(3_000)
   expect([live.silent, live.nodesKnown]).toEqual([['frozen'], true])
-  expect(live.answers.map(({ node, answer }) => [node, answer.length])).toEqual([[nodeId(one), 0], [nodeId(two), 1]])
+  expect(live.answers.map(({ node, answer }) => [node, answer.length])).toEqual([
+    [nodeId(one), 0], [nodeId(two), 1]
+  ])
 })
 
 test('with Redis hanging or away the own sessions are told, the other nodes are named, and nothing waits', async () => {
@@ -71,7 +79,9 @@ test('with Redis hanging or away the own sessions are told, the other nodes are 
     const { live } = await one.messaging.userConnections.list('root', 'ann')
     expect(performance.now() - askedAt, state).toBeLessThan(3_000)
     expect([live.silent, live.nodesKnown], state).toEqual([[nodeId(two)], false])
-    expect(live.answers.map(({ answer }) => answer.map(session => session.device_id)), state).toEqual([['phone']])
+    expect(live.answers.map(({ answer }) => answer.map(session => session.device_id)), state).toEqual([
+      ['phone']
+    ])
     redis.resume()
     await redis.kill()
   }

@@ -15,7 +15,9 @@ const log = pino({ level: 'silent' })
 async function startOnDatabase (): Promise<Messaging & AsyncDisposable> {
   const created = await createDatabase()
   const database = openDatabase(created.url, () => {})
-  const messaging = await startMessaging({ database, authentication: { key: { kind: 'secret', secret: SECRET } }, graceMs: 10_000, log })
+  const messaging = await startMessaging({
+    database, authentication: { key: { kind: 'secret', secret: SECRET } }, graceMs: 10_000, log
+  })
   return {
     ...messaging,
     async [Symbol.asyncDispose] () {
@@ -27,9 +29,13 @@ async function startOnDatabase (): Promise<Messaging & AsyncDisposable> {
 }
 
 async function sendMany (messaging: Messaging, count: number): Promise<void> {
-  const { conversation } = await messaging.conversations.create('alice', { type: 'direct', participant_ids: ['bob'] })
+  const { conversation } =
+    await messaging.conversations.create('alice', { type: 'direct', participant_ids: ['bob'] })
   await Promise.all(range(1, count).map(n => messaging.sends.send({
-    senderId: 'alice', draft: { conversation_id: conversation.id, content: `message ${n}`, message_type: 'text' }
+    senderId: 'alice',
+    draft: {
+      conversation_id: conversation.id, content: `message ${n}`, message_type: 'text'
+    }
   })))
 }
 
@@ -40,7 +46,8 @@ test('events older than 30 days go from the beginning of a log, and who is behin
   const { database } = messaging
   await sendMany(messaging, 20)
   // Clocks of two writers disagreed: seq 11 claims to be younger than seq 12.
-  await database.autocommit.orm.update(inbox_events).set({ created_at: old }).where(sql`seq <= 12 and seq <> 11`)
+  await database.autocommit.orm.update(inbox_events).set({ created_at: old })
+    .where(sql`seq <= 12 and seq <> 11`)
   const removed = await expire({ database, log, now: Date.now })
 
   expect(removed.events).toBe(24)
@@ -48,7 +55,9 @@ test('events older than 30 days go from the beginning of a log, and who is behin
     const events = await messaging.inboxLog.after(userId, 5, 100)
     expect(events.map(event => event.seq)).toEqual(range(12, 21))
     expect(events[0]!.body.type).toBe('resync_required')
-    expect((await messaging.inboxLog.after(userId, 12, 100)).map(event => event.body.type)).not.toContain('resync_required')
+    expect((await messaging.inboxLog.after(userId, 12, 100)).map(event => event.body.type)).not.toContain(
+      'resync_required'
+    )
   }
 })
 
@@ -74,7 +83,9 @@ test('an event that is committed while the log is read is no reason to resync', 
       return rows
     }
   }, messaging.epoch)
-  expect((await log.after('bob', 0, 100)).map(({ seq, body }) => [seq, body.type])).toEqual([[1, 'conversation_created'], [2, 'new_message']])
+  expect((await log.after('bob', 0, 100)).map(({ seq, body }) => [seq, body.type])).toEqual([
+    [1, 'conversation_created'], [2, 'new_message']
+  ])
 })
 
 test('cursors and sessions of devices not seen for 30 days go, push tokens stay', async () => {
@@ -83,10 +94,20 @@ test('cursors and sessions of devices not seen for 30 days go, push tokens stay'
   await sendMany(messaging, 1)
   await database.autocommit.orm.insert(devices).values([
     { user_id: 'bob', device_id: 'lost', acked_seq: 1, last_seen_at: old },
-    { user_id: 'bob', device_id: 'sleeping', acked_seq: 1, subscriptions: [], platform: 'ios', push_token: 'token', last_seen_at: old },
+    {
+      user_id: 'bob',
+      device_id: 'sleeping',
+      acked_seq: 1,
+      subscriptions: [],
+      platform: 'ios',
+      push_token: 'token',
+      last_seen_at: old
+    },
     { user_id: 'bob', device_id: 'in-use', acked_seq: 1 }
   ])
   expect((await expire({ database, log, now: Date.now })).devices).toBe(2)
   const left = await database.autocommit.orm.select().from(devices).orderBy(devices.device_id)
-  expect(left.map(device => [device.device_id, device.acked_seq, device.push_token])).toEqual([['in-use', 1, null], ['sleeping', null, 'token']])
+  expect(left.map(device => [device.device_id, device.acked_seq, device.push_token])).toEqual([
+    ['in-use', 1, null], ['sleeping', null, 'token']
+  ])
 })

@@ -6,14 +6,20 @@ import { scratchFolder } from '../../support/echo-process.ts'
 import { until } from '../../support/until.ts'
 import { befriend, startNode, type Node } from '../cluster/nodes.ts'
 
-interface Nodes extends AsyncDisposable { redis: TestRedis, nodes: Node[], stop (node: Node): Promise<void>, heard: any[] }
+interface Nodes extends AsyncDisposable {
+  redis: TestRedis
+  nodes: Node[]
+  stop (node: Node): Promise<void>
+  heard: any[]
+}
 
 /** `count` nodes; bob listens on the last one and knows ann and carl. */
 async function startNodes (count: number): Promise<Nodes> {
   const folder = await scratchFolder()
   const file = await createDatabase()
   const redis = await startTestRedis(folder.path)
-  const nodes = await Promise.all(Array.from({ length: count }, () => startNode(file, { redisUrl: redis.url })))
+  const nodes =
+    await Promise.all(Array.from({ length: count }, () => startNode(file, { redisUrl: redis.url })))
   const stopped = new Set<Node>()
   async function stop (node: Node): Promise<void> {
     stopped.add(node)
@@ -60,16 +66,21 @@ test('a user who changes nodes in time was never away, and is offline when the l
   await until(() => world.heard.length === 5, 'bob hears of carl again')
   third.leave()
   await until(() => world.heard.length === 6, 'bob hears that ann has gone')
-  expect(news(world.heard)).toEqual([['ann', true], ['carl', true], ['carl', false], ['carl', true], ['carl', false], ['ann', false]])
+  expect(news(world.heard)).toEqual([
+    ['ann', true], ['carl', true], ['carl', false], ['carl', true], ['carl', false], ['ann', false]
+  ])
   expect(await three.messaging.presence.isOnline('ann')).toBe(false)
 })
 
 test('a user who comes to several nodes at once is announced once', async () => {
   await using world = await startNodes(3)
   for (const node of world.nodes) node.connect('ann')
-  await until(async () => Number(await world.redis.ask('zcard', 'echo:presence:ann')) === 3, 'all nodes have entered ann')
+  await until(async () =>
+    Number(await world.redis.ask('zcard', 'echo:presence:ann')) === 3, 'all nodes have entered ann')
   world.nodes[0]!.connect('carl').leave()
-  await until(() => news(world.heard).some(([userId, online]) => userId === 'carl' && !online), 'bob hears of carl')
+  await until(
+    () => news(world.heard).some(([userId, online]) => userId === 'carl' && !online), 'bob hears of carl'
+  )
   expect(news(world.heard).filter(([userId]) => userId === 'ann')).toEqual([['ann', true]])
 })
 
@@ -83,7 +94,9 @@ test('users of a node that stops are offline when they do not come back', async 
   two.connect('ann')
   await until(() => world.heard.length === 3, 'bob hears of one more')
   expect(news(world.heard).at(-1)).toEqual(['carl', false])
-  expect([await two.messaging.presence.isOnline('ann'), await two.messaging.presence.isOnline('carl')]).toEqual([true, false])
+  expect([
+    await two.messaging.presence.isOnline('ann'), await two.messaging.presence.isOnline('carl')
+  ]).toEqual([true, false])
 })
 
 test('without Redis a node answers what it knows, and announces nobody as gone before Redis is back', async () => {
@@ -94,13 +107,18 @@ test('without Redis a node answers what it knows, and announces nobody as gone b
   await until(() => world.heard.length === 2, 'bob hears of both')
   await world.redis.kill()
   await until(() => two.messaging.cluster.state() === 'away', 'the node has noticed')
-  expect([await two.messaging.presence.isOnline('carl'), await two.messaging.presence.isOnline('ann')]).toEqual([true, false])
+  expect([
+    await two.messaging.presence.isOnline('carl'), await two.messaging.presence.isOnline('ann')
+  ]).toEqual([true, false])
   carl.leave()
   const here = two.connect('ann')
   await until(() => world.heard.length === 3, 'bob hears that ann is on his node')
   here.leave()
   await world.redis.start()
-  await until(() => news(world.heard).some(([userId, online]) => userId === 'carl' && !online), 'bob hears that carl has gone', 15_000)
+  await until(
+    () => news(world.heard).some(([userId, online]) => userId === 'carl' && !online),
+    'bob hears that carl has gone', 15_000
+  )
   await until(() => two.messaging.presence.isOnline('ann'), 'a Redis that came back empty knows ann again')
   expect(news(world.heard).filter(([userId, online]) => userId === 'ann' && !online)).toEqual([])
 })

@@ -13,7 +13,9 @@ test('coming is told at once, going after the time, to people of direct conversa
   const bob = node.listen('bob')
   const ann = node.connect('ann')
   await until(() => bob.length === 1, 'bob hears that ann is there', OFFLINE_AFTER_MS)
-  expect(bob[0]).toEqual({ type: 'presence', user_id: 'ann', online: true, last_seen_at: expect.stringMatching(/^\d{4}-.*Z$/) })
+  expect(bob[0]).toEqual({
+    type: 'presence', user_id: 'ann', online: true, last_seen_at: expect.stringMatching(/^\d{4}-.*Z$/)
+  })
   const leftAt = Date.now()
   ann.leave()
   await until(() => bob.length === 2, 'bob hears that ann has gone')
@@ -29,7 +31,9 @@ test('fellows of groups, strangers, oneself, and whoever blocks or is blocked he
   await befriend(node, 'bob', 'carl')
   await node.messaging.conversations.create('ann', { type: 'group', participant_ids: ['fellow', 'bob'] })
   await node.messaging.database.autocommit.orm.insert(blocks).values([
-    { blocker_user_id: 'ann', blocked_user_id: 'blocked' }, { blocker_user_id: 'blocker', blocked_user_id: 'ann' }
+    {
+      blocker_user_id: 'ann', blocked_user_id: 'blocked'
+    }, { blocker_user_id: 'blocker', blocked_user_id: 'ann' }
   ])
   const bob = node.listen('bob')
   const others = ['ann', 'fellow', 'carl', 'blocked', 'blocker'].map(userId => node.listen(userId))
@@ -52,7 +56,9 @@ test('whoever comes back in time, or has another connection, was never away', as
   // Whoever left after ann is announced after her.
   node.connect('carl').leave()
   await until(() => bob.length === 3, 'bob hears of carl')
-  expect(bob.map(event => [event.user_id, event.online])).toEqual([['ann', true], ['carl', true], ['carl', false]])
+  expect(bob.map(event => [event.user_id, event.online])).toEqual([
+    ['ann', true], ['carl', true], ['carl', false]
+  ])
   expect(await node.messaging.presence.isOnline('ann')).toBe(true)
   again.leave()
   await until(() => bob.length === 4, 'bob hears that ann has gone')
@@ -64,7 +70,8 @@ test('whoever comes back in time, or has another connection, was never away', as
 
 test('3,000 users who come and go at once cost a few queries', async () => {
   const statements: string[] = []
-  await using node = await startAlone({ intercept: name => { if (name.startsWith('presence_')) statements.push(name) } })
+  await using node =
+    await startAlone({ intercept: name => { if (name.startsWith('presence_')) statements.push(name) } })
   const ids = Array.from({ length: 3_000 }, (_, i) => `user-${i}`)
   await node.messaging.database.autocommit.orm.insert(users).values(ids.map(id => ({ id })))
   await befriend(node, 'bob', 'user-0')

@@ -27,16 +27,27 @@ test('to Android a message is urgent, and stands in its conversation\'s place', 
     token: 't-1',
     data: { type: 'new_message' },
     notification: { title: 'Ana', body: 'hello' },
-    android: { priority: 'high', ttl: 60_000, notification: { tag: CONVERSATION, sound: 'default', notificationCount: 3 } }
+    android: {
+      priority: 'high',
+      ttl: 60_000,
+      notification: { tag: CONVERSATION, sound: 'default', notificationCount: 3 }
+    }
   })
 })
 
 test('to Apple a message alerts, is shown once however often it comes, and sets the badge', () => {
   expect(fcmMessage({ ...push, platform: 'ios' }, NOW).apns).toEqual({
-    headers: { 'apns-priority': '10', 'apns-push-type': 'alert', 'apns-collapse-id': 'm-1', 'apns-expiration': String(NOW / 1_000 + 60) },
+    headers: {
+      'apns-priority': '10',
+      'apns-push-type': 'alert',
+      'apns-collapse-id': 'm-1',
+      'apns-expiration': String(NOW / 1_000 + 60)
+    },
     payload: { aps: { badge: 3, sound: 'default', threadId: CONVERSATION, mutableContent: true } }
   })
-  expect(fcmMessage({ ...push, platform: 'ios', ttlSeconds: 0 }, NOW).apns!.headers!['apns-expiration']).toBe('0')
+  expect(fcmMessage({ ...push, platform: 'ios', ttlSeconds: 0 }, NOW).apns!.headers!['apns-expiration']).toBe(
+    '0'
+  )
 })
 
 test('to a browser a message replaces one of its conversation that still waits', () => {
@@ -47,19 +58,35 @@ test('to a browser a message replaces one of its conversation that still waits',
 })
 
 test('a silent push is not urgent and shows nothing', () => {
-  expect(fcmMessage(silent, NOW)).toEqual({ token: 't-1', data: push.data, android: { priority: 'normal', ttl: 60_000 } })
-  expect(fcmMessage({ ...silent, platform: 'ios' }, NOW)).toMatchObject({
-    apns: { headers: { 'apns-priority': '5', 'apns-push-type': 'background' }, payload: { aps: { contentAvailable: true } } }
+  expect(fcmMessage(silent, NOW)).toEqual({
+    token: 't-1', data: push.data, android: { priority: 'normal', ttl: 60_000 }
   })
-  expect(fcmMessage({ ...silent, platform: 'web' }, NOW).webpush).toEqual({ headers: { TTL: '60', Urgency: 'low' } })
+  expect(fcmMessage({ ...silent, platform: 'ios' }, NOW)).toMatchObject({
+    apns: {
+      headers: { 'apns-priority': '5', 'apns-push-type': 'background' },
+      payload: { aps: { contentAvailable: true } }
+    }
+  })
+  expect(fcmMessage({ ...silent, platform: 'web' }, NOW).webpush).toEqual({
+    headers: { TTL: '60', Urgency: 'low' }
+  })
 })
 
-const LONGEST = ['🦊', '"', '\\', '\u0001', '\ud83e', '\u2028', 'é', '👩‍👩‍👧‍👦'].map(part => part.repeat(10_000))
+const LONGEST =
+  ['🦊', '"', '\\', '\u0001', '\ud83e', '\u2028', 'é', '👩‍👩‍👧‍👦'].map(part => part.repeat(10_000))
 
 test('with the longest of everything a message stays below 4,096 bytes', () => {
   for (const long of LONGEST) {
     for (const platform of ['android', 'ios', 'web'] as const) {
-      const device: PushDevice = { user_id: 'x'.repeat(64), device_id: 'phone', platform, push_token: 't'.repeat(1_024), pushed_at: null, push_paced_until: null, pending: [] }
+      const device: PushDevice = {
+        user_id: 'x'.repeat(64),
+        device_id: 'phone',
+        platform,
+        push_token: 't'.repeat(1_024),
+        pushed_at: null,
+        push_paced_until: null,
+        pending: []
+      }
       const pending: PendingPush = {
         conversation_id: CONVERSATION,
         first_seq: 1,
@@ -74,7 +101,9 @@ test('with the longest of everything a message stays below 4,096 bytes', () => {
         conversation_type: 'group',
         title: long
       }
-      const rendered = renderPush(device, pending, { epoch: CONVERSATION, now: new Date(NOW), expireAfterMs: 28 * 86_400_000, privacy: 'preview', badge: 99 })
+      const rendered = renderPush(device, pending, {
+        epoch: CONVERSATION, now: new Date(NOW), expireAfterMs: 28 * 86_400_000, privacy: 'preview', badge: 99
+      })
       expect(payloadBytes({ ...fcmMessage(rendered, NOW) })).toBeLessThan(4_096)
       for (const text of [rendered.title!, rendered.body!]) {
         expect(text.isWellFormed()).toBe(true)

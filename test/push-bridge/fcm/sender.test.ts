@@ -32,14 +32,20 @@ async function outcomes (reactions: Record<string, Reaction>) {
   fcm.react(token => reactions[token])
   const tokens = Object.keys(reactions)
   const results = await sender.send(tokens.map(token => push(token)))
-  return { results: Object.fromEntries(tokens.map((token, i) => [token, results[i]])), requests: fcm.requests(), taken: fcm.pushes.map(({ token }) => token) }
+  return {
+    results: Object.fromEntries(tokens.map((token, i) => [token, results[i]])),
+    requests: fcm.requests(),
+    taken: fcm.pushes.map(({ token }) => token)
+  }
 }
 
 test('pushes for every platform are taken, 500 in one call', async () => {
   await using fcm = await startFakeFcm()
   await using sender = await openFcmSender({ endpoint: fcm.url })
   const platforms = ['android', 'ios', 'web'] as const
-  const pushes = Array.from({ length: 500 }, (_, i) => push(`t-${i}`, { platform: platforms[i % 3], ...(i % 2 === 0 ? {} : { title: undefined, body: undefined }) }))
+  const pushes = Array.from({ length: 500 }, (_, i) => push(
+    `t-${i}`, { platform: platforms[i % 3], ...(i % 2 === 0 ? {} : { title: undefined, body: undefined }) }
+  ))
   const results = await sender.send(pushes)
   expect(results.every(({ outcome }) => outcome === 'ok')).toBe(true)
   expect(fcm.refusals).toEqual([])
@@ -73,7 +79,9 @@ test('what is about our credentials, permission or project is not mistaken for a
     permission: { error: 'PERMISSION_DENIED' },
     project: { error: 'NOT_FOUND' }
   })
-  for (const result of Object.values(results)) expect(result).toMatchObject({ outcome: 'blocked', detail: expect.stringContaining('FCM answers') })
+  for (const result of Object.values(results)) {
+    expect(result).toMatchObject({ outcome: 'blocked', detail: expect.stringContaining('FCM answers') })
+  }
 })
 
 test('a 429 waits for at least a minute, or as long as FCM says', async () => {
@@ -99,7 +107,11 @@ test('nothing is tried again behind the bridge\'s back', async () => {
     dropped: { drop: true },
     ambiguous: { drop: true, took: true }
   })
-  expect(results).toMatchObject({ unavailable: { outcome: 'retry' }, dropped: { outcome: 'retry', reason: 'network' }, ambiguous: { outcome: 'retry', reason: 'network' } })
+  expect(results).toMatchObject({
+    unavailable: { outcome: 'retry' },
+    dropped: { outcome: 'retry', reason: 'network' },
+    ambiguous: { outcome: 'retry', reason: 'network' }
+  })
   expect(requests).toBe(3)
   expect(taken).toEqual(['ambiguous'])
 })
@@ -124,7 +136,9 @@ test('slow answers take their time, at most 100 at once', async () => {
 test('a credentials file that cannot be used says so', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'echo-fcm-'))
   const file = join(folder, 'account.json')
-  await expect(openFcmSender({ credentialsFile: file })).rejects.toThrow(/GOOGLE_APPLICATION_CREDENTIALS: .*account\.json.*ENOENT/)
+  await expect(openFcmSender({ credentialsFile: file })).rejects.toThrow(
+    /GOOGLE_APPLICATION_CREDENTIALS: .*account\.json.*ENOENT/
+  )
   await writeFile(file, '{"type":"service_account","project_id":"p","client_email":"e@p"}')
   await expect(openFcmSender({ credentialsFile: file })).rejects.toThrow(/private_key/)
   await writeFile(file, 'no json')

@@ -11,7 +11,9 @@ function world () {
   let at = 1_000_000
   const gate = createGate({ now: () => at, random: () => 0, log: quiet })
   const learn = (result: PushResult, count = 1, platform: Push['platform'] = 'android') =>
-    gate.learn(Array.from({ length: count }, () => ({ platform }) as Push), Array.from({ length: count }, () => result))
+    gate.learn(
+      Array.from({ length: count }, () => ({ platform }) as Push), Array.from({ length: count }, () => result)
+    )
   return { gate, learn, skip (ms: number) { at += ms } }
 }
 
@@ -35,7 +37,9 @@ test('blocked, the bridge waits longer each time, names the reason, and is open 
 
 test('a push service out of reach closes the gate for a second, one lost connection among others does not', () => {
   const { gate, learn } = world()
-  gate.learn([{ platform: 'web' }, { platform: 'web' }] as Push[], [ok, { outcome: 'retry', reason: 'network' }])
+  gate.learn(
+    [{ platform: 'web' }, { platform: 'web' }] as Push[], [ok, { outcome: 'retry', reason: 'network' }]
+  )
   expect(gate.waitMs()).toBe(0)
   learn({ outcome: 'retry', reason: 'network' }, 3)
   expect(gate.waitMs()).toBe(1_000)
@@ -60,9 +64,13 @@ test('after a 429 for most of a batch the bridge waits as long as FCM asks, then
 
 test('a 429 for one device among many slows the bridge and does not stop it', () => {
   const { gate } = world()
-  gate.learn(Array.from({ length: 100 }, () => ({ platform: 'android' }) as Push), [quota, ...Array.from({ length: 99 }, () => ok)])
+  gate.learn(Array.from(
+    { length: 100 }, () => ({ platform: 'android' }) as Push
+  ), [quota, ...Array.from({ length: 99 }, () => ok)])
   expect(gate.waitMs()).toBe(0)
-  gate.learn(Array.from({ length: 10 }, () => ({ platform: 'android' }) as Push), Array.from({ length: 10 }, () => ok))
+  gate.learn(
+    Array.from({ length: 10 }, () => ({ platform: 'android' }) as Push), Array.from({ length: 10 }, () => ok)
+  )
   expect(gate.waitMs()).toBeGreaterThan(1_000)
 })
 
@@ -89,12 +97,16 @@ test('refused tokens are believed once something was taken, and no longer after 
 
 test('Android gets 18 pushes at once and one every 190 s; others get 100 and one a second', () => {
   const now = new Date(1_000_000)
-  for (const [platform, burst, everyMs] of [['android', 18, 190_000], ['ios', 100, 1_000], ['web', 100, 1_000]] as const) {
+  for (const [platform, burst, everyMs] of [
+    ['android', 18, 190_000], ['ios', 100, 1_000], ['web', 100, 1_000]
+  ] as const) {
     const fresh = { platform, push_paced_until: null }
     expect(allowance(fresh, now).count).toBe(burst)
     const spent = { platform, push_paced_until: spend(fresh, burst, now) }
     expect(allowance(spent, now)).toEqual({ count: 0, moreAt: new Date(now.getTime() + everyMs) })
     expect(allowance(spent, new Date(now.getTime() + everyMs)).count).toBe(1)
-    expect(allowance({ platform, push_paced_until: new Date(now.getTime() + 1e12) }, now).moreAt.getTime()).toBe(now.getTime() + everyMs)
+    expect(
+      allowance({ platform, push_paced_until: new Date(now.getTime() + 1e12) }, now).moreAt.getTime()
+    ).toBe(now.getTime() + everyMs)
   }
 })

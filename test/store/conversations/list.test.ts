@@ -33,7 +33,10 @@ beforeAll(async () => {
       select gen_random_uuid(), '${id(i)}', s, '${sender}', 'what is said in message ' || s, 'text', now(), ${flags} from generate_series(1, ${MESSAGES}) s;
     update messages set hidden = false, deleted_at = null where conversation_id = '${id(i)}' and seq in (1, ${MESSAGES});`)
   // The search index is no part of this and takes most of the time.
-  await runSql(file.url, `drop index messages_search_index; insert into users (id) values ('other'); ${statements.join('')}`)
+  await runSql(
+    file.url,
+    `drop index messages_search_index; insert into users (id) values ('other'); ${statements.join('')}`
+  )
   await runSql(file.url, 'vacuum analyze')
 })
 afterAll(async () => {
@@ -43,12 +46,15 @@ afterAll(async () => {
 
 const id = (i: number): string => `00000000-0000-7000-8000-00000000000${i}`
 
-test.each(CONVERSATIONS.map(({ reader }) => reader))('the list of %s reads no more than the end of the conversation', async reader => {
+test.each(CONVERSATIONS.map(({ reader }) =>
+  reader))('the list of %s reads no more than the end of the conversation', async reader => {
   const plans: any[] = []
   const explaining = {
     ...database.autocommit,
     async rows ({ name, text }: { name: string, text: string }, values: unknown[]) {
-      plans.push(...await database.autocommit.rows<any>({ name: `explain_${name}`, text: `explain (analyze, buffers, format json) ${text}` }, values))
+      plans.push(...await database.autocommit.rows<any>(
+        { name: `explain_${name}`, text: `explain (analyze, buffers, format json) ${text}` }, values
+      ))
       return []
     }
   }
@@ -65,5 +71,7 @@ test.each([
   ['deleted', 1, MESSAGES], ['hidden-end', 1, 1], ['hidden-middle', 1, MESSAGES]
 ])('the list of %s says %i unread and ends with message %i', async (reader, unread, last) => {
   const [conversation] = await listConversations(database.autocommit, reader, 50, undefined)
-  expect([conversation!.unread_count, conversation!.last_seq, conversation!.last_message?.seq]).toEqual([unread, last, last])
+  expect([conversation!.unread_count, conversation!.last_seq, conversation!.last_message?.seq]).toEqual([
+    unread, last, last
+  ])
 })

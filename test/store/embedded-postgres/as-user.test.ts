@@ -16,9 +16,11 @@ vi.setConfig({ testTimeout: 60_000 })
 afterEach(() => { vi.unstubAllEnvs() })
 
 const { log } = memoryLog()
-const AS_ORDINARY_USER = ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups', '--inh-caps=-all', '--']
+const AS_ORDINARY_USER =
+  ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups', '--inh-caps=-all', '--']
 const script = fileURLToPath(new URL('owner.ts', import.meta.url))
-const readableByAll = isRoot && spawnSync(AS_ORDINARY_USER[0]!, [...AS_ORDINARY_USER.slice(1), 'test', '-r', script]).status === 0
+const readableByAll = isRoot &&
+  spawnSync(AS_ORDINARY_USER[0]!, [...AS_ORDINARY_USER.slice(1), 'test', '-r', script]).status === 0
 
 test.skipIf(!isRoot)('root runs the server as nobody, below a folder that only root can enter', async () => {
   await using scratch = await scratchFolder('data')
@@ -33,16 +35,21 @@ test.skipIf(!isRoot)('root runs the server as nobody, below a folder that only r
 test('programs below a private folder, their libraries not yet linked, serve as well', async () => {
   await using scratch = await scratchFolder('.')
   const original = resolve(dirname((await findBinaries()).postgres), '../..')
-  await cp(original, join(scratch.path, 'package'), { recursive: true, filter: async path => !(await lstat(path)).isSymbolicLink() })
+  await cp(original, join(
+    scratch.path, 'package'
+  ), { recursive: true, filter: async path => !(await lstat(path)).isSymbolicLink() })
   const program = (name: string) => join(scratch.path, 'package/native/bin', name)
   expect(spawnSync(program('initdb'), ['--version']).status).not.toBe(0)
   await linkLibraries(join(scratch.path, 'package'))
 
   const spawn = await spawnerForPostgres()
   const logFile = join(scratch.path, 'postgres.log')
-  const cluster = await ensureCluster({ folder: scratch.path, initdb: program('initdb'), spawn, logFile, log })
+  const cluster =
+    await ensureCluster({ folder: scratch.path, initdb: program('initdb'), spawn, logFile, log })
   const socketFolder = await makeSocketFolder(scratch.path)
-  const server = await launchPostmaster({ postgres: program('postgres'), spawn, cluster, socketFolder, database: 'echo', logFile, log })
+  const server = await launchPostmaster({
+    postgres: program('postgres'), spawn, cluster, socketFolder, database: 'echo', logFile, log
+  })
   expect(await query(urlOf(socketFolder, 'echo'), 'select 1 as one')).toEqual([{ one: 1 }])
   await server.stop()
 })
@@ -73,6 +80,7 @@ test.skipIf(!isRoot)('root without setpriv is told the ways out', async () => {
 test.skipIf(!isRoot)('root without the capabilities is told the ways out', async () => {
   await using scratch = await scratchFolder('data')
   await mkdir(join(scratch.path, 'data'))
-  await using owner = startOwner(await realpath(join(scratch.path, 'data')), ['setpriv', '--bounding-set=-setpcap', '--'])
+  await using owner =
+    startOwner(await realpath(join(scratch.path, 'data')), ['setpriv', '--bounding-set=-setpcap', '--'])
   expect((await owner.next()).error).toMatch(/CAP_SETPCAP.*ordinary user.*DATABASE_URL/)
 })

@@ -9,10 +9,13 @@ import { isRunning, scratchFolder } from './scratch.ts'
 const deadPid = (): number => spawnSync('true').pid
 
 async function race (folder: string): Promise<{ winners: OwnerLock[], errors: string[] }> {
-  const outcomes = await Promise.allSettled(Array.from({ length: 12 }, async (): Promise<OwnerLock> => await takeOwnerLock(folder)))
+  const outcomes = await Promise.allSettled(Array.from(
+    { length: 12 }, async (): Promise<OwnerLock> => await takeOwnerLock(folder)
+  ))
   return {
     winners: outcomes.flatMap(outcome => outcome.status === 'fulfilled' ? [outcome.value] : []),
-    errors: outcomes.flatMap(outcome => outcome.status === 'rejected' ? [(outcome.reason as Error).message] : [])
+    errors: outcomes.flatMap(outcome =>
+      outcome.status === 'rejected' ? [(outcome.reason as Error).message] : [])
   }
 }
 
@@ -35,13 +38,16 @@ test('a released lock leaves nothing and can be taken again', async () => {
 
 test.for([
   ['of a dead process', (): string => JSON.stringify({ pid: deadPid(), started: 'once' })],
-  ['of a process whose pid a later one has got', (): string => JSON.stringify({ pid: process.ppid, started: 'earlier' })],
+  ['of a process whose pid a later one has got', (): string =>
+    JSON.stringify({ pid: process.ppid, started: 'earlier' })],
   ['cut short by a power failure', (): string => '']
 ] as const)('a lock %s is taken over', async ([, content]) => {
   await using scratch = await scratchFolder()
   await writeFile(join(scratch.path, 'owner.lock'), content())
   await takeOwnerLock(scratch.path)
-  expect(JSON.parse(await readFile(join(scratch.path, 'owner.lock'), 'utf8'))).toMatchObject({ pid: process.pid })
+  expect(JSON.parse(await readFile(join(scratch.path, 'owner.lock'), 'utf8'))).toMatchObject({
+    pid: process.pid
+  })
   expect(await readdir(scratch.path)).toEqual(['owner.lock'])
 })
 
@@ -50,7 +56,9 @@ test('of many starters at the same moment exactly one gets the folder, be it fre
   const pid = deadPid()
   expect(await isRunning(pid)).toBe(false)
   for (let round = 0; round < 40; round++) {
-    if (round % 2) await writeFile(join(scratch.path, 'owner.lock'), JSON.stringify({ pid, started: `round ${round}` }))
+    if (round % 2) {
+      await writeFile(join(scratch.path, 'owner.lock'), JSON.stringify({ pid, started: `round ${round}` }))
+    }
     const { winners, errors } = await race(scratch.path)
     expect(winners).toHaveLength(1)
     expect(errors.every(error => error.includes('DATA_DIR'))).toBe(true)

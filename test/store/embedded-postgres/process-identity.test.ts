@@ -6,7 +6,9 @@ import { processes, procTable, psTable } from '../../../store/embedded-postgres/
 
 const tables = process.platform === 'linux' ? { proc: procTable, ps: psTable } : { ps: psTable }
 
-test.for(Object.entries(tables))('%s tells one process from the next, and a dead one from a living one', async ([, table]) => {
+test.for(Object.entries(
+  tables
+))('%s tells one process from the next, and a dead one from a living one', async ([, table]) => {
   const child = spawn('sleep', ['60'])
   try {
     const started = await table.startTimeOf(child.pid!)
@@ -34,9 +36,12 @@ test.skipIf(process.platform !== 'linux')('the start time in /proc is counted fr
   }
 })
 
-test.skipIf(process.platform !== 'linux')('a process that has ended but was not collected counts as ended', async () => {
+test.skipIf(
+  process.platform !== 'linux'
+)('a process that has ended but was not collected counts as ended', async () => {
   // It ends only when its parent has become a program that collects nobody: a shell might have collected it.
-  const parent = spawn('sh', ['-c', '(until grep -qx sleep /proc/$$/comm; do :; done) & echo $!; exec sleep 60'])
+  const parent =
+    spawn('sh', ['-c', '(until grep -qx sleep /proc/$$/comm; do :; done) & echo $!; exec sleep 60'])
   try {
     const [line] = await once(parent.stdout, 'data') as [Buffer]
     const zombie = Number(line.toString())

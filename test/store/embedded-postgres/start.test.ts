@@ -36,15 +36,25 @@ test('the server is durable, speaks UTF-8, knows Unicode letters and listens on 
   await using server = await startEmbeddedPostgres({ dataDir, log })
   const names = ['fsync', 'synchronous_commit', 'max_connections', 'listen_addresses', 'server_encoding']
   const columns = names.map(name => `current_setting('${name}') as ${name}`).join(', ')
-  expect(await query(server.url, `select ${columns}, upper('é') as letter, current_database() as database`)).toEqual([{
-    fsync: 'on', synchronous_commit: 'on', max_connections: '100', listen_addresses: '', server_encoding: 'UTF8', letter: 'É', database: 'echo'
+  expect(
+    await query(server.url, `select ${columns}, upper('é') as letter, current_database() as database`)
+  ).toEqual([{
+    fsync: 'on',
+    synchronous_commit: 'on',
+    max_connections:
+      '100',
+    listen_addresses: '',
+    server_encoding: 'UTF8',
+    letter: 'É',
+    database: 'echo'
   }])
   expect((await stat(hostOf(server.url))).mode & 0o777).toBe(0o700)
 })
 
 test('a folder whose name needs quoting, in settings and in URLs, serves as well as any', async () => {
   await using scratch = await scratchFolder("a b, 'c' 100% \"d\" é #&+?=")
-  await using server = await startEmbeddedPostgres({ dataDir: join(scratch.path, "a b, 'c' 100% \"d\" é #&+?="), log })
+  await using server =
+    await startEmbeddedPostgres({ dataDir: join(scratch.path, "a b, 'c' 100% \"d\" é #&+?="), log })
   expect(await query(server.url, 'select 1 as one')).toEqual([{ one: 1 }])
 })
 
@@ -65,7 +75,9 @@ test('a path too long for a socket moves the socket to a private folder of its o
 
 test('the PG variables of the environment change nothing', async () => {
   await using scratch = await scratchFolder('data')
-  for (const [name, value] of Object.entries({ PGPORT: '1', PGSSLMODE: 'require', PGDATABASE: 'none', PGHOST: 'none.invalid', PGDATA: '/none' })) {
+  for (const [name, value] of Object.entries({
+    PGPORT: '1', PGSSLMODE: 'require', PGDATABASE: 'none', PGHOST: 'none.invalid', PGDATA: '/none'
+  })) {
     vi.stubEnv(name, value)
   }
   await using server = await startEmbeddedPostgres({ dataDir: join(scratch.path, 'data'), log })

@@ -17,7 +17,9 @@ test('a server that is killed runs again under the same URL, also with a backend
   await query(server.url, "create table greeting as select 'hello' as word")
   const busy = query(server.url, 'select sum(sqrt(n)) from generate_series(1, 4000000) n').catch(() => {})
   await vi.waitFor(async () => {
-    expect(await query(server.url, "select 1 as one from pg_stat_activity where query like 'select sum%' and state = 'active'")).toEqual([{ one: 1 }])
+    expect(await query(
+      server.url, "select 1 as one from pg_stat_activity where query like 'select sum%' and state = 'active'"
+    )).toEqual([{ one: 1 }])
   }, WAIT)
 
   process.kill((await postmasterPid(dataDir))!, 'SIGKILL')
@@ -25,7 +27,9 @@ test('a server that is killed runs again under the same URL, also with a backend
     expect(lines.map(({ level, msg }) => [level, msg])).toContainEqual([30, 'PostgreSQL runs again'])
   }, WAIT)
   expect(await query(server.url, 'select word from greeting')).toEqual([{ word: 'hello' }])
-  expect(lines).toContainEqual(expect.objectContaining({ level: 50, msg: 'PostgreSQL ended unexpectedly and is started again', end: 'SIGKILL' }))
+  expect(lines).toContainEqual(expect.objectContaining({
+    level: 50, msg: 'PostgreSQL ended unexpectedly and is started again', end: 'SIGKILL'
+  }))
   await busy
 })
 
@@ -37,16 +41,21 @@ test('a server that cannot be started again is tried until the stop, which leave
   await appendFile(join(dataDir, 'postgres/postgresql.conf'), 'no_such_setting = 1\n')
   process.kill((await postmasterPid(dataDir))!, 'SIGKILL')
   await vi.waitFor(() => {
-    expect(lines.filter(({ msg }) => msg === 'PostgreSQL could not be started again').length).toBeGreaterThan(1)
+    expect(lines.filter(({ msg }) => msg === 'PostgreSQL could not be started again').length).toBeGreaterThan(
+      1
+    )
   }, WAIT)
   await server[Symbol.asyncDispose]()
   expect(existsSync(join(dataDir, 'owner.lock'))).toBe(false)
 })
 
 test.for([
-  ['a broken configuration', 'no_such_setting', async (cluster: string) => await appendFile(join(cluster, 'postgresql.conf'), 'no_such_setting = 1\n')],
+  ['a broken configuration', 'no_such_setting', async (cluster: string) =>
+    await appendFile(join(cluster, 'postgresql.conf'), 'no_such_setting = 1\n')],
   ['wrong permissions', 'invalid permissions', async (cluster: string) => await chmod(cluster, 0o755)]
-] as const)('a start that fails for %s says why, in the words of PostgreSQL, and leaves no process and no lock', async ([, words, spoil]) => {
+] as const)('a start that fails for %s says why, in the words of PostgreSQL, and leaves no process and no lock', async (
+  [, words, spoil]
+) => {
   await using scratch = await scratchFolder('data')
   const dataDir = join(scratch.path, 'data')
   const { log } = memoryLog()

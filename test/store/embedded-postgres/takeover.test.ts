@@ -33,7 +33,9 @@ test('a folder whose owner and server were both killed is taken over, also from 
   await query(url!, "create table greeting as select 'hello' as word")
   const busy = query(url!, 'select sum(sqrt(n)) from generate_series(1, 4000000) n').catch(() => {})
   await vi.waitFor(async () => {
-    expect(await query(url!, "select 1 as one from pg_stat_activity where query like 'select sum%' and state = 'active'")).toEqual([{ one: 1 }])
+    expect(await query(
+      url!, "select 1 as one from pg_stat_activity where query like 'select sum%' and state = 'active'"
+    )).toEqual([{ one: 1 }])
   }, WAIT)
   process.kill(owner.pid, 'SIGSTOP')
   process.kill((await postmasterPid(dataDir))!, 'SIGKILL')
@@ -66,9 +68,13 @@ test('a stranger who has got the pid of a dead server is not signalled and not i
   await first[Symbol.asyncDispose]()
 
   // Of the same user, so that PostgreSQL itself would believe in it.
-  const stranger = isRoot ? spawn('setpriv', ['--reuid=nobody', '--clear-groups', 'sleep', '60']) : spawn('sleep', ['60'])
+  const stranger = isRoot
+    ? spawn('setpriv', ['--reuid=nobody', '--clear-groups', 'sleep', '60'])
+    : spawn('sleep', ['60'])
   try {
-    await writeFile(join(dataDir, 'postgres/postmaster.pid'), pidFile.replace(/^\d+/, String(stranger.pid)), { mode: 0o644 })
+    await writeFile(
+      join(dataDir, 'postgres/postmaster.pid'), pidFile.replace(/^\d+/, String(stranger.pid)), { mode: 0o644 }
+    )
     await using server = await startEmbeddedPostgres({ dataDir, log })
     expect(await query(server.url, 'select 1 as one')).toEqual([{ one: 1 }])
     expect(await isRunning(stranger.pid!)).toBe(true)

@@ -10,9 +10,12 @@ export const admin: Rows = {
     outsider: ['admin_required', ({ mallory, alice }) => mallory.get(`/admin/users/${alice.id}/sessions`)]
   },
   'POST /admin/users/{id}/disconnect': {
-    success: { 200: ({ root, alice }) => root.post(`/admin/users/${alice.id}/disconnect`, { device_id: 'phone' }) },
+    success: {
+      200: ({ root, alice }) => root.post(`/admin/users/${alice.id}/disconnect`, { device_id: 'phone' })
+    },
     problems: {
-      invalid_text: ({ root, alice }) => root.post(`/admin/users/${alice.id}/disconnect`, { device_id: 'a\0' }),
+      invalid_text: ({ root, alice }) =>
+        root.post(`/admin/users/${alice.id}/disconnect`, { device_id: 'a\0' }),
       admin_required: ({ alice }) => alice.post(`/admin/users/${alice.id}/disconnect`),
       user_not_found: ({ root }) => root.post('/admin/users/nobody/disconnect')
     },

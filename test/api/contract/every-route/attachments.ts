@@ -1,16 +1,21 @@
 import { type Answer } from '../../api.ts'
-import { beginDownload, beginUpload, bytesOf, fieldHead, fileHead, filesOf, form, FORM_END, PNG, upload, uploadForm } from '../../attachments/uploads.ts'
+import {
+  beginDownload, beginUpload, bytesOf, fieldHead, fileHead, filesOf, form, FORM_END, PNG, upload, uploadForm
+} from '../../attachments/uploads.ts'
 import { until } from '../../../support/until.ts'
 import { type Ask, type Row, type Rows, UNKNOWN, type World } from './world.ts'
 
 /** The path of a picture that alice has sent. */
 async function sent ({ alice, pair }: World, conversation = pair, content: Buffer = PNG): Promise<string> {
   const { id } = (await upload(alice, content)).body
-  await alice.post('/messages', { conversation_id: conversation, content: 'look', message_type: 'image', attachment_ids: [id] })
+  await alice.post('/messages', {
+    conversation_id: conversation, content: 'look', message_type: 'image', attachment_ids: [id]
+  })
   return `/attachments/${id}`
 }
 
-const fetched = (headers: Record<string, string> = {}): Ask => async world => await world.bob.request('GET', await sent(world), undefined, { headers })
+const fetched = (headers: Record<string, string> = {}): Ask =>
+  async world => await world.bob.request('GET', await sent(world), undefined, { headers })
 
 const download: Row = {
   success: {
@@ -34,7 +39,9 @@ const download: Row = {
 
 async function tooManyDownloads (world: World): Promise<Answer> {
   const path = await sent(world, world.pair, Buffer.alloc(8 * 1024 * 1024, 'x'))
-  const running = await Promise.all(Array.from({ length: 16 }, () => beginDownload(world.api, world.bob, path.split('/')[2]!)))
+  const running = await Promise.all(Array.from(
+    { length: 16 }, () => beginDownload(world.api, world.bob, path.split('/')[2]!)
+  ))
   const answer = await world.bob.get(path)
   for (const response of running) response.destroy()
   return answer
@@ -44,7 +51,9 @@ async function tooManyUploads ({ api, alice }: World): Promise<Answer> {
   const before = (await filesOf(api)).length
   const running = Array.from({ length: 4 }, () => beginUpload(api, alice))
   for (const { request } of running) request.write(form(fileHead(), bytesOf(100_000)))
-  await until(async () => (await filesOf(api)).length === before + running.length, 'all of them are under way')
+  await until(
+    async () => (await filesOf(api)).length === before + running.length, 'all of them are under way'
+  )
   const answer = await upload(alice, PNG)
   for (const { request } of running) request.end(FORM_END)
   await Promise.all(running.map(upload => upload.answer))

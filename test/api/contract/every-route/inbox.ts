@@ -2,8 +2,12 @@ import { type Answer, inboxEnd } from '../../api.ts'
 import { runSql } from '../../../support/database.ts'
 import { type Ask, type Rows, type World } from './world.ts'
 
-const acknowledge = (seq: (world: World) => number | Promise<number>, device = 'phone'): Ask => async (world): Promise<Answer> =>
-  await world.bob.post('/inbox/ack', { seq: await seq(world) }, device === '' ? {} : { 'x-device-id': device })
+const acknowledge = (
+  seq: (world: World) => number | Promise<number>, device = 'phone'
+): Ask => async (world): Promise<Answer> =>
+  await world.bob.post('/inbox/ack', { seq: await seq(world) }, device === ''
+    ? {}
+    : { 'x-device-id': device })
 
 export const inbox: Rows = {
   'GET /inbox': {
@@ -12,7 +16,9 @@ export const inbox: Rows = {
       resync_required: async ({ api, alice, newTeam }) => {
         await newTeam()
         const end = await inboxEnd(alice)
-        await runSql(api.databaseUrl, `delete from inbox_events where user_id = '${alice.id}' and seq <= ${end}`)
+        await runSql(
+          api.databaseUrl, `delete from inbox_events where user_id = '${alice.id}' and seq <= ${end}`
+        )
         return await alice.get(`/inbox?after=${end - 1}`)
       }
     },

@@ -12,7 +12,8 @@ const onDeleted = (act: Act, suffix = ''): Ask => on(async (world, path) => {
   await world.alice.delete(path)
   return await act(world, `${path}${suffix}`)
 })
-const edit = (content: string, more: object = {}): Ask => on(({ alice }, path) => alice.patch(path, { content, ...more }))
+const edit = (content: string, more: object = {}): Ask =>
+  on(({ alice }, path) => alice.patch(path, { content, ...more }))
 const idOf = (path: string): string => path.split('/')[2]!
 
 const reactionProblems = (method: 'PUT' | 'DELETE') => ({
@@ -36,7 +37,8 @@ export const messageChanges: Rows = {
       not_the_sender: on(({ bob }, path) => bob.patch(path, { content: 'mine' })),
       sending_not_allowed: async ({ alice, bob, newTeam }) => {
         const team = await newTeam()
-        const { id } = (await bob.post('/messages', { conversation_id: team, content: 'x', message_type: 'text' })).body
+        const { id } =
+          (await bob.post('/messages', { conversation_id: team, content: 'x', message_type: 'text' })).body
         await alice.patch(`/conversations/${team}/participants/${bob.id}`, { can_send_messages: false })
         return await bob.patch(`/messages/${id}`, { content: 'y' })
       },
@@ -80,9 +82,11 @@ export const messageChanges: Rows = {
   'GET /admin/messages/{id}/versions': {
     success: { 200: async ({ root, say }) => await root.get(`/admin/messages/${(await say()).id}/versions`) },
     problems: {
-      admin_required: async ({ alice, say }) => await alice.get(`/admin/messages/${(await say()).id}/versions`),
+      admin_required: async ({ alice, say }) =>
+        await alice.get(`/admin/messages/${(await say()).id}/versions`),
       message_not_found: ({ root }) => root.get(`/admin/messages/${UNKNOWN}/versions`)
     },
-    outsider: ['admin_required', async ({ mallory, say }) => await mallory.get(`/admin/messages/${(await say()).id}/versions`)]
+    outsider: ['admin_required', async ({ mallory, say }) =>
+      await mallory.get(`/admin/messages/${(await say()).id}/versions`)]
   }
 }

@@ -1,30 +1,46 @@
 import { type Rows, UNKNOWN } from './world.ts'
 
-const of = (conversationId: string, userId: string): string => `/conversations/${conversationId}/participants/${userId}`
+const of = (conversationId: string, userId: string): string =>
+  `/conversations/${conversationId}/participants/${userId}`
 
 export const participants: Rows = {
   'POST /conversations/{id}/participants': {
-    success: { 200: async ({ alice, carol, newTeam }) => await alice.post(`/conversations/${await newTeam()}/participants`, { user_ids: [carol.id] }) },
+    success: {
+      200: async ({ alice, carol, newTeam }) =>
+        await alice.post(`/conversations/${await newTeam()}/participants`, { user_ids: [carol.id] })
+    },
     problems: {
       admin_required: ({ bob, team }) => bob.post(`/conversations/${team}/participants`, { user_id: 'x' }),
-      not_a_participant: ({ carol, team }) => carol.post(`/conversations/${team}/participants`, { user_id: carol.id }),
-      conversation_not_found: ({ alice }) => alice.post(`/conversations/${UNKNOWN}/participants`, { user_id: 'x' }),
-      direct_conversation: ({ alice, pair }) => alice.post(`/conversations/${pair}/participants`, { user_id: 'x' }),
-      too_many_participants: ({ alice, team }) => alice.post(`/conversations/${team}/participants`, { user_ids: Array.from({ length: 999 }, (_, i) => `u${i}`) })
+      not_a_participant: ({ carol, team }) =>
+        carol.post(`/conversations/${team}/participants`, { user_id: carol.id }),
+      conversation_not_found: ({ alice }) =>
+        alice.post(`/conversations/${UNKNOWN}/participants`, { user_id: 'x' }),
+      direct_conversation: ({ alice, pair }) =>
+        alice.post(`/conversations/${pair}/participants`, { user_id: 'x' }),
+      too_many_participants: ({ alice, team }) => alice.post(
+        `/conversations/${team}/participants`, { user_ids: Array.from({ length: 999 }, (_, i) => `u${i}`) }
+      )
     },
-    outsider: ['conversation_not_found', ({ mallory, team }) => mallory.post(`/conversations/${team}/participants`, { user_id: mallory.id })]
+    outsider: ['conversation_not_found', ({ mallory, team }) =>
+      mallory.post(`/conversations/${team}/participants`, { user_id: mallory.id })]
   },
   'PATCH /conversations/{id}/participants/{user_id}': {
-    success: { 204: async ({ alice, bob, newTeam }) => await alice.patch(of(await newTeam(), bob.id), { role: 'admin' }) },
+    success: {
+      204: async ({ alice, bob, newTeam }) =>
+        await alice.patch(of(await newTeam(), bob.id), { role: 'admin' })
+    },
     problems: {
       admin_required: ({ bob, team }) => bob.patch(of(team, bob.id), { role: 'admin' }),
       not_a_participant: ({ carol, bob, team }) => carol.patch(of(team, bob.id), { role: 'admin' }),
       conversation_not_found: ({ alice, bob }) => alice.patch(of(UNKNOWN, bob.id), { role: 'admin' }),
-      participant_not_found: ({ alice, mallory, team }) => alice.patch(of(team, mallory.id), { role: 'admin' }),
+      participant_not_found: ({ alice, mallory, team }) =>
+        alice.patch(of(team, mallory.id), { role: 'admin' }),
       direct_conversation: ({ alice, bob, pair }) => alice.patch(of(pair, bob.id), { role: 'admin' }),
       last_admin: ({ alice, team }) => alice.patch(of(team, alice.id), { role: 'member' })
     },
-    outsider: ['conversation_not_found', ({ mallory, bob, team }) => mallory.patch(of(team, bob.id), { role: 'admin' })]
+    outsider: [
+      'conversation_not_found', ({ mallory, bob, team }) => mallory.patch(of(team, bob.id), { role: 'admin' })
+    ]
   },
   'DELETE /conversations/{id}/participants/{user_id}': {
     success: { 204: async ({ bob, newTeam }) => await bob.delete(of(await newTeam(), bob.id)) },

@@ -9,8 +9,10 @@ export const users: Rows = {
   'PUT /users/me': {
     success: { 200: ({ alice }) => alice.put('/users/me', { name: 'Alice' }) },
     problems: {
-      avatar_not_an_image: async ({ alice }) => alice.put('/users/me', { avatar: (await upload(alice, 'text')).body.id }),
-      unknown_attachment: async ({ alice, bob }) => alice.put('/users/me', { avatar: (await upload(bob, PNG)).body.id }),
+      avatar_not_an_image: async ({ alice }) =>
+        alice.put('/users/me', { avatar: (await upload(alice, 'text')).body.id }),
+      unknown_attachment: async ({ alice, bob }) =>
+        alice.put('/users/me', { avatar: (await upload(bob, PNG)).body.id }),
       invalid_name: ({ alice }) => alice.put('/users/me', { name: ' ' }),
       invalid_text: ({ alice }) => alice.put('/users/me', { name: '\0' })
     },

@@ -34,8 +34,10 @@ export interface World {
 }
 
 export async function makeWorld (api: TestApi): Promise<World> {
-  const user = (name: string, scope?: string): Promise<Caller> => api.user(name, scope === undefined ? {} : { claims: { scope } })
-  const [alice, bob, carol, mallory, root] = await Promise.all([user('alice'), user('bob'), user('carol'), user('mallory'), user('root', 'admin')])
+  const user = (name: string, scope?: string): Promise<Caller> =>
+    api.user(name, scope === undefined ? {} : { claims: { scope } })
+  const [alice, bob, carol, mallory, root] =
+    await Promise.all([user('alice'), user('bob'), user('carol'), user('mallory'), user('root', 'admin')])
   // Everybody has been seen once.
   await Promise.all([alice, bob, carol, mallory, root].map(caller => caller.get('/users/me')))
   const pair = (await alice.post('/conversations', { type: 'direct', participant_ids: [bob.id] })).body.id

@@ -23,7 +23,9 @@ test('an admin revokes the tokens of a user, and the audit log says who', async 
   const { status, body } = await root.post(`/admin/users/${alice.id}/revoke`)
   expect([status, body]).toEqual([204, undefined])
   const refused = await alice.get('/users/me')
-  expect([refused.status, refused.body.code, refused.headers.get('www-authenticate')]).toEqual([401, 'invalid_token', 'Bearer'])
+  expect([refused.status, refused.body.code, refused.headers.get('www-authenticate')]).toEqual([
+    401, 'invalid_token', 'Bearer'
+  ])
   const { orm } = api.messaging.database.autocommit
   expect(await orm.select().from(audit_log).where(eq(audit_log.subject_user_id, alice.id)))
     .toMatchObject([{ actor_user_id: root.id, action: 'revoke_tokens', subject_user_id: alice.id }])
@@ -31,11 +33,14 @@ test('an admin revokes the tokens of a user, and the audit log says who', async 
 
 test('a token counts from the second after the revocation', async () => {
   const { id } = await api.user('alice')
-  await api.messaging.database.autocommit.orm.insert(users).values({ id, tokens_valid_after: new Date('2025-07-15T09:30:05.250Z') })
+  await api.messaging.database.autocommit.orm.insert(users)
+    .values({ id, tokens_valid_after: new Date('2025-07-15T09:30:05.250Z') })
   const at = Date.parse('2025-07-15T09:30:05Z') / 1000
   const status = async (issuedAt: number): Promise<number> =>
     (await api.anonymous(await signToken(id, { issuer: ISSUER, issuedAt })).get('/users/me')).status
-  expect([await status(at - 1), await status(at), await status(at + 0.9), await status(at + 1)]).toEqual([401, 401, 401, 200])
+  expect([await status(at - 1), await status(at), await status(at + 0.9), await status(at + 1)]).toEqual([
+    401, 401, 401, 200
+  ])
 })
 
 test('a token issued after the revocation is good, one without a date is not', async () => {
@@ -59,7 +64,8 @@ test('a revoked token gives nobody a name', async () => {
 })
 
 test('revoking needs the scope, whoever asks and whatever for', async () => {
-  const [alice, bob] = [await api.user('alice'), await api.user('bob', { claims: { scope: 'administrator' } })]
+  const [alice, bob] =
+    [await api.user('alice'), await api.user('bob', { claims: { scope: 'administrator' } })]
   await alice.get('/users/me')
   for (const [caller, id] of [[alice, alice.id], [bob, alice.id], [bob, 'nobody'], [bob, 'a%20b']] as const) {
     const answer = await caller.post(`/admin/users/${id}/revoke`)

@@ -24,10 +24,21 @@ test('the log says who did what to whom, the newest first, and for one user on r
   const { status, body } = await root.get('/admin/audit-log?limit=3')
   expect(status).toBe(200)
   expect(body.entries).toEqual([
-    ['revoke_tokens', alice.id, null], ['read_sessions', bob.id, null], ['disconnect', alice.id, { device_id: 'phone' }]
-  ].map(([action, subject_user_id, details]) => ({ id: expect.any(String), actor_user_id: root.id, action, subject_user_id, details, created_at: expect.any(String) })))
+    [
+      'revoke_tokens', alice.id, null
+    ], ['read_sessions', bob.id, null], ['disconnect', alice.id, { device_id: 'phone' }]
+  ].map(([action, subject_user_id, details]) => ({
+    id: expect.any(String),
+    actor_user_id: root.id,
+    action,
+    subject_user_id,
+    details,
+    created_at: expect.any(String)
+  })))
   const own = await root.get(`/admin/audit-log?user_id=${alice.id}`)
-  expect([own.body.entries.map((entry: any) => entry.action), own.body.has_more]).toEqual([['revoke_tokens', 'disconnect'], false])
+  expect([own.body.entries.map((entry: any) => entry.action), own.body.has_more]).toEqual([
+    ['revoke_tokens', 'disconnect'], false
+  ])
 })
 
 test('pages follow each other without a gap while entries are added', async () => {
@@ -50,7 +61,9 @@ test('bad queries are refused, and whoever lacks the scope sees nothing', async 
     const answer = await root.get(`/admin/audit-log?${query}`)
     expect([answer.status, answer.body.code], query).toEqual([400, 'invalid_request'])
   }
-  for (const [caller, status, code] of [[alice, 403, 'admin_required'], [api.anonymous(), 401, 'token_required']] as const) {
+  for (const [caller, status, code] of [
+    [alice, 403, 'admin_required'], [api.anonymous(), 401, 'token_required']
+  ] as const) {
     const answer = await caller.get('/admin/audit-log')
     expect([answer.status, answer.body.code]).toEqual([status, code])
   }

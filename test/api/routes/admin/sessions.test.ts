@@ -19,7 +19,8 @@ async function seen (name: string): Promise<Caller> {
   return user
 }
 
-const audit = (userId: string) => api.messaging.database.autocommit.orm.select().from(audit_log).where(eq(audit_log.subject_user_id, userId))
+const audit = (userId: string) =>
+  api.messaging.database.autocommit.orm.select().from(audit_log).where(eq(audit_log.subject_user_id, userId))
 
 /** A connection of the user on this node; says whether it was ended. */
 function connect (userId: string, deviceId: string): { ended: string | undefined } {
@@ -39,7 +40,9 @@ const ALONE = { answered: ['alone'], silent: [], complete: true }
 test('an admin sees connections and stored devices, and never a push token', async () => {
   const alice = await seen('alice')
   await alice.put('/devices/tablet', { platform: 'ios', push_token: `secret-${alice.id}` })
-  const end = api.messaging.connections.add(saidToBeThere(alice.id, { device_id: 'pixel', unacknowledged: 3, lag: 7, address: null }))
+  const end = api.messaging.connections.add(saidToBeThere(
+    alice.id, { device_id: 'pixel', unacknowledged: 3, lag: 7, address: null }
+  ))
   const { status, body } = await root.get(`/admin/users/${alice.id}/sessions`)
   end()
   expect([status, body]).toEqual([200, {
@@ -56,20 +59,33 @@ test('an admin sees connections and stored devices, and never a push token', asy
       lag: 7,
       token_expires_at: '1970-01-01T00:00:03.000Z'
     }],
-    devices: [{ device_id: 'tablet', platform: 'ios', has_push_token: true, acked_seq: null, last_seen_at: expect.any(String) }],
+    devices: [{
+      device_id: 'tablet',
+      platform: 'ios',
+      has_push_token: true,
+      acked_seq: null,
+      last_seen_at: expect.any(String)
+    }],
     nodes: ALONE
   }])
   expect(JSON.stringify(body)).not.toContain('secret')
-  expect(await audit(alice.id)).toMatchObject([{ actor_user_id: root.id, action: 'read_sessions', details: null }])
+  expect(await audit(alice.id)).toMatchObject([
+    { actor_user_id: root.id, action: 'read_sessions', details: null }
+  ])
 })
 
 test('a disconnect ends every connection of the user and nobody else\'s', async () => {
   const [alice, bob] = [await seen('alice'), await seen('bob')]
-  const [phone, tablet, other] = [connect(alice.id, 'phone'), connect(alice.id, 'tablet'), connect(bob.id, 'phone')]
+  const [phone, tablet, other] =
+    [connect(alice.id, 'phone'), connect(alice.id, 'tablet'), connect(bob.id, 'phone')]
   const { status, body } = await root.post(`/admin/users/${alice.id}/disconnect`, {})
   expect([status, body]).toEqual([200, { ended: 2, nodes: ALONE }])
-  expect([phone.ended, tablet.ended, other.ended]).toEqual(['an administrator ended it', 'an administrator ended it', undefined])
-  expect(await audit(alice.id)).toMatchObject([{ actor_user_id: root.id, action: 'disconnect', details: null }])
+  expect([phone.ended, tablet.ended, other.ended]).toEqual([
+    'an administrator ended it', 'an administrator ended it', undefined
+  ])
+  expect(await audit(alice.id)).toMatchObject([
+    { actor_user_id: root.id, action: 'disconnect', details: null }
+  ])
 })
 
 test('a disconnect of one device leaves the others', async () => {
@@ -105,7 +121,9 @@ test('an unknown user is not found, bad input is refused, and neither leaves a t
   ]
   expect(answers.map(({ status, body }) => [status, body.code])).toEqual([
     [404, 'user_not_found'], [404, 'user_not_found'], [400, 'invalid_request'], [400, 'invalid_request'],
-    [400, 'invalid_request'], [400, 'invalid_request'], [400, 'invalid_text'], [400, 'invalid_request'], [400, 'invalid_request']
+    [
+      400, 'invalid_request'
+    ], [400, 'invalid_request'], [400, 'invalid_text'], [400, 'invalid_request'], [400, 'invalid_request']
   ])
   expect([await audit('nobody'), await audit(alice.id)]).toEqual([[], []])
 })
@@ -113,8 +131,13 @@ test('an unknown user is not found, bad input is refused, and neither leaves a t
 test('without the scope or without a token nothing is shown and nothing ends', async () => {
   const alice = await seen('alice')
   const phone = connect(alice.id, 'phone')
-  for (const [caller, status, code] of [[alice, 403, 'admin_required'], [api.anonymous(), 401, 'token_required']] as const) {
-    for (const answer of [await caller.get(`/admin/users/${alice.id}/sessions`), await caller.post(`/admin/users/${alice.id}/disconnect`)]) {
+  for (const [caller, status, code] of [
+    [alice, 403, 'admin_required'], [api.anonymous(), 401, 'token_required']
+  ] as const) {
+    for (const answer of [
+      await caller.get(`/admin/users/${alice.id}/sessions`),
+      await caller.post(`/admin/users/${alice.id}/disconnect`)
+    ]) {
       expect([answer.status, answer.body.code]).toEqual([status, code])
     }
   }

@@ -25,14 +25,20 @@ test('small tables are counted, and who is there is said per node', async () => 
     inbox_events: { count: 0, exact: true },
     push: { due: { count: 0, exact: true }, oldest_due_seconds: null },
     database_bytes: expect.any(Number),
-    online: { users: 0, connections: 0, tracked_sessions: 0, nodes: [{ node: 'alone', users: 0, connections: 0, tracked_sessions: 0 }] },
+    online: {
+      users: 0,
+      connections: 0,
+      tracked_sessions: 0,
+      nodes: [{ node: 'alone', users: 0, connections: 0, tracked_sessions: 0 }]
+    },
     nodes: { answered: ['alone'], silent: [], complete: true }
   }])
   const id = await direct(alice, bob)
   await send(alice, id, 'one')
   await send(alice, id, 'two')
   await run("update push_due set due_at = now() - interval '90 seconds'")
-  const ends = ['phone', 'tablet'].map(device_id => api.messaging.connections.add(saidToBeThere(bob.id, { device_id })))
+  const ends =
+    ['phone', 'tablet'].map(device_id => api.messaging.connections.add(saidToBeThere(bob.id, { device_id })))
   const body = await statistics()
   for (const end of ends) end()
   expect(body).toMatchObject({
@@ -50,7 +56,9 @@ test('small tables are counted, and who is there is said per node', async () => 
 
 test('a large table is estimated, analyzed or not, and the answer says so', async () => {
   await run('alter table inbox_events set (autovacuum_enabled = off)')
-  await run('insert into inbox_events (user_id, seq, type, created_at) select \'many\', n, \'resync_required\', now() from generate_series(1, 200000) as n')
+  await run(
+    'insert into inbox_events (user_id, seq, type, created_at) select \'many\', n, \'resync_required\', now() from generate_series(1, 200000) as n'
+  )
   for (const analyzed of [false, true]) {
     if (analyzed) await run('analyze inbox_events')
     const { inbox_events: { count, exact } } = await statistics()
@@ -61,7 +69,9 @@ test('a large table is estimated, analyzed or not, and the answer says so', asyn
 
 test('without the scope or without a token there are no statistics', async () => {
   const alice = await api.user('alice')
-  for (const [caller, status, code] of [[alice, 403, 'admin_required'], [api.anonymous(), 401, 'token_required']] as const) {
+  for (const [caller, status, code] of [
+    [alice, 403, 'admin_required'], [api.anonymous(), 401, 'token_required']
+  ] as const) {
     const answer = await caller.get('/admin/statistics')
     expect([answer.status, answer.body.code]).toEqual([status, code])
   }
