@@ -17,7 +17,8 @@ import { lockForDelivery } from '../../store/locks.ts'
 import { setAckedSeqs } from '../../store/people/users.ts'
 import { commitInHalves } from '../log/halves.ts'
 import { deliverySeconds, flushDevices, flushSeconds, receiptsTotal } from '../metrics.ts'
-import { deliveredEvents, wakesFor } from '../log/render.ts'
+import { wakesFor } from '../log/render.ts'
+import { deliveredEvents } from './marks.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'
 
 /** Between two flushes: a lone acknowledgement is written at once, what follows it in sets. */

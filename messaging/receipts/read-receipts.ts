@@ -10,7 +10,8 @@ import { findReadables, raiseRead, sendersBelow, type ReadMark } from '../../sto
 import { lockUsers } from '../../store/locks.ts'
 import { commitInHalves } from '../log/halves.ts'
 import { outcomeOf, readsTotal, receiptsTotal } from '../metrics.ts'
-import { readEvents, readKey, wakesFor } from '../log/render.ts'
+import { wakesFor } from '../log/render.ts'
+import { readEvents, readKey } from './marks.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'
 
 const MAX_BATCH = 500
