@@ -1,9 +1,10 @@
 /** Reads a user's inbox log and renders it: the same events for pumps, long polls and replays. */
-import { type EventBody, encodeBody } from '../../core/events.ts'
+import { deliveryOf, type EventBody, encodeBody } from '../../core/events.ts'
 import { type ConversationView } from '../../core/views.ts'
 import { conversationViews } from '../../store/conversations/views.ts'
 import { type Executor } from '../../store/database.ts'
 import { eventsAfter, type InboxRow } from '../../store/log/inbox.ts'
+import { conversationsWithReceipts } from '../../store/log/receipts.ts'
 import { textsWhenLeft } from '../../store/messages/changes.ts'
 import { messageView } from '../../store/messages/messages.ts'
 import { inboxCounters } from '../../store/people/users.ts'
@@ -24,11 +25,14 @@ export function createInboxLog (db: Executor, epoch: string): InboxLog {
     async after (userId, seq, limit) {
       const { rows, firstKept } = await readAfter(db, userId, seq, limit)
       const edited = rows.flatMap(({ message }) => message?.edited_at == null ? [] : [message.id])
-      const [conversations, names, former] = await Promise.all([
+      const delivering = rows.flatMap(({ type, message }) =>
+        type === 'new_message' && message !== null ? [message.conversation_id] : [])
+      const [conversations, names, former, told] = await Promise.all([
         conversationsFor(db, userId, rows),
         namesFor(db, rows),
         // A former member's events show no text that came after they left.
-        textsWhenLeft(db, userId, edited)
+        textsWhenLeft(db, userId, edited),
+        conversationsWithReceipts(db, [...new Set(delivering)])
       ])
       const events = rows.map(row => ({ seq: row.seq, body: render(row) }))
       if (firstKept > seq + 1) {
@@ -40,7 +44,10 @@ export function createInboxLog (db: Executor, epoch: string): InboxLog {
         const text = row.message === null ? undefined : former.get(row.message.id)
         const message = row.message === null ? undefined : messageView({ ...row.message, ...text }, 'sent')
         const conversation = conversations.get(row.conversation_id!) ?? null
-        return renderReplay(epoch, row, { message, conversation, ...nameIn(names, row) })
+        const body = renderReplay(epoch, row, { message, conversation, ...nameIn(names, row) })
+        return row.type === 'new_message' && message !== undefined
+          ? { ...body, delivers: deliveryOf(message, told.has(message.conversation_id)) }
+          : body
       }
     }
   }
