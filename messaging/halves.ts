@@ -4,7 +4,10 @@
  */
 import { AppError } from '../core/errors.ts'
 
-/** Outcomes in order; an Error for each entry that could not be committed. An AppError (the database is away) fails all at once. */
+/**
+ * Outcomes in order; an Error for each entry that could not be committed. An AppError (the database is away)
+ * fails all at once.
+ */
 export async function commitInHalves<T, R> (
   batch: T[], commit: (batch: T[]) => Promise<R[]>
 ): Promise<Array<R | Error>> {

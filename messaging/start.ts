@@ -41,7 +41,7 @@ export interface MessagingDeps {
   log: Logger
   /** The other nodes; none by default. */
   cluster?: Cluster
-  /** How long a user must be gone before anybody is told. */
+  /** How long a user must be gone before others are told. */
   offlineAfterMs?: number
   /** What is under way has this long before what it does is erased. */
   erasureSettleMs?: number
@@ -122,7 +122,7 @@ export async function startMessaging ({
   const presenceViews = createPresenceViews(database.autocommit, presence)
   const revocations = startRevocations({ database, authentication: known, connections, cluster, log })
   const erasures = startErasures({ database, epoch, wake, revocations, log, settleMs: erasureSettleMs })
-  // Nobody watches the sessions of a node that is gone; those that come back cancel this by acknowledging.
+  // No node watches the sessions of one that is gone; devices that come back cancel this by acknowledging.
   cluster.onNodeLost(() => {
     log.warn('a node is gone; what its sessions left unacknowledged becomes due')
     recoverPushes(database.autocommit, new Date(Date.now() + graceMs))

@@ -31,7 +31,9 @@ export interface Statement { name: string, text: string }
 
 /** A transaction whose reads go out together, and whose writes go out together with the commit. */
 export interface Batch<Context, Result> {
-  /** Asks for everything at once, without waiting in between: nothing here may depend on an earlier answer. */
+  /**
+   * Asks for everything at once, without waiting in between: nothing here may depend on an earlier answer.
+   */
   read (tx: Executor): Promise<Context>
   /** Called again with a new context when the transaction is repeated. What it throws rolls back. */
   decide (context: Context, tx: Executor): Promise<{ writes: Write[], result: Result }>
@@ -41,21 +43,34 @@ export interface Batch<Context, Result> {
 export type Write = (tx: Executor) => Promise<unknown>
 
 export interface Executor {
-  /** Runs a named statement. Throws AppError `unavailable` when the database is away, else the driver's DatabaseError. */
+  /**
+   * Runs a named statement. Throws AppError `unavailable` when the database is away, else the driver's
+   * DatabaseError.
+   */
   rows<Row> (statement: Statement, values: unknown[]): Promise<Row[]>
   orm: NodePgDatabase
 }
 
 /** Connections of a pool, and what waits for one. */
-export interface PoolState { name: 'reads' | 'writes' | 'commits', total: number, idle: number, waiting: number }
+export interface PoolState {
+  name: 'reads' | 'writes' | 'commits'
+  total: number
+  idle: number
+  waiting: number
+}
 
 export interface Database extends AsyncDisposable {
   autocommit: Executor
-  /** One transaction on the write pool; repeated from the start after a deadlock or a serialization failure. */
+  /**
+   * One transaction on the write pool; repeated from the start after a deadlock or a serialization failure.
+   */
   transact<T> (work: (tx: Executor) => Promise<T>): Promise<T>
   /** One transaction in two round trips; repeated like any other. */
   commit<Context, Result> (batch: Batch<Context, Result>): Promise<Result>
-  /** One read-only transaction on the read pool. The server cancels a statement that takes longer (SQLSTATE 57014). */
+  /**
+   * One read-only transaction on the read pool. The server cancels a statement that takes longer (SQLSTATE
+   * 57014).
+   */
   transactReadOnly<T> (statementTimeoutMs: number, work: (tx: Executor) => Promise<T>): Promise<T>
   pools (): PoolState[]
 }
@@ -84,7 +99,8 @@ export function openDatabase (url: string, onError: (error: Error) => void): Dat
   const pools = [readPool, writePool, commitPool]
   for (const pool of pools) {
     pool.on('error', onError) // an idle connection broke; the pool replaces it
-    // One in use breaks too: its query rejects and says so, but an error event without a listener ends the process.
+    // One in use breaks too: its query rejects and says so, but an error event without a listener ends the
+    // process.
     pool.on('connect', client => {
       client.on('error', () => {})
       client.query(PLANNER).catch(() => {}) // what comes next fails too, and says so

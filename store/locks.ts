@@ -7,7 +7,7 @@
  *
  * Transactions that share rows then queue up instead of deadlocking. "No key"
  * keeps the foreign key checks of other transactions from waiting. A lock makes
- * final what is read after it; whoever appends to an inbox log holds its user.
+ * final what is read after it. To append to an inbox log takes the lock of its user.
  */
 import { type Executor, type Statement } from './database.ts'
 import { type InboxCounters } from './people/users.ts'

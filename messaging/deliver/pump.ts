@@ -32,7 +32,9 @@ export interface PumpOptions {
   connection: PumpConnection
   /** Up to `limit` events after `seq`, rendered. */
   readLog: (userId: string, seq: number, limit: number) => Promise<PumpEvent[]>
-  /** The unbroken run of acknowledged events has grown to `seq`, and with it these messages were delivered. */
+  /**
+   * The unbroken run of acknowledged events has grown to `seq`, and with it these messages were delivered.
+   */
   onAcknowledged: (seq: number, deliveries: Delivery[]) => void
   /** False: a live copy. What was written counts as acknowledged, and nothing is told of it. */
   tracked: boolean
@@ -137,7 +139,10 @@ export class Pump implements WakeListener {
     return this.inFlight > 0 ? this.#handovers[0]?.at : undefined
   }
 
-  /** Since when the window has not moved although something is in flight, or the socket takes nothing although nothing is. */
+  /**
+   * Since when the window has not moved although something is in flight, or the socket takes nothing although
+   * nothing is.
+   */
   get stalledSince (): number | undefined {
     return this.inFlight > 0 ? this.#movedAt : this.#blockedSince
   }
@@ -147,7 +152,10 @@ export class Pump implements WakeListener {
     return this.#blocked && this.#knownSeq > this.#sentSeq ? this.#blockedAt : undefined
   }
 
-  /** True once for every new event that is unacknowledged while the oldest one has waited for longer than the grace period. */
+  /**
+   * True once for every new event that is unacknowledged while the oldest one has waited for longer than the
+   * grace period.
+   */
   takeOverdue (graceMs: number): boolean {
     const oldest = this.oldestInFlightAt ?? this.#blockedSince
     if (oldest === undefined || this.#knownSeq <= this.#graceReported ||

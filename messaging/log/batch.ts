@@ -1,8 +1,8 @@
 /**
  * One batch: sends, acknowledgements and read receipts in one transaction of two
  * round trips. The first locks conversations, then users, and reads what the
- * decisions need; the second writes everything and commits. Afterwards whoever
- * the new events concern is woken.
+ * decisions need; the second writes everything and commits. Then the listeners of
+ * the users with new events are woken.
  *
  * Every counter is taken once per user, whatever the batch holds for them.
  */
@@ -10,7 +10,9 @@ import { attachToMessages } from '../../store/attachments.ts'
 import { type Database, type Executor, type Write, violates } from '../../store/database.ts'
 import { type LockedConversation, lockConversations, lockMembers } from '../../store/locks.ts'
 import { type AppendedEvent, appendNumbered, numberEvents } from '../../store/log/inbox.ts'
-import { deliveredMarks, type Participant, raiseMarks, type RisingRead, risingReads } from '../../store/log/receipts.ts'
+import {
+  deliveredMarks, type Participant, raiseMarks, type RisingRead, risingReads
+} from '../../store/log/receipts.ts'
 import { writeMessages, writeShown } from '../../store/log/sends.ts'
 import { advanceCursors, type CursorAdvance, findFenced } from '../../store/people/devices.ts'
 import { type InboxCounters } from '../../store/people/users.ts'
@@ -31,7 +33,10 @@ const TELL_READS_AFTER_MS = 3_000
 
 export interface Batch { sends: Send[], acknowledgements: Acknowledgement[], reads: PreparedRead[] }
 
-/** `certain` is false when other nodes could not be asked: who is not in `present` may have a session all the same. */
+/**
+ * `certain` is false when other nodes could not be asked: who is not in `present` may have a session all the
+ * same.
+ */
 export interface KnownSessions { present: Set<string>, certain: boolean }
 
 export interface BatchDeps {
@@ -39,7 +44,10 @@ export interface BatchDeps {
   epoch: string
   /** Connections of one device may be on other nodes. */
   fenced: boolean
-  /** Who of these has a tracked session? Read before the commit, so that a crash after it loses no push. Must not reject. */
+  /**
+   * Who of these has a tracked session? Read before the commit, so that a crash after it loses no push. Must
+   * not reject.
+   */
   findSessions: (userIds: string[]) => Promise<KnownSessions>
   graceMs: number
   /** Makes a push due for a user whose session went away unnoticed. */
@@ -61,7 +69,13 @@ interface Context {
 }
 
 /** What is done once the batch has committed. */
-interface Committed { outcomes: SendOutcome[], wakes: WakeEvent[], receipts: ReceiptPlan, pushed: boolean, watched: Map<string, number> }
+interface Committed {
+  outcomes: SendOutcome[]
+  wakes: WakeEvent[]
+  receipts: ReceiptPlan
+  pushed: boolean
+  watched: Map<string, number>
+}
 
 /** One outcome per send, in order. Throws when nothing of the batch was committed. */
 export async function commitBatch (deps: BatchDeps, batch: Batch): Promise<SendOutcome[]> {
@@ -76,7 +90,8 @@ export async function commitBatch (deps: BatchDeps, batch: Batch): Promise<SendO
     } catch (error) {
       // Another process stored one of the client_message_ids between our look and our insert: everything was
       // rolled back, the next look finds it. Likewise an attachment that was released meanwhile.
-      const raced = error instanceof AttachmentReleased || violates(error, 'messages_client_message_id_unique')
+      const raced = error instanceof AttachmentReleased ||
+        violates(error, 'messages_client_message_id_unique')
       if (race === MAX_RACES || !raced) throw error
     }
   }
@@ -84,7 +99,9 @@ export async function commitBatch (deps: BatchDeps, batch: Batch): Promise<SendO
 
 class AttachmentReleased extends Error {}
 
-async function readContext (tx: Executor, { fenced }: BatchDeps, { sends, acknowledgements, reads }: Batch): Promise<Context> {
+async function readContext (
+  tx: Executor, { fenced }: BatchDeps, { sends, acknowledgements, reads }: Batch
+): Promise<Context> {
   const ids = [...new Set(sends.map(send => send.draft.conversation_id))]
   const others = new Set<string>()
   for (const { userId, deliveries } of acknowledgements) {
@@ -107,7 +124,9 @@ async function readContext (tx: Executor, { fenced }: BatchDeps, { sends, acknow
   return { conversations, users, sends: sendContext, marks, rising, acknowledgements: counting }
 }
 
-async function replacedAmong (tx: Executor, acknowledgements: Acknowledgement[]): Promise<Set<Acknowledgement>> {
+async function replacedAmong (
+  tx: Executor, acknowledgements: Acknowledgement[]
+): Promise<Set<Acknowledgement>> {
   const held = acknowledgements.filter(({ deviceId, lease }) => deviceId !== undefined && lease !== undefined)
   if (held.length === 0) return new Set()
   const replaced = await findFenced(tx, held.map(({ userId, deviceId, lease }) =>
@@ -126,7 +145,9 @@ function furthestReads (reads: PreparedRead[]): Map<string, PreparedRead['mark']
 }
 
 async function decide (
-  tx: Executor, deps: BatchDeps, batch: Batch, { conversations, users, sends, marks, rising, acknowledgements }: Context
+  tx: Executor, deps: BatchDeps, batch: Batch, {
+    conversations, users, sends, marks, rising, acknowledgements
+  }: Context
 ): Promise<{ writes: Write[], result: Committed }> {
   // Read under the lock, so that a message is not older than the participant it waited for.
   const at = new Date()
@@ -138,8 +159,10 @@ async function decide (
   const events = numberEvents([...plan.events, ...receipts.events], users)
 
   const received = events.filter(event => event.type === 'new_message')
-  const due = new Map(received.flatMap(({ user_id, seq }) => present.has(user_id) ? [] : [[user_id, seq] as const]))
-  const watched = new Map(received.flatMap(({ user_id, seq }) => present.has(user_id) ? [[user_id, seq] as const] : []))
+  const due =
+    new Map(received.flatMap(({ user_id, seq }) => present.has(user_id) ? [] : [[user_id, seq] as const]))
+  const watched =
+    new Map(received.flatMap(({ user_id, seq }) => present.has(user_id) ? [[user_id, seq] as const] : []))
   // Who may have a session is given the time to acknowledge, which cancels the push.
   const dueAt = certain ? at : new Date(at.getTime() + deps.graceMs)
   const moved = new Set([...reached, ...events.map(event => event.user_id)])
@@ -150,9 +173,13 @@ async function decide (
   const writes: Write[] = []
   if (plan.messages.length > 0) writes.push(tx => writeMessages(tx, plan.messages, at))
   if (plan.shown.size > 0) writes.push(tx => writeShown(tx, [...plan.shown.values()]))
-  if (moved.size > 0) writes.push(tx => appendNumbered(tx, events, [...moved].map(userId => users.get(userId)!), at))
+  if (moved.size > 0) {
+    writes.push(tx => appendNumbered(tx, events, [...moved].map(userId => users.get(userId)!), at))
+  }
   if (receipts.marks.size > 0) writes.push(tx => raiseMarks(tx, [...receipts.marks.values()], at))
-  if (acknowledgements.length > 0) writes.push(tx => advanceCursors(tx, cursorsOf(acknowledgements, users), at))
+  if (acknowledgements.length > 0) {
+    writes.push(tx => advanceCursors(tx, cursorsOf(acknowledgements, users), at))
+  }
   if (due.size > 0) {
     writes.push(tx => schedulePushes(tx, [...due].map(([userId, seq]) => ({ userId, seq, dueAt }))))
   }
@@ -160,7 +187,8 @@ async function decide (
   if (readers.length > 0) {
     writes.push(tx => notePushReads(tx, readers, new Date(at.getTime() + TELL_READS_AFTER_MS)))
   }
-  const wakes = events.map(event => ({ userId: event.user_id, seq: event.seq, body: bodyOf(event, plan, deps.epoch) }))
+  const wakes =
+    events.map(event => ({ userId: event.user_id, seq: event.seq, body: bodyOf(event, plan, deps.epoch) }))
   return { writes, result: { outcomes: plan.outcomes, wakes, receipts, pushed: due.size > 0, watched } }
 }
 
@@ -172,7 +200,9 @@ async function writeAttachments (tx: Executor, views: SendPlan['views']): Promis
 }
 
 /** Moves the users' counters to what any of their devices has; returns the users that moved. */
-function moveAcknowledged (acknowledgements: Acknowledgement[], users: Map<string, InboxCounters>): Set<string> {
+function moveAcknowledged (
+  acknowledgements: Acknowledgement[], users: Map<string, InboxCounters>
+): Set<string> {
   const moved = new Set<string>()
   for (const { userId, seq } of acknowledgements) {
     const user = users.get(userId)
@@ -185,7 +215,9 @@ function moveAcknowledged (acknowledgements: Acknowledgement[], users: Map<strin
   return moved
 }
 
-/** One per device, in the order in which they are locked. What came by request has no lease and counts always. */
+/**
+ * One per device, in the order in which they are locked. What came by request has no lease and counts always.
+ */
 function cursorsOf (acknowledgements: Acknowledgement[], users: Map<string, InboxCounters>): CursorAdvance[] {
   const cursors = new Map<string, CursorAdvance>()
   for (const { userId, deviceId, seq, lease = null } of acknowledgements) {
@@ -198,10 +230,13 @@ function cursorsOf (acknowledgements: Acknowledgement[], users: Map<string, Inbo
       user_id: userId,
       device_id: deviceId,
       seq: Math.max(known?.seq ?? 0, reached),
-      lease: known === undefined ? lease : known.lease === null || lease === null ? null : Math.max(known.lease, lease)
+      lease: known === undefined
+        ? lease
+        : known.lease === null || lease === null ? null : Math.max(known.lease, lease)
     })
   }
-  return [...cursors.values()].sort((a, b) => compare(a.user_id, b.user_id) || compare(a.device_id, b.device_id))
+  return [...cursors.values()].sort((a, b) => compare(a.user_id, b.user_id) ||
+    compare(a.device_id, b.device_id))
 }
 
 const compare = (a: string, b: string): number => a < b ? -1 : a > b ? 1 : 0
@@ -225,7 +260,9 @@ function follow (deps: BatchDeps, { wakes, receipts, pushed, watched }: Committe
 
 // A session that ended while its event was being committed did not know of it
 // and could not report it; after the wake every session that is left does.
-async function pushUnwatched ({ findSessions, overdue }: BatchDeps, watched: Map<string, number>): Promise<void> {
+async function pushUnwatched (
+  { findSessions, overdue }: BatchDeps, watched: Map<string, number>
+): Promise<void> {
   if (watched.size === 0) return
   const { present, certain } = await findSessions([...watched.keys()])
   for (const [userId, seq] of certain ? watched : []) {

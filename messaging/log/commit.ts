@@ -15,7 +15,9 @@ import {
   type Acknowledgement, acknowledgeInPieces, createAcknowledgementQueue, type WaitingAcknowledgement
 } from '../receipts/acknowledgements.ts'
 import { createReadReceipts, type PreparedRead, type ReadReceipts } from '../receipts/read-receipts.ts'
-import { createSendQueue, type Send, type SendOutcome, type SendResult, type WaitingSend } from '../send/queue.ts'
+import {
+  createSendQueue, type Send, type SendOutcome, type SendResult, type WaitingSend
+} from '../send/queue.ts'
 import { createSendTrace } from '../send/trace.ts'
 import { type Batch, type BatchDeps, commitBatch } from './batch.ts'
 import { commitInHalves } from '../halves.ts'
@@ -154,13 +156,16 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
         for (const caller of item.entry.callers) caller.resolve()
       } else {
         for (const caller of item.entry.callers.splice(0)) caller.reject(outcome)
-        // What the database is away for is kept. What it refuses is dropped: one device gets its events again.
+        // What the database is away for is kept. What it refuses is dropped: one device gets its events
+        // again.
         if (outcome instanceof AppError) {
           away = outcome
           kept.push(item.entry)
         } else {
           const { userId, deviceId, seq } = item.entry
-          log.error({ err: outcome, user_id: userId, device_id: deviceId, seq }, 'an acknowledgement could not be written')
+          log.error({
+            err: outcome, user_id: userId, device_id: deviceId, seq
+          }, 'an acknowledgement could not be written')
         }
       }
     })
@@ -168,7 +173,9 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
     acknowledgements.putBack(kept)
     delayMs = away === undefined ? LINGER_MS : RETRY_MS
     if (away !== undefined) {
-      log.warn({ err: away, waiting: acknowledgements.size() }, 'acknowledgements could not be written and will be tried again')
+      log.warn({
+        err: away, waiting: acknowledgements.size()
+      }, 'acknowledgements could not be written and will be tried again')
     }
   }
 

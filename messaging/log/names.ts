@@ -16,7 +16,9 @@ export const nameIn = (names: Names, event: StoredEvent): Referred =>
   refersTo(event.type) === 'name' ? { name: names.get(subject(event)) ?? null } : {}
 
 /** Wakes for events that carry names, in the caller's transaction. */
-export async function wakesWithNames (tx: Executor, epoch: string, events: AppendedEvent[]): Promise<WakeEvent[]> {
+export async function wakesWithNames (
+  tx: Executor, epoch: string, events: AppendedEvent[]
+): Promise<WakeEvent[]> {
   const names = await namesFor(tx, events)
   return wakesFor(epoch, events, event => refersTo(event.type) === 'name' ? nameIn(names, event) : undefined)
 }

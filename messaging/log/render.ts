@@ -81,8 +81,12 @@ const RENDERINGS: Record<EventType, Rendering> = {
 
 export const refersTo = (type: EventType): Rendering['refersTo'] => RENDERINGS[type].refersTo
 
-/** Undefined when the event differs by reader and was not rendered for this one: its listeners read the log. */
-export function renderLive (epoch: string, event: StoredEvent, referred: Referred = {}): EventBody | undefined {
+/**
+ * Undefined when the event differs by reader and was not rendered for this one: its listeners read the log.
+ */
+export function renderLive (
+  epoch: string, event: StoredEvent, referred: Referred = {}
+): EventBody | undefined {
   const { fields, stores } = RENDERINGS[event.type]
   const said = fields(event, referred, stores)
   return said && encodeBody(epoch, event.type, said)
@@ -101,7 +105,8 @@ export function renderReplay (epoch: string, event: StoredEvent, referred: Refer
 
 /** Wakes that carry their event wherever it is known what it refers to. Equal neighbours share one body. */
 export function wakesFor (
-  epoch: string, events: AppendedEvent[], referredOf: (event: AppendedEvent) => Referred | undefined = () => undefined
+  epoch: string, events: AppendedEvent[], referredOf: (event: AppendedEvent) => Referred | undefined = () =>
+    undefined
 ): WakeEvent[] {
   let last: { event: AppendedEvent, referred: Referred | undefined, body: EventBody | undefined } | undefined
   return events.map(event => {

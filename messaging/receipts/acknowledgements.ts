@@ -19,9 +19,14 @@ export interface Acknowledgement {
   deviceId: string | undefined
   /** The device has everything up to here. */
   seq: number
-  /** Messages among what the device has acknowledged since the last time, known to the pump that sent them. */
+  /**
+   * Messages among what the device has acknowledged since the last time, known to the pump that sent them.
+   */
   deliveries: Delivery[]
-  /** Of the connection it came through; undefined when it came by request. A replaced connection acknowledges nothing. */
+  /**
+   * Of the connection it came through; undefined when it came by request. A replaced connection acknowledges
+   * nothing.
+   */
   lease?: number
 }
 
@@ -63,7 +68,8 @@ export function createAcknowledgementQueue (): AcknowledgementQueue {
   }
 
   return {
-    add: (acknowledgement, caller) => note({ ...acknowledgement, callers: caller === undefined ? [] : [caller] }),
+    add: (acknowledgement, caller) =>
+      note({ ...acknowledgement, callers: caller === undefined ? [] : [caller] }),
     take () {
       const batch: WaitingAcknowledgement[] = []
       for (const [key, entry] of waiting) {

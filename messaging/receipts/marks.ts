@@ -5,7 +5,9 @@
  */
 import { type Delivery } from '../../core/events.ts'
 import { type NewEvent } from '../../store/log/inbox.ts'
-import { type Participant, type RaisedMarks, type ReadMark, type RisingRead } from '../../store/log/receipts.ts'
+import {
+  type Participant, type RaisedMarks, type ReadMark, type RisingRead
+} from '../../store/log/receipts.ts'
 
 /** A user acknowledged what these deliver. */
 export interface Acknowledged { userId: string, deliveries: Delivery[] }
@@ -70,7 +72,9 @@ export function planDelivered (
   return plan
 }
 
-/** Adds what was read: an event for each sender, and one for the reader's own devices. Read implies delivered. */
+/**
+ * Adds what was read: an event for each sender, and one for the reader's own devices. Read implies delivered.
+ */
 export function planRead (
   rising: RisingRead[], asked: Map<string, ReadMark & { message_id: string }>, at: Date, plan: ReceiptPlan
 ): void {
@@ -91,10 +95,12 @@ export function planRead (
     }
     if (own.has(key)) continue
     own.set(key, event(user_id, message_id, read_up_to))
-    const delivered = Math.max(plan.marks.get(key)?.delivered ?? 0, last_delivered_seq < read_up_to ? read_up_to : 0)
+    const delivered =
+      Math.max(plan.marks.get(key)?.delivered ?? 0, last_delivered_seq < read_up_to ? read_up_to : 0)
     plan.marks.set(key, { conversation_id, user_id, delivered, read: read_up_to, read_client_at: client_at })
   }
   plan.events.push(...own.values())
 }
 
-export const participantKey = (conversationId: string, userId: string): string => `${conversationId} ${userId}`
+export const participantKey = (conversationId: string, userId: string): string =>
+  `${conversationId} ${userId}`

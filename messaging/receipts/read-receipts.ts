@@ -51,7 +51,8 @@ export function createReadReceipts ({ db, commit }: {
   async function run (): Promise<void> {
     while (waiting.length > 0) {
       const batch = waiting.splice(0, MAX_BATCH)
-      const outcomes = await commitInHalves(batch.map(entry => entry.request), requests => prepare(db, requests))
+      const outcomes =
+        await commitInHalves(batch.map(entry => entry.request), requests => prepare(db, requests))
       batch.forEach((entry, i) => {
         const outcome = outcomes[i]
         if (outcome instanceof Error) entry.reject(outcome)
@@ -98,7 +99,8 @@ async function prepare (db: Executor, requests: ReadRequest[]): Promise<Array<Pr
     const refusal = refuse(message)
     if (message === undefined || refusal !== undefined) return refusal!
     const { conversation_id, up_to_seq } = message
-    const mark = { conversation_id, user_id: readerId, up_to_seq, client_at: clientAt ?? null, message_id: messageId }
+    const mark =
+      { conversation_id, user_id: readerId, up_to_seq, client_at: clientAt ?? null, message_id: messageId }
     const key = participantKey(conversation_id, readerId)
     if ((furthest.get(key)?.up_to_seq ?? -1) < up_to_seq) furthest.set(key, mark)
     if (!sendersOf.has(key)) sendersOf.set(key, [])

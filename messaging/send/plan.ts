@@ -77,7 +77,8 @@ type Context = SendContext & { conversations: Map<string, LockedConversation>, e
 type Plan = SendPlan
 
 export function planSends (sends: Send[], context: Context, at: Date): SendPlan {
-  const plan: Plan = { outcomes: [], messages: [], views: [], events: [], bodies: new Map(), shown: new Map() }
+  const plan: Plan =
+    { outcomes: [], messages: [], views: [], events: [], bodies: new Map(), shown: new Map() }
   const postponed = new Set<string>()
   for (const send of sends) {
     const conversationId = send.draft.conversation_id

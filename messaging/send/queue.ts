@@ -13,7 +13,7 @@ const MAX_OF_ONE_CONVERSATION = 100
 const MAX_WAITING = 20_000
 
 export type Door = 'rest' | 'mqtt'
-/** Where a send comes from, and the request it belongs to; for whoever follows it. */
+/** Where a send comes from, and the request it belongs to, for the log. */
 export interface Origin { door: Door, requestId: string }
 
 export interface Send {

@@ -1,7 +1,7 @@
 /**
  * The inbox log: one dense sequence of events per user.
  *
- * Invariant: whoever appends holds the user's row lock, so `seq` has no holes
+ * Invariant: a transaction that appends holds the user's row lock, so `seq` has no holes
  * and commits in its own order. A row holds references and is rendered when it
  * is read, so edits and tombstones show in replays too.
  */
@@ -65,7 +65,9 @@ export function numberEvents (events: NewEvent[], counters: Map<string, InboxCou
   return numbered
 }
 
-/** Writes events, and the counters of users as they are by now; this transaction must have locked the users. */
+/**
+ * Writes events, and the counters of users as they are by now; this transaction must have locked the users.
+ */
 export async function appendNumbered (
   tx: Executor, events: AppendedEvent[], counters: Iterable<InboxCounters>, at: Date
 ): Promise<void> {
@@ -82,7 +84,8 @@ export async function appendNumbered (
 const AFTER: Statement = {
   name: 'inbox_after',
   text: `
-    select e.seq, e.type, e.conversation_id as event_conversation_id, e.message_id, e.data, ${messageColumns('m', 'e.user_id')}
+    select e.seq, e.type, e.conversation_id as event_conversation_id, e.message_id, e.data,
+           ${messageColumns('m', 'e.user_id')}
       from inbox_events e
       left join messages m on m.id = e.message_id
      where e.user_id = $1 and e.seq > $2
@@ -98,7 +101,10 @@ type EventRow = MessageRow & {
   data: InboxRow['data']
 }
 
-/** Up to `limit` events after `seq`, oldest first. A first event beyond `seq + 1` means that the log was cut off. */
+/**
+ * Up to `limit` events after `seq`, oldest first. A first event beyond `seq + 1` means that the log was cut
+ * off.
+ */
 export async function eventsAfter (
   db: Executor, userId: string, seq: number, limit: number
 ): Promise<InboxRow[]> {

@@ -17,7 +17,8 @@ export const smallConversation = (conversation: string): string => `
   (select count(*) from (
      select 1 from conversation_participants s
       where s.conversation_id = ${conversation} and s.left_at is null
-      limit ${MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS + 1}) as present) <= ${MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS}`
+      limit ${MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS + 1}) as present)
+  <= ${MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS}`
 
 /** A participant in a conversation. */
 export interface Participant { conversation_id: string, user_id: string }
@@ -94,7 +95,9 @@ export interface RisingRead extends Participant {
   up_to_seq: number | null
 }
 
-/** Which of these marks rise, and whose messages lie between; this transaction must have locked the readers. */
+/**
+ * Which of these marks rise, and whose messages lie between; this transaction must have locked the readers.
+ */
 export async function risingReads (tx: Executor, marks: ReadMark[]): Promise<RisingRead[]> {
   return marks.length === 0 ? [] : await tx.rows(READ, markColumns(marks))
 }
@@ -111,7 +114,8 @@ const RAISE: Statement = {
       update conversation_participants p
          set last_delivered_seq = greatest(p.last_delivered_seq, v.delivered),
              last_read_seq = greatest(p.last_read_seq, v.read)
-        from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[]) as v (conversation_id, user_id, delivered, read)
+        from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[])
+             as v (conversation_id, user_id, delivered, read)
        where p.conversation_id = v.conversation_id and p.user_id = v.user_id
     )
     insert into delivery_status (conversation_id, user_id, status, up_to_seq, at, client_at)
@@ -122,7 +126,11 @@ const RAISE: Statement = {
 }
 
 /** New marks of one participant; 0 leaves one as it is. */
-export interface RaisedMarks extends Participant { delivered: number, read: number, read_client_at: Date | null }
+export interface RaisedMarks extends Participant {
+  delivered: number
+  read: number
+  read_client_at: Date | null
+}
 
 /** Raises marks and keeps when; this transaction must have locked the users. */
 export async function raiseMarks (tx: Executor, marks: RaisedMarks[], at: Date): Promise<void> {
@@ -154,7 +162,8 @@ const DELIVERIES: Statement = {
     )
     select (select max(seq) from page) as page_end, (select count(*) from page)::int as page_events,
            m.conversation_id, m.sender_user_id, max(m.seq) as seq, min(m.created_at) as stored_at,
-           (array_agg(m.id order by m.seq desc))[1] as message_id, ${smallConversation('m.conversation_id')} as told
+           (array_agg(m.id order by m.seq desc))[1] as message_id,
+           ${smallConversation('m.conversation_id')} as told
       from (values (true)) as always (there)
       left join (page join messages m on page.type = 'new_message' and m.id = page.message_id) on true
      group by m.conversation_id, m.sender_user_id`
@@ -163,7 +172,10 @@ const DELIVERIES: Statement = {
 type DeliveryRow = { page_end: number | null, page_events: number } &
   ({ [K in keyof Delivery]: K extends 'stored_at' ? Date : Delivery[K] } | { conversation_id: null })
 
-/** What the next events of a user's log deliver: at most `limit` of those not acknowledged, none beyond `upTo`. */
+/**
+ * What the next events of a user's log deliver: at most `limit` of those not acknowledged, none beyond
+ * `upTo`.
+ */
 export async function nextDeliveries (
   db: Executor, userId: string, upTo: number, limit: number
 ): Promise<{ upTo: number, deliveries: Delivery[] }> {
@@ -202,12 +214,17 @@ const STATUS: Statement = {
   name: 'receipts_status',
   text: `
     select p.user_id,
-           case when p.last_read_seq >= $2 then 'read' when p.last_delivered_seq >= $2 then 'delivered' else 'sent' end as status,
+           case when p.last_read_seq >= $2 then 'read'
+                when p.last_delivered_seq >= $2 then 'delivered'
+                else 'sent'
+           end as status,
            (select d.at from delivery_status d
-             where d.conversation_id = $1 and d.user_id = p.user_id and d.status = 'delivered' and d.up_to_seq >= $2
+             where d.conversation_id = $1 and d.user_id = p.user_id and d.status = 'delivered'
+               and d.up_to_seq >= $2
              order by d.up_to_seq limit 1) as delivered_at,
            (select d.at from delivery_status d
-             where d.conversation_id = $1 and d.user_id = p.user_id and d.status = 'read' and d.up_to_seq >= $2
+             where d.conversation_id = $1 and d.user_id = p.user_id and d.status = 'read'
+               and d.up_to_seq >= $2
              order by d.up_to_seq limit 1) as read_at
       from conversation_participants p
      where p.conversation_id = $1 and p.user_id <> $3
@@ -229,18 +246,20 @@ export async function recipientStatuses (
   return await db.rows(STATUS, [conversationId, seq, senderId])
 }
 
-// In a direct conversation reading an own message reads up to the partner's last shown one below it: hidden ones
-// between the two stay unread. Index: messages_sender_index.
+// In a direct conversation reading an own message reads up to the partner's last shown one below it: hidden
+// ones between the two stay unread. Index: messages_sender_index.
 const READABLES: Statement = {
   name: 'receipts_readables',
   text: `
-    select r.i, m.conversation_id, m.seq, m.hidden, m.sender_user_id = r.reader as own, p.joined_seq, p.left_at,
+    select r.i, m.conversation_id, m.seq, m.hidden, m.sender_user_id = r.reader as own,
+           p.joined_seq, p.left_at,
            case when m.sender_user_id = r.reader and c.type = 'direct' then coalesce((
              select o.seq
                from conversation_participants s
                cross join lateral (
                  select o.seq from messages o
-                  where o.conversation_id = m.conversation_id and o.sender_user_id = s.user_id and not o.hidden and o.seq < m.seq
+                  where o.conversation_id = m.conversation_id and o.sender_user_id = s.user_id
+                    and not o.hidden and o.seq < m.seq
                   order by o.seq desc limit 1) as o
               where s.conversation_id = m.conversation_id and s.user_id <> r.reader), 0)
            else m.seq end as up_to_seq
@@ -261,7 +280,10 @@ export interface Readable {
   left_at: Date | null
 }
 
-/** Messages and what their would-be readers are to them, in the order asked for; undefined where there is no such message. */
+/**
+ * Messages and what their would-be readers are to them, in the order asked for; undefined where there is no
+ * such message.
+ */
 export async function findReadables (
   db: Executor, messageIds: string[], readers: string[]
 ): Promise<Array<Readable | undefined>> {

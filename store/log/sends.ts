@@ -37,7 +37,8 @@ export interface NewMessage {
 const REPEATS: Statement = {
   name: 'sends_repeats',
   text: `
-    select ${messageColumns('m', 'm.sender_user_id')}, m.client_fingerprint, ${statusColumn('m', 'm.sender_user_id')} as status
+    select ${messageColumns('m', 'm.sender_user_id')}, m.client_fingerprint,
+           ${statusColumn('m', 'm.sender_user_id')} as status
       from unnest($1::text[], $2::text[]) as r (sender_user_id, client_message_id)
       join messages m on m.sender_user_id = r.sender_user_id and m.client_message_id = r.client_message_id`
 }
@@ -51,11 +52,13 @@ export async function findRepeats (
   return await tx.rows(REPEATS, [senders, clientMessageIds])
 }
 
-// Indexes: conversations_pkey once per conversation, conversation_participants_pkey. Former members are read only when they try to send.
+// Indexes: conversations_pkey once per conversation, conversation_participants_pkey. Former members are read
+// only when they try to send.
 const MEMBERS: Statement = {
   name: 'sends_members',
   text: `
-    select p.conversation_id, p.user_id, p.can_send_messages, p.joined_seq, p.left_at is null as present, p.shown_seq,
+    select p.conversation_id, p.user_id, p.can_send_messages, p.joined_seq, p.left_at is null as present,
+           p.shown_seq,
            c.type = 'direct' and exists (
              select 1 from conversation_participants o
                join blocks b on b.blocker_user_id = p.user_id and b.blocked_user_id = o.user_id
@@ -77,11 +80,12 @@ const SHOW: Statement = {
   text: `
     update conversation_participants p
        set shown_seq = v.shown_seq, shown_at = v.shown_at
-      from unnest($1::uuid[], $2::text[], $3::bigint[], $4::timestamptz[]) as v (conversation_id, user_id, shown_seq, shown_at)
+      from unnest($1::uuid[], $2::text[], $3::bigint[], $4::timestamptz[])
+           as v (conversation_id, user_id, shown_seq, shown_at)
      where p.conversation_id = v.conversation_id and p.user_id = v.user_id`
 }
 
-/** Where the conversation ends for somebody: null for everybody from whom nothing at its end is hidden. */
+/** Where the conversation ends for a member: null unless the messages at its end are hidden from them. */
 export interface Shown {
   conversation_id: string
   user_id: string
@@ -89,7 +93,9 @@ export interface Shown {
   shown_at: Date | null
 }
 
-/** Rare: only the first hidden message after shown ones, and the first shown one after hidden ones, move this. */
+/**
+ * Rare: only the first hidden message after shown ones, and the first shown one after hidden ones, move this.
+ */
 export async function writeShown (tx: Executor, shown: Shown[]): Promise<void> {
   if (shown.length === 0) return
   await tx.rows(SHOW, [
