@@ -92,7 +92,8 @@ export function openDatabase (url: string, onError: (error: Error) => void): Dat
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     query_timeout: QUERY_TIMEOUT_MS,
     keepAlive: true,
-    application_name: 'echo'
+    application_name: 'echo',
+    onConnect: (client: pg.Client) => client.query(PLANNER)
   } as pg.PoolConfig)
   const [readPool, writePool, commitPool] =
     [pool(READ_CONNECTIONS), pool(WRITE_CONNECTIONS), pool(COMMIT_CONNECTIONS, true)]
@@ -101,10 +102,7 @@ export function openDatabase (url: string, onError: (error: Error) => void): Dat
     pool.on('error', onError) // an idle connection broke; the pool replaces it
     // One in use breaks too: its query rejects and says so, but an error event without a listener ends the
     // process.
-    pool.on('connect', client => {
-      client.on('error', () => {})
-      client.query(PLANNER).catch(() => {}) // what comes next fails too, and says so
-    })
+    pool.on('connect', client => { client.on('error', () => {}) })
   }
   return {
     autocommit: executor(readPool),
