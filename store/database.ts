@@ -93,7 +93,7 @@ export function openDatabase (url: string, onError: (error: Error) => void): Dat
     query_timeout: QUERY_TIMEOUT_MS,
     keepAlive: true,
     application_name: 'echo',
-    onConnect: (client: pg.Client) => client.query(PLANNER)
+    onConnect: async (client: pg.ClientBase) => { await client.query(PLANNER) }
   } as pg.PoolConfig)
   const [readPool, writePool, commitPool] =
     [pool(READ_CONNECTIONS), pool(WRITE_CONNECTIONS), pool(COMMIT_CONNECTIONS, true)]
