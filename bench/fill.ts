@@ -37,7 +37,7 @@ export const HUB_DIRECTS = 2_000
 
 const LARGE_TABLES = ['messages', 'inbox_events', 'delivery_status']
 
-export async function fillHistory (url: string, messages: number): Promise<void> {
+export async function fillHistory (url: string, messages: number, analyze = true): Promise<void> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   try {
@@ -46,7 +46,7 @@ export async function fillHistory (url: string, messages: number): Promise<void>
     for (const { drop } of dropped) await client.query(drop)
     for (const step of steps(messages)) await client.query(step)
     for (const { create } of dropped) await client.query(create)
-    await client.query('analyze')
+    if (analyze) await client.query('analyze')
   } finally {
     await client.end()
   }

@@ -14,14 +14,17 @@ const READ_CONNECTIONS = 10
 const WRITE_CONNECTIONS = 6
 /** One batch is in flight at a time; the second connection is there while a broken one is replaced. */
 const COMMIT_CONNECTIONS = 2
+const MAX_CONNECTION_AGE_S = 300
+/** So often the committer has its statements planned anew, which costs some milliseconds. */
+const REPLAN_MS = 30_000
 const CONNECT_TIMEOUT_MS = 5_000
 const QUERY_TIMEOUT_MS = 15_000
 const MAX_ATTEMPTS = 10
 
 // Plans must not depend on statistics. Made while the tables were empty, or planned freely, hot statements
 // read whole tables for good: 17 to 38 ms to the device at 200 messages/s on a fresh PostgreSQL 15, against
-// 3.6 ms with these settings. Every statement here is written to be answered from indexes, row by row.
-const PLANNER = [
+// 3.6 ms with these settings (test/store/plan-stability.test.ts). Every statement here is written to be answered from indexes, row by row.
+export const PLANNER = [
   'enable_seqscan = off', 'enable_hashjoin = off', 'enable_mergejoin = off', 'jit = off',
   'plan_cache_mode = force_generic_plan'
 ].map(setting => `set ${setting}`).join('; ')
@@ -86,8 +89,9 @@ export function openDatabase (url: string, onError: (error: Error) => void): Dat
     connectionString: url,
     max,
     pipeline,
-    // A connection of the committer is never idle for long enough to be worth closing.
-    ...(pipeline ? { idleTimeoutMillis: 0 } : {}),
+    // A connection of the committer is never idle for long enough to be worth closing. Others come and go, so that
+    // no plan grows old: one made before the first ANALYZE may have taken the wrong one of two indexes.
+    ...(pipeline ? { idleTimeoutMillis: 0 } : { maxLifetimeSeconds: MAX_CONNECTION_AGE_S }),
     types,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     query_timeout: QUERY_TIMEOUT_MS,
@@ -147,7 +151,7 @@ async function commitOnce<Context, Result> (pool: pg.Pool, batch: Batch<Context,
   const tx = executor(client)
   let broken = true
   try {
-    const [, context] = await together(client, () => [tx.rows(BEGIN, []), batch.read(tx)] as const)
+    const [, context] = await together(client, () => [begin(client, tx), batch.read(tx)] as const)
     const { writes, result } = await batch.decide(context, tx)
     await together(client, () => [...writes.map(write => write(tx)), tx.rows(COMMIT, [])])
     broken = false
@@ -158,6 +162,15 @@ async function commitOnce<Context, Result> (pool: pg.Pool, batch: Batch<Context,
   } finally {
     client.release(broken)
   }
+}
+
+const plannedAt = new WeakMap<pg.PoolClient, number>()
+
+async function begin (client: pg.PoolClient, tx: Executor): Promise<void> {
+  const now = performance.now()
+  const old = now - (plannedAt.get(client) ?? -Infinity) > REPLAN_MS
+  if (old) plannedAt.set(client, now)
+  await Promise.all(old ? [tx.rows(DISCARD_PLANS, []), tx.rows(BEGIN, [])] : [tx.rows(BEGIN, [])])
 }
 
 /** Sends what `ask` asks for in one write to the socket. */
@@ -175,6 +188,7 @@ async function together<T extends ReadonlyArray<Promise<unknown>>> (
   return await Promise.all(asked)
 }
 
+const DISCARD_PLANS: Statement = { name: 'discard_plans', text: 'discard plans' }
 const BEGIN: Statement = { name: 'begin', text: 'begin' }
 const LIMIT_READS: Statement = {
   name: 'limit_reads',

@@ -16,7 +16,7 @@ export const MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS = 32
 export const smallConversation = (conversation: string): string => `
   (select count(*) from (
      select 1 from conversation_participants s
-      where s.conversation_id = ${conversation} and s.left_at is null
+      where s.conversation_id = ${conversation} and s.left_seq is null
       limit ${MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS + 1}) as present)
   <= ${MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS}`
 
@@ -81,7 +81,7 @@ const READ: Statement = {
         conversation: 'p.conversation_id', reader: 'p.user_id', after: 'p.last_read_seq', upTo: 'r.up_to_seq'
       })}
       ) as m on ${smallConversation('p.conversation_id')}
-     where p.last_read_seq < r.up_to_seq and p.left_at is null
+     where p.last_read_seq < r.up_to_seq and p.left_seq is null
      order by m.sender_user_id, p.conversation_id, p.user_id`
 }
 

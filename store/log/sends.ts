@@ -57,7 +57,7 @@ export async function findRepeats (
 const MEMBERS: Statement = {
   name: 'sends_members',
   text: `
-    select p.conversation_id, p.user_id, p.can_send_messages, p.joined_seq, p.left_at is null as present,
+    select p.conversation_id, p.user_id, p.can_send_messages, p.joined_seq, p.left_seq is null as present,
            p.shown_seq,
            c.type = 'direct' and exists (
              select 1 from conversation_participants o
@@ -66,7 +66,7 @@ const MEMBERS: Statement = {
       from unnest($1::uuid[]) as a (id)
       cross join lateral (select c.id, c.type from conversations c where c.id = a.id limit 1) as c
       join conversation_participants p on p.conversation_id = c.id
-     where p.left_at is null or p.user_id = any($2::text[])`
+     where p.left_seq is null or p.user_id = any($2::text[])`
 }
 
 export async function readMembers (

@@ -8,7 +8,7 @@
  */
 import { drizzle } from 'drizzle-orm/node-postgres'
 import pg from 'pg'
-import { type Executor } from '../../store/database.ts'
+import { type Executor, PLANNER } from '../../store/database.ts'
 
 interface Node {
   'Node Type': string
@@ -39,6 +39,7 @@ export interface Plan {
 export async function plansOf (url: string, work: (db: Executor) => Promise<unknown>): Promise<Plan[]> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
+  await client.query(PLANNER)
   const plans: Plan[] = []
   try {
     for (const kind of ['custom', 'generic'] as const) {
