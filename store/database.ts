@@ -23,9 +23,10 @@ const MAX_ATTEMPTS = 10
 
 // Plans must not depend on statistics. Made while the tables were empty, or planned freely, hot statements
 // read whole tables for good: 17 to 38 ms to the device at 200 messages/s on a fresh PostgreSQL 15, against
-// 3.6 ms with these settings (test/store/plan-stability.test.ts). Every statement here is written to be answered from indexes, row by row.
+// 3.6 ms with these settings (test/store/plan-stability.test.ts). Every statement here is written to be
+// answered from indexes, row by row.
 export const PLANNER = [
-  'enable_seqscan = off', 'enable_hashjoin = off', 'enable_mergejoin = off', 'jit = off',
+  'enable_seqscan = off', 'enable_bitmapscan = off', 'enable_hashjoin = off', 'enable_mergejoin = off', 'jit = off',
   'plan_cache_mode = force_generic_plan'
 ].map(setting => `set ${setting}`).join('; ')
 
@@ -71,8 +72,8 @@ export interface Database extends AsyncDisposable {
   /** One transaction in two round trips; repeated like any other. */
   commit<Context, Result> (batch: Batch<Context, Result>): Promise<Result>
   /**
-   * One read-only transaction on the read pool. The server cancels a statement that takes longer (SQLSTATE
-   * 57014).
+   * One read-only transaction on the read pool, for searches: GIN indexes, which need bitmap scans, are
+   * allowed. The server cancels a statement that takes longer (SQLSTATE 57014).
    */
   transactReadOnly<T> (statementTimeoutMs: number, work: (tx: Executor) => Promise<T>): Promise<T>
   pools (): PoolState[]
@@ -89,8 +90,8 @@ export function openDatabase (url: string, onError: (error: Error) => void): Dat
     connectionString: url,
     max,
     pipeline,
-    // A connection of the committer is never idle for long enough to be worth closing. Others come and go, so that
-    // no plan grows old: one made before the first ANALYZE may have taken the wrong one of two indexes.
+    // A connection of the committer is never idle for long enough to be worth closing. Others come and go, so
+    // that no plan grows old: one made before the first ANALYZE may have taken the wrong one of two indexes.
     ...(pipeline ? { idleTimeoutMillis: 0 } : { maxLifetimeSeconds: MAX_CONNECTION_AGE_S }),
     types,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
@@ -192,8 +193,9 @@ const DISCARD_PLANS: Statement = { name: 'discard_plans', text: 'discard plans' 
 const BEGIN: Statement = { name: 'begin', text: 'begin' }
 const LIMIT_READS: Statement = {
   name: 'limit_reads',
-  text:
-    'select set_config(\'transaction_read_only\', \'on\', true), set_config(\'statement_timeout\', $1, true)'
+  text: `
+    select set_config('transaction_read_only', 'on', true), set_config('statement_timeout', $1, true),
+           set_config('enable_bitmapscan', 'on', true)`
 }
 const COMMIT: Statement = { name: 'commit', text: 'commit' }
 

@@ -86,11 +86,13 @@ const AFTER: Statement = {
   text: `
     select e.seq, e.type, e.conversation_id as event_conversation_id, e.message_id, e.data,
            ${messageColumns('m', 'e.user_id')}
-      from inbox_events e
+      from (select user_id, seq, type, conversation_id, message_id, data
+              from inbox_events
+             where user_id = $1 and seq > $2
+             order by seq
+             limit $3) as e
       left join messages m on m.id = e.message_id
-     where e.user_id = $1 and e.seq > $2
-     order by e.seq
-     limit $3`
+     order by e.seq`
 }
 
 type EventRow = MessageRow & {

@@ -56,9 +56,9 @@ function expectBounded (plans: Plan[], pages: number, ...indexes: string[]): voi
 describe('a search', () => {
   const conversation = (conversation_id: string): SearchedConversation =>
     ({ conversation_id, joined_seq: 0, last_message_id: messageId(0) })
-  const hits = (query: string, ...ids: string[]) => explain(db => findHits(db, ids.map(conversation), {
+  const hits = (query: string, ...ids: string[]) => plansOf(database.url, db => findHits(db, ids.map(conversation), {
     readerId: HUB, query, beforeId: 'ffffffff-ffff-ffff-ffff-ffffffffffff', limit: 51
-  }))
+  }), { search: true })
 
   test('for a word that is in every message of a huge conversation looks through the newest only', async () => {
     expectBounded(await hits(COMMON_WORD, HUGE), 300, 'messages_conversation_seq_unique')
