@@ -11,9 +11,9 @@ import { type AddressLimits } from '../limits/address.ts'
 export interface Arrival {
   /** Undefined until it is known; admission comes with it. */
   address: string | undefined
-  /** Says where it comes from; false: there are too many, and it is closed. */
+  /** Sets where it comes from. False: the address has too many, and it is closed. */
   admit (address: string | undefined): boolean
-  /** CONNECT is here; what follows is not the client's delay. */
+  /** CONNECT is here: from now on the client waits for the broker. */
   connecting (): void
   /** CONNECT is accepted. */
   finished (): void
