@@ -47,7 +47,8 @@ local function unlink (filter, client)
 end
 local function drop (client, id, payload)
   call('xdel', P .. 'queue:' .. client, id)
-  call('hincrby', P .. 'state:' .. client, 'bytes', -#payload)
+  -- Not -#payload: of an empty one that is -0, which is no integer to HINCRBY.
+  call('hincrby', P .. 'state:' .. client, 'bytes', 0 - #payload)
 end
 local function fenced (client, lease)
   return tonumber(call('hget', P .. 'state:' .. client, 'lease') or '0') > tonumber(lease)
