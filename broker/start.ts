@@ -52,7 +52,7 @@ export interface BrokerOptions {
   proxyProtocol?: boolean
   /** X-Forwarded-For says where a WebSocket comes from. */
   trustProxy?: boolean
-  /** From the connection to its CONNECT. */
+  /** From the connection to its CONNECT, and from there to the CONNACK. */
   connectTimeoutMs?: number
   /** A connection whose socket takes nothing of what waits for it for so long ends. */
   drainTimeoutMs?: number

@@ -10,6 +10,8 @@ import { AppError, unavailable } from '../core/errors.ts'
 
 const READ_CONNECTIONS = 10
 const WRITE_CONNECTIONS = 6
+/** Devices are opened in sets, of which one of each kind is in flight. */
+const OPENING_CONNECTIONS = 3
 const CONNECT_TIMEOUT_MS = 5_000
 const QUERY_TIMEOUT_MS = 15_000
 const MAX_ATTEMPTS = 10
@@ -24,10 +26,12 @@ export interface Executor {
 }
 
 /** Connections of a pool, and what waits for one. */
-export interface PoolState { name: 'reads' | 'writes', total: number, idle: number, waiting: number }
+export interface PoolState { name: 'reads' | 'writes' | 'opening', total: number, idle: number, waiting: number }
 
 export interface Database extends AsyncDisposable {
   autocommit: Executor
+  /** For devices that connect, so that a crowd of them takes no connection from requests and commits. */
+  opening: Executor
   /** One transaction on the write pool; repeated from the start after a deadlock or a serialization failure. */
   transact<T> (work: (tx: Executor) => Promise<T>): Promise<T>
   /** One read-only transaction on the read pool. The server cancels a statement that takes longer (SQLSTATE 57014). */
@@ -42,7 +46,7 @@ const types = {
 } as pg.CustomTypesConfig
 
 export function openDatabase (url: string, onError: (error: Error) => void): Database {
-  const pools = [READ_CONNECTIONS, WRITE_CONNECTIONS].map(max => new pg.Pool({
+  const pools = [READ_CONNECTIONS, WRITE_CONNECTIONS, OPENING_CONNECTIONS].map(max => new pg.Pool({
     connectionString: url,
     max,
     types,
@@ -56,15 +60,17 @@ export function openDatabase (url: string, onError: (error: Error) => void): Dat
     // One in use breaks too: its query rejects and says so, but an error event without a listener ends the process.
     pool.on('connect', client => { client.on('error', () => {}) })
   }
-  const [readPool, writePool] = pools as [pg.Pool, pg.Pool]
+  const [readPool, writePool, openingPool] = pools as [pg.Pool, pg.Pool, pg.Pool]
   return {
     autocommit: executor(readPool),
+    opening: executor(openingPool),
     transact: work => repeatOnConflict(() => transactOnce(writePool, work)),
     transactReadOnly: (statementTimeoutMs, work) => transactOnce(readPool, async tx => {
       await tx.rows(LIMIT_READS, [`${statementTimeoutMs}ms`])
       return await work(tx)
     }),
-    pools: () => [stateOf('reads', readPool), stateOf('writes', writePool)],
+    pools: () =>
+      [stateOf('reads', readPool), stateOf('writes', writePool), stateOf('opening', openingPool)],
     async [Symbol.asyncDispose] () { await Promise.all(pools.map(pool => pool.end())) }
   }
 }

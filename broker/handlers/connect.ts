@@ -11,10 +11,10 @@ import { AppError, findAppError } from '../../core/errors.ts'
 import { type Identity } from '../../core/identity.ts'
 import { checkText } from '../../core/message-rules.ts'
 import { type Messaging } from '../../messaging/start.ts'
-import { openDevice } from '../../store/people/devices.ts'
 import { mayPublish } from '../access.ts'
 import { asEchoClient, type EchoClient, type Refusal } from '../aedes/client.ts'
 import { DeviceConnection } from '../inbox/device-connection.ts'
+import { EarlyListener } from '../inbox/own-topics.ts'
 import { type ConnectionRegistry } from '../inbox/registry.ts'
 import { connectsTotal } from '../metrics.ts'
 
@@ -54,20 +54,24 @@ async function openConnection (
   const deviceId = checkClientId(packet)
   checkWill(identity, packet)
   const clean = packet.clean === true
-  // What an older connection has collected is written while that one still counts.
-  await messaging.acknowledgements.settled(identity.userId)
-  const { lease, subscriptions: stored } =
-    await openDevice(messaging.database.autocommit, identity.userId, deviceId, clean)
-  // The close of a socket that is gone by now has been seen already.
-  if (client.closed) return
-  const connection = new DeviceConnection({
-    client, identity, deviceId, clean, lease, stored, messaging, log
-  })
-  client.connection = connection
-  packet.clientId = connection.clientId
-  registry.opening(connection)
-  connection.onClose(messaging.connections.add(connection))
-  messaging.cluster.opened({ userId: identity.userId, deviceId, lease })
+  const { userId } = identity
+  // Most sessions that are stored go on with their inbox; those with `acl` are rather sensors.
+  const early = clean || identity.acl !== undefined ? undefined : new EarlyListener(messaging.wakes, userId)
+  try {
+    const opened = await messaging.openings.open({ userId, deviceId, clean }, () => !client.closed)
+    // The close of a socket that is gone by now has been seen already.
+    if (opened === undefined || client.closed) return
+    const connection = new DeviceConnection({
+      client, identity, deviceId, clean, opened, early, messaging, log
+    })
+    client.connection = connection
+    packet.clientId = connection.clientId
+    registry.opening(connection)
+    connection.onClose(messaging.connections.add(connection))
+    messaging.cluster.opened({ userId, deviceId, lease: opened.lease })
+  } finally {
+    early?.stop()
+  }
 }
 
 async function authenticateUser (messaging: Messaging, packet: ConnectPacket): Promise<Identity> {

@@ -60,7 +60,7 @@ export function followSubscriptions (aedes: Aedes, { messaging, topics }: Subscr
   aedes.on('clientReady', client => {
     const { connection } = asEchoClient(client)
     if (connection === undefined) return
-    connection.ownTopics.follow()
+    connection.ownTopics.restored()
     topics?.queueOf(connection)?.start()
   })
 }

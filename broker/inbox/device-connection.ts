@@ -12,10 +12,10 @@ import { type Identity } from '../../core/identity.ts'
 import { type Connection, type ConnectionState } from '../../messaging/people/connections.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import { type StoredSubscription } from '../../migrations/schema.ts'
-import { saveSubscriptions } from '../../store/people/devices.ts'
+import { type OpenedDevice } from '../../store/people/devices.ts'
 import { DeviceSocket, type SocketHolder } from './device-socket.ts'
 import { type DeliveryTarget } from './inbox-delivery.ts'
-import { OwnTopics } from './own-topics.ts'
+import { OwnTopics, type EarlyListener } from './own-topics.ts'
 import { keepIdsApart } from './packets.ts'
 import { StoredSession } from './stored-session.ts'
 import { Subscriptions } from './subscriptions.ts'
@@ -34,10 +34,9 @@ export interface DeviceConnectionOptions {
   identity: Identity
   deviceId: string
   clean: boolean
-  /** Above that of every earlier connection of the device, on any node. */
-  lease: number
-  /** The subscriptions of the stored session, to be restored [MQTT-3.1.2-4]. */
-  stored: StoredSubscription[]
+  opened: OpenedDevice
+  /** Has listened for the user's events since before the device was opened. */
+  early?: EarlyListener
   messaging: Messaging
   log: Logger
 }
@@ -47,6 +46,7 @@ export class DeviceConnection implements Connection, DeliveryTarget {
   readonly userId: string
   readonly deviceId: string
   readonly clean: boolean
+  /** Above that of every earlier connection of the device, on any node. */
   readonly lease: number
   readonly session: StoredSession
   readonly subscriptions: Subscriptions
@@ -60,34 +60,43 @@ export class DeviceConnection implements Connection, DeliveryTarget {
   decided: Promise<unknown> = Promise.resolve()
   readonly #connectedAt = Date.now()
   readonly #client: ConnectionClient
+  readonly #messaging: Messaging
   readonly #log: Logger
   #closed = false
   #onClose: Array<() => void> | undefined
 
   constructor (
-    { client, identity, deviceId, clean, lease, stored, messaging, log }: DeviceConnectionOptions
+    { client, identity, deviceId, clean, opened, early, messaging, log }: DeviceConnectionOptions
   ) {
     const { userId } = identity
     this.#client = client
+    this.#messaging = messaging
     this.#log = log
     this.identity = identity
     this.renew(identity)
     this.userId = userId
     this.deviceId = deviceId
     this.clean = clean
-    this.lease = lease
-    this.session = new StoredSession(stored, subscriptions => saveSubscriptions(
-      messaging.database.autocommit, userId, deviceId, lease, [...subscriptions]
-    ))
-    this.subscriptions = new Subscriptions(stored)
+    this.lease = opened.lease
+    // Restored [MQTT-3.1.2-4].
+    this.session = new StoredSession(opened.subscriptions, subscriptions => this.#save(subscriptions))
+    this.subscriptions = new Subscriptions(opened.subscriptions)
     this.socket = new DeviceSocket(client)
     this.ownTopics = new OwnTopics({ target: this, subscriptions: this.subscriptions, messaging, log })
+    if (early !== undefined) this.ownTopics.takeOver(early, opened.start)
   }
 
   /** Aedes's client ids are global; a user id has no slash, so two users can never share one. */
   get clientId (): string { return `${this.userId}/${this.deviceId}` }
   get closed (): boolean { return this.#closed }
   get address (): string | undefined { return this.#client.address }
+
+  // What is saved says where delivery may start, and is about to be followed.
+  async #save (subscriptions: readonly StoredSubscription[]): Promise<void> {
+    const { userId, deviceId, lease } = this
+    if (subscriptions.length > 0) this.ownTopics.listen()
+    this.ownTopics.startAt(await this.#messaging.openings.save({ userId, deviceId, lease, subscriptions }))
+  }
 
   /** The device has sent something. */
   touch (): void {

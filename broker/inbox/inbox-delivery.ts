@@ -9,7 +9,7 @@ import { inboxTopic } from '../../core/topics.ts'
 import { Pump, type PumpConnection, type PumpEvent } from '../../messaging/deliver/pump.ts'
 import { type TrackedSession } from '../../messaging/deliver/tracked-sessions.ts'
 import { type Messaging } from '../../messaging/start.ts'
-import { startingPoint } from '../../store/people/devices.ts'
+import { type StartingPoint } from '../../store/people/devices.ts'
 import { createDeliveryTrace, type DeliveryTrace } from './delivery-trace.ts'
 import { type DeviceSocket } from './device-socket.ts'
 import { encodeEvents } from './packets.ts'
@@ -68,8 +68,12 @@ export class InboxDelivery implements PumpConnection {
     trackedSessions.add(this.#session)
   }
 
-  /** Finds where the device starts; while it cannot be read, tries again. */
-  begin (): void {
+  /**
+   * Starts at `start`, which was read while the connection listened and had heard of events up to
+   * `heardSeq`. Without one it reads where; while that fails, it tries again.
+   */
+  begin (start: StartingPoint | undefined, heardSeq: number): void {
+    if (start !== undefined) return this.#startPump(start, heardSeq)
     this.#findStart().catch((error: unknown) => {
       const { userId, deviceId } = this.#target
       this.#log.warn(
@@ -79,18 +83,14 @@ export class InboxDelivery implements PumpConnection {
     })
   }
 
-  // After the device's own cursor, or where the user's devices have got to; a live
-  // copy at the end of the log.
   async #findStart (): Promise<void> {
-    const { userId, deviceId, clean } = this.#target
+    const { userId, deviceId } = this.#target
     while (!this.#closed) {
       try {
-        await this.#messaging.acknowledgements.settled(userId)
-        const at = await startingPoint(this.#messaging.database.autocommit, userId, deviceId)
-        if (at === undefined) throw new Error('the user of a connection is not stored')
-        if (this.#closed) return
-        const cursor = clean ? at.acked_seq : at.cursor ?? at.acked_seq
-        return this.pump.start(this.qos === 1 ? cursor : at.inbox_seq, at.inbox_seq)
+        const start = await this.#messaging.openings.locate({ userId, deviceId })
+        if (start === undefined) throw new Error('the user of a connection is not stored')
+        if (!this.#closed) this.#startPump(start, 0) // the pump has heard of what came meanwhile
+        return
       } catch (error) {
         this.#log.warn(
           { err: error, user_id: userId }, 'the cursor of a device could not be read and will be tried again'
@@ -98,6 +98,13 @@ export class InboxDelivery implements PumpConnection {
         await new Promise(resolve => setTimeout(resolve, RETRY_START_MS).unref())
       }
     }
+  }
+
+  // After the device's own cursor, or where the user's devices have got to; a live
+  // copy at the end of the log.
+  #startPump ({ inbox_seq, acked_seq, cursor }: StartingPoint, heardSeq: number): void {
+    const place = this.qos === 0 ? inbox_seq : (this.#target.clean ? undefined : cursor) ?? acked_seq
+    this.pump.start(place, Math.max(inbox_seq, heardSeq))
   }
 
   /** Hands events of the pump to the socket. */

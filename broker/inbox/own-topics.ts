@@ -1,11 +1,15 @@
 /**
  * What one connection hears of its user's own topics: the inbox through a pump,
  * `live` and the replies to its commands as they come.
+ *
+ * Delivery starts at a place in the log that was read while the connection
+ * listened for the user's events, so that no event falls between the two.
  */
 import { type Logger } from 'pino'
 import { inboxTopic, liveTopic, repliesTopic } from '../../core/topics.ts'
-import { type WakeEvent, type WakeListener } from '../../messaging/deliver/wakes.ts'
+import { type WakeEvent, type WakeListener, type Wakes } from '../../messaging/deliver/wakes.ts'
 import { type Messaging } from '../../messaging/start.ts'
+import { type StartingPoint } from '../../store/people/devices.ts'
 import { InboxDelivery, type DeliveryTarget } from './inbox-delivery.ts'
 import { encodePublish, replyId } from './packets.ts'
 import { type Subscriptions } from './subscriptions.ts'
@@ -17,10 +21,29 @@ export interface OwnTopicsOptions {
   log: Logger
 }
 
+/** Listens for a user's events before there is a connection that could. */
+export class EarlyListener implements WakeListener {
+  /** The end of the log as far as heard; 0: nothing was heard. */
+  heardSeq = 0
+  readonly stop: () => void
+
+  constructor (wakes: Wakes, userId: string) {
+    this.stop = wakes.listen(userId, this)
+  }
+
+  wake (events: WakeEvent[]): void {
+    this.heardSeq = Math.max(this.heardSeq, events.at(-1)!.seq)
+  }
+}
+
 export class OwnTopics implements WakeListener {
   readonly #options: OwnTopicsOptions
   #delivery: InboxDelivery | undefined
   #stopListening: (() => void) | undefined
+  /** The end of the log as far as heard since it listens. */
+  #heardSeq = 0
+  /** Read since it listens. */
+  #start: StartingPoint | undefined
   #replies = 0
   #closed = false
 
@@ -33,11 +56,32 @@ export class OwnTopics implements WakeListener {
 
   get #userId (): string { return this.#options.target.userId }
 
-  /** Begins and ends what the subscriptions ask for; the CONNACK or SUBACK of a new one must be written. */
+  /** Goes on from a listener that heard of the user's events since before `start` was read. */
+  takeOver (early: EarlyListener, start: StartingPoint | undefined): void {
+    this.listen()
+    this.#heardSeq = early.heardSeq
+    this.#start = start
+  }
+
+  listen (): void {
+    if (!this.#closed) this.#stopListening ??= this.#options.messaging.wakes.listen(this.#userId, this)
+  }
+
+  /** Delivery may start here: read while this listened. */
+  startAt (start: StartingPoint | undefined): void {
+    if (this.#stopListening !== undefined) this.#start = start
+  }
+
+  /** The CONNACK is written. Without subscriptions it listens on: a new device sends SUBSCRIBE next. */
+  restored (): void {
+    if (this.#options.subscriptions.anyOwn) this.follow()
+  }
+
+  /** Begins and ends what the subscriptions ask for; the SUBACK of a new one must be written. */
   follow (): void {
     if (this.#closed) return
     const { subscriptions, messaging, target, log } = this.#options
-    if (subscriptions.anyOwn) this.#stopListening ??= messaging.wakes.listen(this.#userId, this)
+    if (subscriptions.anyOwn) this.listen()
     else this.#stopListen()
     const qos = subscriptions.qosFor(inboxTopic(this.#userId))
     const inboxQos = qos === 2 ? 1 : qos
@@ -46,15 +90,19 @@ export class OwnTopics implements WakeListener {
     this.#delivery = undefined
     if (inboxQos === undefined) return
     this.#delivery = new InboxDelivery({ target, qos: inboxQos, messaging, log })
-    this.#delivery.begin()
+    this.#delivery.begin(this.#start, this.#heardSeq)
+    this.#start = undefined
   }
 
   #stopListen (): void {
     this.#stopListening?.()
     this.#stopListening = undefined
+    this.#start = undefined
+    this.#heardSeq = 0
   }
 
   wake (events: WakeEvent[]): void {
+    this.#heardSeq = Math.max(this.#heardSeq, events.at(-1)!.seq)
     this.#delivery?.pump.wake(events)
   }
 

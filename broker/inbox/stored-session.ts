@@ -9,7 +9,7 @@ type Save = (subscriptions: readonly StoredSubscription[]) => Promise<void>
 export class StoredSession {
   #subscriptions: readonly StoredSubscription[]
   readonly #save: Save
-  #saved: Promise<unknown> = Promise.resolve()
+  #saved: Promise<void> = Promise.resolve()
 
   constructor (subscriptions: readonly StoredSubscription[], save: Save) {
     this.#subscriptions = subscriptions
@@ -19,7 +19,9 @@ export class StoredSession {
   get subscriptions (): readonly StoredSubscription[] { return this.#subscriptions }
 
   async add (subscriptions: readonly StoredSubscription[]): Promise<void> {
-    if (subscriptions.length === 0) return
+    // A client that subscribes again after each reconnect changes nothing.
+    if (subscriptions.every(added => this.#subscriptions.some(({ topic, qos }) =>
+      topic === added.topic && qos === added.qos))) return await this.#saved
     const merged = new Map([...this.#subscriptions, ...subscriptions].map(({ topic, qos }) => [topic, qos]))
     await this.#replace([...merged].map(([topic, qos]) => ({ topic, qos })))
   }
@@ -33,8 +35,9 @@ export class StoredSession {
   // one before, and they are written in that order.
   async #replace (subscriptions: readonly StoredSubscription[]): Promise<void> {
     this.#subscriptions = subscriptions
-    const saved = this.#saved.then(() => this.#save(subscriptions))
-    this.#saved = saved.catch(() => {})
+    const saved = this.#saved.catch(() => {}).then(() => this.#save(subscriptions))
+    saved.catch(() => {}) // told to the caller
+    this.#saved = saved
     await saved
   }
 }

@@ -10,6 +10,8 @@ import { readProxyHeader } from './proxy-protocol.ts'
 
 export const MQTT_PATH = '/mqtt'
 const MAX_FRAME_BYTES = 256 * 1024
+/** Connections that the process has not accepted yet. Beyond it clients try again after 1, 3, 7, … s. */
+const BACKLOG = 4_096
 const PROXY_HEADER_TIMEOUT_MS = 3_000
 const MQTT_SUBPROTOCOLS = ['mqtt', 'mqttv3.1'] // [MQTT-6.0.0-3]
 
@@ -94,7 +96,7 @@ async function listen (
           'to another port (0 for any free one)')
         : error)
     })
-    server.listen({ host, port }, resolve)
+    server.listen({ host, port, backlog: BACKLOG }, resolve)
   })
   server.removeAllListeners('error')
   return {
