@@ -15,7 +15,10 @@ export function subscriptionKind (
   return admin && !/^user\/[^/]*\/outbox$/.test(filter) ? 'observed' : undefined
 }
 
-/** Topics beyond the user's own outbox. U+0000 would make every receiver close its connection [MQTT-1.5.3-2]. */
+/**
+ * Topics beyond the user's own outbox. Without U+0000, for which every receiver would have to
+ * close its connection [MQTT-1.5.3-2].
+ */
 export const mayPublish = ({ acl }: Identity, topic: string): boolean =>
   !isUserTopic(topic) && !/^\$|\0/.test(topic) && acl?.pub.some(grant => filterMatches(grant, topic)) === true
 

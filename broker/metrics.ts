@@ -14,7 +14,7 @@ export const throttledTotal = new Counter({
   labelNames: ['limit']
 })
 
-const brokers = gaugesOver<{ counts (): { connections: number, sessions: number } }>()
+const brokers = gaugesOver<{ counts (): { connections: number, devices: number } }>()
 /** Shows the state of a broker until the returned function is called. */
 export const showBroker = brokers.add
 
@@ -24,5 +24,5 @@ brokers.gauge({
   of: broker => broker.counts().connections
 })
 brokers.gauge({
-  name: 'echo_mqtt_sessions', help: 'Connected devices', of: broker => broker.counts().sessions
+  name: 'echo_mqtt_sessions', help: 'Connected devices', of: broker => broker.counts().devices
 })

@@ -2,36 +2,39 @@
  * The broker: how devices connect.
  *
  * Aedes speaks MQTT and carries the topics granted by `acl`. A user's own topics
- * are fenced off from its emitter (emitter.ts) and its store (persistence.ts) and
- * served by a pump per session, straight to the socket (device-session.ts).
+ * are fenced off from its emitter and its store (aedes/) and delivered by a pump per
+ * connection, straight to the socket (inbox/).
  *
- *   connect      who is it, which device, what was stored
+ *   connect      which user and device, and what was stored of its session
  *   subscribe    own topics start the pump; others by `acl`
  *   publish      commands are decided before their PUBACK
+ *   puback       moves the pump, and with it the device's cursor
  *   forward      the access check again, and no waiting for full sockets
  */
 import { Aedes, type AedesOptions, type PublishPacket } from 'aedes'
 import { type Duplex } from 'node:stream'
 import { type Logger } from 'pino'
 import { type Messaging } from '../messaging/start.ts'
-import { AddressLimits } from './limits/address.ts'
-import { connectionOf } from './aedes/client.ts'
-import { arrive, type Arrival } from './transport/arrival.ts'
+import { createMemoryTopics } from './acl/topics-memory.ts'
+import { startRedisTopics } from './acl/topics-redis.ts'
+import { asEchoClient } from './aedes/client.ts'
+import { createFencedEmitter } from './aedes/emitter.ts'
+import { createFencedPersistence } from './aedes/persistence.ts'
 import { authenticate, preConnect } from './handlers/connect.ts'
-import { fencedEmitter } from './aedes/emitter.ts'
 import { authorizeForward } from './handlers/forward.ts'
-import { listenTcp, listenWebSocket, type Reception } from './transport/listeners.ts'
-import { limitPackets } from './limits/packet.ts'
-import { showBroker, throttledTotal } from './metrics.ts'
-import { fencedPersistence } from './aedes/persistence.ts'
+import { acknowledge } from './handlers/puback.ts'
 import { authorizePublish } from './handlers/publish.ts'
-import { limitRate } from './limits/rate.ts'
-import { connectRedisTopics } from './acl/topics-redis.ts'
-import { ConnectionRegistry } from './inbox/registry.ts'
 import { authorizeSubscribe, followSubscriptions } from './handlers/subscribe.ts'
+import { ConnectionRegistry } from './inbox/registry.ts'
+import { AddressLimits } from './limits/address.ts'
+import { limitPackets } from './limits/packet.ts'
+import { startRateLimit } from './limits/rate.ts'
+import { showBroker, throttledTotal } from './metrics.ts'
+import { arrive, type Arrival } from './transport/arrival.ts'
+import { startTcpServer, startWebSocketServer, type Reception } from './transport/listeners.ts'
 
 const CONNECT_TIMEOUT_MS = 10_000
-/** As long as a device may leave its window unmoved (messaging/sweep.ts). */
+/** As long as a device may leave its window unmoved (messaging/deliver/sweep.ts). */
 const DRAIN_TIMEOUT_MS = 60_000
 const TOPIC_PUBLISHES_PER_SECOND = 1_000
 const TOKEN_CHECK_MS = 10_000
@@ -49,18 +52,29 @@ export interface BrokerOptions {
   proxyProtocol?: boolean
   /** X-Forwarded-For says where a WebSocket comes from. */
   trustProxy?: boolean
-  /** From the connection to its CONNECT. */
+  /** From the connection to its CONNECT, and from there to the CONNACK. */
   connectTimeoutMs?: number
-  /** A connection whose socket takes nothing for so long, while something waits for it, ends. */
+  /** A connection whose socket takes nothing of what waits for it for so long ends. */
   drainTimeoutMs?: number
-  /** With Redis: how often it is looked for wills of brokers that have died. */
+  /** With Redis: how often the broker looks for wills of processes that have died. */
   willRoundMs?: number
 }
 export interface Broker extends AsyncDisposable {
   mqttPort: number
   wsPort: number
-  /** What is remembered: open connections, sessions, addresses that hold connections, users who publish. */
-  counts (): { connections: number, sessions: number, addresses: number, publishers: number }
+  /** What it remembers now. */
+  counts (): BrokerCounts
+}
+
+export interface BrokerCounts {
+  /** Open ones, those without an accepted CONNECT included. */
+  connections: number
+  /** Connected devices. */
+  devices: number
+  /** Addresses that hold connections. */
+  addresses: number
+  /** Users who have published lately. */
+  publishers: number
 }
 
 export async function startBroker (
@@ -72,35 +86,38 @@ export async function startBroker (
   const registry = new ConnectionRegistry()
   const limits = new AddressLimits()
   const connectDeps = { messaging, registry, log }
-  const commandRate = limitRate({
+  const commandRate = startRateLimit({
     perSecond: rateLimitSends, now: Date.now, onWait: () => throttledTotal.inc({ limit: 'commands' })
   })
-  const topicRate = limitRate({
+  const topicRate = startRateLimit({
     perSecond: rateLimitSends === 0
       ? 0
       : TOPIC_PUBLISHES_PER_SECOND,
     now: Date.now,
     onWait: () => throttledTotal.inc({ limit: 'topics' })
   })
-  const shared = redisUrl === undefined
+  const redisTopics = redisUrl === undefined
     ? undefined
-    : connectRedisTopics({ url: redisUrl, registry, log, willRoundMs })
-  const publishDeps = { messaging, log, commandRate, topicRate, shared }
+    : startRedisTopics({ url: redisUrl, registry, log, willRoundMs })
+  const publishDeps = { messaging, log, commandRate, topicRate, topics: redisTopics }
   const aedes = await Aedes.createBroker({
     connectTimeout: connectTimeoutMs,
     drainTimeout: drainTimeoutMs,
-    maxClientsIdLength: Infinity, // for MQTT 3.1; what may be too long was decided before the user's id was put in front
-    mq: fencedEmitter(shared?.emitter),
-    persistence: fencedPersistence(registry, shared?.persistence),
+    // Of MQTT 3.1. The length was checked before the user's id was put in front.
+    maxClientsIdLength: Infinity,
+    mq: createFencedEmitter(redisTopics?.emitter),
+    persistence: createFencedPersistence({
+      registry, inner: redisTopics?.persistence ?? createMemoryTopics(), acknowledge
+    }),
     preConnect: (client, packet, done) => preConnect(connectDeps, client, packet, done),
     authenticate: (client, _user, _password, done) => authenticate(log, client, done),
     authorizeSubscribe: (client, subscription, done) => authorizeSubscribe(log, client, subscription, done),
     authorizePublish: (client, packet, done) => authorizePublish(publishDeps, client, packet, done),
-    authorizeForward
+    authorizeForward: (client, packet) => authorizeForward(redisTopics, client, packet)
   } satisfies AedesOptions)
-  followSubscriptions(aedes, messaging)
-  shared?.publishWills(will => {
-    const keeping = will.qos > 0 ? shared.keep(will as PublishPacket) : Promise.resolve()
+  followSubscriptions(aedes, { messaging, topics: redisTopics })
+  redisTopics?.publishWills(will => {
+    const keeping = will.qos > 0 ? redisTopics.keep(will as PublishPacket) : Promise.resolve()
     keeping.then(() => aedes.publish(will as PublishPacket, () => {}), (error: unknown) =>
       log.warn({ err: error }, 'the will of a dead process could not be published'))
   })
@@ -114,43 +131,42 @@ export async function startBroker (
     'error', error => log.error({ err: error }, 'the broker reported an error')
   )
 
-  aedes.on('ping', (_, client) => connectionOf(client).session?.touch())
+  aedes.on('ping', (_, client) => asEchoClient(client).connection?.touch())
   aedes.on('clientReady', client => {
-    connectionOf(client).arrival?.finished()
-    delete connectionOf(client).arrival
+    asEchoClient(client).arrival?.finished()
+    delete asEchoClient(client).arrival
   })
 
-  const connections = new Set<Duplex>()
-  function accept (connection: Duplex, arrival: Arrival): void {
-    connections.add(connection)
-    const client = aedes.handle(connection)
-    Object.assign(connectionOf(client), { arrival, address: arrival.address })
+  const sockets = new Set<Duplex>()
+  function accept (socket: Duplex, arrival: Arrival): void {
+    sockets.add(socket)
+    const client = asEchoClient(aedes.handle(socket))
+    Object.assign(client, { arrival, address: arrival.address })
     limitPackets(client)
-    connection.once('close', () => {
-      connections.delete(connection)
-      const { session } = connectionOf(client)
-      if (session === undefined) return
-      session.close()
-      registry.closed(session)
+    socket.once('close', () => {
+      sockets.delete(socket)
+      if (client.connection === undefined) return
+      client.connection.close()
+      registry.closed(client.connection)
     })
   }
 
-  // The device is somewhere else now; this connection has been fenced already.
+  // The lease of the other node's connection already fences this one.
   messaging.onOpened(({ userId, deviceId, lease }) => {
-    const session = registry.find(`${userId}/${deviceId}`)
-    if (session !== undefined && session.lease < lease) {
-      session.disconnect('the device connected to another node')
+    const connection = registry.find(`${userId}/${deviceId}`)
+    if (connection !== undefined && connection.lease < lease) {
+      connection.disconnect('the device connected to another node')
     }
   })
 
   const closeAedes = async (): Promise<void> => {
     await withDeadline(CLOSE_TIMEOUT_MS, new Promise(resolve => aedes.close(() => resolve())))
-    await shared?.[Symbol.asyncDispose]()
+    await redisTopics?.[Symbol.asyncDispose]()
   }
   const reception: Reception = { arrive: socket => arrive(socket, limits, connectTimeoutMs), accept }
   const [tcp, webSocket] = await Promise.all([
-    listenTcp({ host, port: mqttPort, variable: 'MQTT_PORT', proxyProtocol }, reception),
-    listenWebSocket({ host, port: wsPort, variable: 'WS_PORT', trustProxy }, reception)
+    startTcpServer({ host, port: mqttPort, variable: 'MQTT_PORT', proxyProtocol }, reception),
+    startWebSocketServer({ host, port: wsPort, variable: 'WS_PORT', trustProxy }, reception)
   ]).catch(async (error: unknown) => {
     await closeAedes()
     throw error
@@ -158,16 +174,16 @@ export async function startBroker (
 
   const tokenTimer = setInterval(() => {
     const now = Date.now() / 1000
-    for (const session of registry.all()) {
-      if (session.identity.expiresAt < now) session.disconnect('its token has expired')
+    for (const connection of registry.all()) {
+      if (connection.identity.expiresAt < now) connection.disconnect('its token has expired')
     }
   }, TOKEN_CHECK_MS)
 
-  const counts = () => ({
-    connections: connections.size,
-    sessions: registry.size,
+  const counts = (): BrokerCounts => ({
+    connections: sockets.size,
+    devices: registry.size,
     addresses: limits.size,
-    publishers: commandRate.size() + topicRate.size()
+    publishers: commandRate.users() + topicRate.users()
   })
   const stopShowing = showBroker({ counts })
   return {
@@ -179,10 +195,10 @@ export async function startBroker (
       clearInterval(tokenTimer)
       await Promise.all([tcp[Symbol.asyncDispose](), webSocket[Symbol.asyncDispose]()])
       await closeAedes()
-      for (const connection of connections) connection.destroy()
+      for (const socket of sockets) socket.destroy()
       for (const rate of [commandRate, topicRate]) rate[Symbol.dispose]()
-      // Their ends are still to be reported; what they leave unacknowledged must be known now.
-      for (const session of registry.all()) session.close()
+      // Their close events come later; what they leave unacknowledged must be known now.
+      for (const connection of registry.all()) connection.close()
     }
   }
 }

@@ -14,6 +14,7 @@ import { startErasures, type Erasures } from './admin/erasures.ts'
 import { startExpiry } from './log/retention.ts'
 import { createInboxLog, type InboxLog } from './log/read.ts'
 import { createMessageChanges, type MessageChanges } from './messages/changes.ts'
+import { createOpenings, type Openings } from './deliver/openings.ts'
 import { createOverdue, type Overdue } from './deliver/overdue.ts'
 import { showParts } from './metrics.ts'
 import { type KnownSessions } from './log/batch.ts'
@@ -57,6 +58,7 @@ export interface Messaging extends AsyncDisposable {
   messageChanges: MessageChanges
   conversations: Conversations
   acknowledgements: Acknowledgements
+  openings: Openings
   inboxLog: InboxLog
   trackedSessions: TrackedSessions
   connections: Connections
@@ -152,6 +154,7 @@ export async function startMessaging ({
     messageChanges,
     conversations: createConversations({ database, epoch, wake }),
     acknowledgements,
+    openings: createOpenings({ database, acknowledgements }),
     inboxLog: createInboxLog(database.autocommit, epoch),
     trackedSessions: sessions,
     connections,

@@ -17,6 +17,8 @@ const COMMIT_CONNECTIONS = 2
 const MAX_CONNECTION_AGE_S = 300
 /** So often the committer has its statements planned anew, which costs some milliseconds. */
 const REPLAN_MS = 30_000
+/** Devices are opened in sets, of which one of each kind is in flight. */
+const OPENING_CONNECTIONS = 3
 const CONNECT_TIMEOUT_MS = 5_000
 const QUERY_TIMEOUT_MS = 15_000
 const MAX_ATTEMPTS = 10
@@ -57,7 +59,7 @@ export interface Executor {
 
 /** Connections of a pool, and what waits for one. */
 export interface PoolState {
-  name: 'reads' | 'writes' | 'commits'
+  name: 'reads' | 'writes' | 'commits' | 'opening'
   total: number
   idle: number
   waiting: number
@@ -65,6 +67,8 @@ export interface PoolState {
 
 export interface Database extends AsyncDisposable {
   autocommit: Executor
+  /** For devices that connect, so that a crowd of them takes no connection from requests and commits. */
+  opening: Executor
   /**
    * One transaction on the write pool; repeated from the start after a deadlock or a serialization failure.
    */
@@ -100,9 +104,11 @@ export function openDatabase (url: string, onError: (error: Error) => void): Dat
     application_name: 'echo',
     onConnect: async (client: pg.ClientBase) => { await client.query(PLANNER) }
   } as pg.PoolConfig)
-  const [readPool, writePool, commitPool] =
-    [pool(READ_CONNECTIONS), pool(WRITE_CONNECTIONS), pool(COMMIT_CONNECTIONS, true)]
-  const pools = [readPool, writePool, commitPool]
+  const readPool = pool(READ_CONNECTIONS)
+  const writePool = pool(WRITE_CONNECTIONS)
+  const commitPool = pool(COMMIT_CONNECTIONS, true)
+  const openingPool = pool(OPENING_CONNECTIONS)
+  const pools = [readPool, writePool, commitPool, openingPool]
   for (const pool of pools) {
     pool.on('error', onError) // an idle connection broke; the pool replaces it
     // One in use breaks too: its query rejects and says so, but an error event without a listener ends the
@@ -111,13 +117,17 @@ export function openDatabase (url: string, onError: (error: Error) => void): Dat
   }
   return {
     autocommit: executor(readPool),
+    opening: executor(openingPool),
     transact: work => repeatOnConflict(() => transactOnce(writePool, work)),
     transactReadOnly: (statementTimeoutMs, work) => transactOnce(readPool, async tx => {
       await tx.rows(LIMIT_READS, [`${statementTimeoutMs}ms`])
       return await work(tx)
     }),
     commit: batch => repeatOnConflict(() => commitOnce(commitPool, batch)),
-    pools: () => [stateOf('reads', readPool), stateOf('writes', writePool), stateOf('commits', commitPool)],
+    pools: () => [
+      stateOf('reads', readPool), stateOf('writes', writePool), stateOf('commits', commitPool),
+      stateOf('opening', openingPool)
+    ],
     async [Symbol.asyncDispose] () { await Promise.all(pools.map(pool => pool.end())) }
   }
 }

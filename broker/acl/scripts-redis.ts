@@ -3,17 +3,19 @@
  *
  *   session:<client>   hash    filter -> QoS; there is a session as long as this is there
  *   queue:<client>     stream  0-<n>: the messages the device has not acknowledged, n dense
- *   state:<client>     hash    lease: of the newest connection; sent: the highest n ever sent; bytes: in the queue
- *   released:<client>  zset    identifiers of QoS 2 messages the device has received and not released, in their order
+ *   state:<client>     hash    lease: of the newest connection; sent: the highest n ever sent;
+ *                              bytes: in the queue
+ *   released:<client>  zset    identifiers of QoS 2 messages the device has received and not
+ *                              released, in their order
  *   incoming:<client>  set     identifiers of QoS 2 messages it has sent and not released
  *   filter:<filter>    hash    client -> QoS, of those that queue for this filter
- *   levels             hash    beginning of a filter, level by level -> how many of the above begin so
+ *   levels             hash    beginning of a filter, level by level -> how many filters begin so
  *
  * A message finds its sessions here, through the filters that exist, so no process has
  * to know the sessions of the others. Keys are made up as they are needed: one Redis, not a Redis Cluster.
  */
 export const SESSION_TTL_MS = 30 * 24 * 3_600_000
-/** Waiting for one session; beyond it the oldest go. */
+/** In the queue of one session; beyond it the oldest are dropped. */
 export const MAX_QUEUED_MESSAGES = 1_000
 export const MAX_QUEUED_BYTES = 16 * 1024 * 1024
 
@@ -45,7 +47,8 @@ local function unlink (filter, client)
 end
 local function drop (client, id, payload)
   call('xdel', P .. 'queue:' .. client, id)
-  call('hincrby', P .. 'state:' .. client, 'bytes', -#payload)
+  -- Not -#payload: of an empty one that is -0, which is no integer to HINCRBY.
+  call('hincrby', P .. 'state:' .. client, 'bytes', 0 - #payload)
 end
 local function fenced (client, lease)
   return tonumber(call('hget', P .. 'state:' .. client, 'lease') or '0') > tonumber(lease)
@@ -139,7 +142,10 @@ end
 return 0
 `
 
-/** client, lease, ttl. A connection begins: the identifiers to be released, or false when a newer one has begun. */
+/**
+ * client, lease, ttl. A connection begins: returns the identifiers to be released, or false when a
+ * newer connection has begun.
+ */
 const OPEN = COMMON + `
 if fenced(ARGV[1], ARGV[2]) then return false end
 call('hset', P .. 'state:' .. ARGV[1], 'lease', ARGV[2])
@@ -147,7 +153,10 @@ renew(ARGV[1], ARGV[3])
 return call('zrange', P .. 'released:' .. ARGV[1], 0, -1)
 `
 
-/** client, lease, n, maximum of messages and of bytes. What comes after n: the highest sent before, then n, topic, payload and QoS by turns. */
+/**
+ * client, lease, n, maximum of messages and of bytes. Returns what comes after n: the highest n sent
+ * before, then n, topic, payload and QoS by turns.
+ */
 const READ = COMMON + `
 local client, state = ARGV[1], P .. 'state:' .. ARGV[1]
 if fenced(client, ARGV[2]) then return false end
@@ -164,7 +173,10 @@ if #found > 1 then call('hset', state, 'sent', sent) end
 return found
 `
 
-/** client, lease, n (empty when unknown), identifier to remember as received (else empty), identifier that is done with (else empty). */
+/**
+ * client, lease, n (empty when unknown), identifier to remember as received (else empty), identifier
+ * that is done with (else empty).
+ */
 const SETTLE = COMMON + `
 local client, n, received, done = ARGV[1], ARGV[3], ARGV[4], ARGV[5]
 if fenced(client, ARGV[2]) then return false end
@@ -194,7 +206,7 @@ end
 return { call('exists', P .. 'session:' .. ARGV[1]), last }
 `
 
-/** broker, will: takes a will that nobody else has taken. */
+/** broker, client. Takes the will; false when another process has taken it. */
 const TAKE_WILL = `
 local key = 'echo:acl:wills:' .. ARGV[1]
 local will = redis.call('hget', key, ARGV[2])
@@ -203,5 +215,13 @@ return will
 `
 
 export const SCRIPTS = {
-  aclSubscribe: SUBSCRIBE, aclUnsubscribe: UNSUBSCRIBE, aclForget: FORGET, aclEnqueue: ENQUEUE, aclOpen: OPEN, aclRead: READ, aclSettle: SETTLE, aclRenew: RENEW, aclTakeWill: TAKE_WILL
+  aclSubscribe: SUBSCRIBE,
+  aclUnsubscribe: UNSUBSCRIBE,
+  aclForget: FORGET,
+  aclEnqueue: ENQUEUE,
+  aclOpen: OPEN,
+  aclRead: READ,
+  aclSettle: SETTLE,
+  aclRenew: RENEW,
+  aclTakeWill: TAKE_WILL
 } as const

@@ -25,7 +25,7 @@ export class SessionQueue {
   /** What is stored, filter by filter. */
   readonly filters = new Map<string, number>()
   readonly #sessions: RedisSessions
-  readonly #session: DeviceConnection
+  readonly #connection: DeviceConnection
   readonly #log: Logger
   readonly #timer: NodeJS.Timeout
   /** Identifier -> n, of what was sent and not yet received by the device. */
@@ -39,12 +39,12 @@ export class SessionQueue {
   #again = false
   #full = false
 
-  constructor (sessions: RedisSessions, session: DeviceConnection, log: Logger) {
+  constructor (sessions: RedisSessions, connection: DeviceConnection, log: Logger) {
     this.#sessions = sessions
-    this.#session = session
+    this.#connection = connection
     this.#log = log
     this.#timer = setInterval(() => { this.#check() }, LOOK_MS)
-    session.onClose(() => clearInterval(this.#timer))
+    connection.onClose(() => clearInterval(this.#timer))
   }
 
   /** Does a message with QoS 1 or 2 on this topic come through the queue? */
@@ -53,7 +53,7 @@ export class SessionQueue {
     return false
   }
 
-  /** The CONNACK is written. */
+  /** The CONNACK is written: messages may be sent. */
   start (): void {
     this.#started = true
     this.look()
@@ -67,21 +67,21 @@ export class SessionQueue {
     this.#run()
       // The timer tries again.
       .catch((error: unknown) => this.#log.debug(
-        { err: error, user_id: this.#session.userId }, 'a queue of acl topics could not be read'
+        { err: error, user_id: this.#connection.userId }, 'a queue of acl topics could not be read'
       ))
       .finally(() => { this.#busy = false })
   }
 
   async #run (): Promise<void> {
     if (!this.#opened) await this.#open()
-    while (this.#again && !this.#full && !this.#session.closed) {
+    while (this.#again && !this.#full && !this.#connection.closed) {
       const free = WINDOW - this.#sent.size - this.#released.size
       if (free <= 0) return
       this.#again = false
       const messages = await this.#sessions.read(
-        this.#session.clientId, this.#session.lease, this.#after, free, MAX_READ_BYTES
+        this.#connection.clientId, this.#connection.lease, this.#after, free, MAX_READ_BYTES
       )
-      if (messages === undefined) return this.#session.disconnect('the device connected to another node')
+      if (messages === undefined) return this.#connection.disconnect('the device connected to another node')
       if (messages.length > 0) this.#again = true
       for (const message of messages) await this.#send(message)
     }
@@ -89,8 +89,8 @@ export class SessionQueue {
 
   // First what the device has received already is released, in its order [MQTT-4.4.0-1].
   async #open (): Promise<void> {
-    const ids = await this.#sessions.open(this.#session.clientId, this.#session.lease)
-    if (ids === undefined) return this.#session.disconnect('the device connected to another node')
+    const ids = await this.#sessions.open(this.#connection.clientId, this.#connection.lease)
+    if (ids === undefined) return this.#connection.disconnect('the device connected to another node')
     this.#opened = true
     for (const messageId of ids) {
       this.#released.add(messageId)
@@ -99,11 +99,11 @@ export class SessionQueue {
   }
 
   async #send ({ n, topic, payload, qos, again }: QueuedMessage): Promise<void> {
-    if (this.#session.closed) return
+    if (this.#connection.closed) return
     this.#after = n
     // The token may have changed since it subscribed.
-    if (!isGranted(this.#session.identity, topic)) {
-      return await this.#sessions.acknowledge(this.#session.clientId, this.#session.lease, n)
+    if (!isGranted(this.#connection.identity, topic)) {
+      return await this.#sessions.acknowledge(this.#connection.clientId, this.#connection.lease, n)
     }
     const messageId = queueId(n)
     this.#sent.set(messageId, n)
@@ -111,20 +111,20 @@ export class SessionQueue {
   }
 
   #write (packet: Buffer): void {
-    if (this.#session.writePacket(packet) || this.#full) return
+    if (this.#connection.socket.write(packet) || this.#full) return
     this.#full = true
     const goOn = (): void => {
       this.#full = false
       this.look()
     }
-    this.#session.drained().then(goOn, goOn)
+    this.#connection.socket.drained().then(goOn, goOn)
   }
 
   /** PUBREC: it is not sent again, only released; resolves when that is certain. */
   async received (id: number): Promise<void> {
     const n = this.#sent.get(id)
     if (n === undefined) return
-    await this.#sessions.release(this.#session.clientId, this.#session.lease, n, id)
+    await this.#sessions.release(this.#connection.clientId, this.#connection.lease, n, id)
     this.#sent.delete(id)
     this.#released.add(id)
   }
@@ -133,7 +133,7 @@ export class SessionQueue {
   async acknowledged (id: number): Promise<void> {
     if (!isQueueId(id)) return
     const n = this.#sent.get(id)
-    const { clientId, lease } = this.#session
+    const { clientId, lease } = this.#connection
     if (n !== undefined) await this.#sessions.acknowledge(clientId, lease, n)
     else if (this.#released.has(id)) await this.#sessions.complete(clientId, lease, id)
     this.#sent.delete(id)
@@ -143,7 +143,7 @@ export class SessionQueue {
 
   #check (): void {
     this.#renew().catch((error: unknown) => this.#log.debug(
-      { err: error, user_id: this.#session.userId }, 'a session of acl topics could not be renewed'
+      { err: error, user_id: this.#connection.userId }, 'a session of acl topics could not be renewed'
     ))
   }
 
@@ -151,10 +151,10 @@ export class SessionQueue {
   async #renew (): Promise<void> {
     if (this.filters.size === 0) return
     const after = this.#after
-    const { stored, last } = await this.#sessions.renew(this.#session.clientId)
-    if (this.#session.closed) return
+    const { stored, last } = await this.#sessions.renew(this.#connection.clientId)
+    if (this.#connection.closed) return
     if (!stored) {
-      await this.#sessions.subscribe(this.#session.clientId, this.filters)
+      await this.#sessions.subscribe(this.#connection.clientId, this.filters)
       this.#opened = false
     }
     if (last < after) {

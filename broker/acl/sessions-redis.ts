@@ -1,4 +1,4 @@
-/** What outlives a connection of the topics granted by `acl`, in Redis, where every node finds it. */
+/** The stored sessions of topics granted by `acl`, in Redis, where every node finds them. */
 import { type Redis } from 'ioredis'
 import { MAX_QUEUED_BYTES, MAX_QUEUED_MESSAGES, SCRIPTS, SESSION_TTL_MS } from './scripts-redis.ts'
 
@@ -13,11 +13,11 @@ export interface Publication { topic: string, payload: string | Buffer, qos: num
 
 type Argument = string | number | Buffer
 
-export type RedisSessions = ReturnType<typeof redisSessions>
+export type RedisSessions = ReturnType<typeof createRedisSessions>
 
-export function redisSessions (connection: Redis) {
-  for (const [name, lua] of Object.entries(SCRIPTS)) connection.defineCommand(name, { numberOfKeys: 0, lua })
-  const commands = connection as unknown as Record<string, (...args: Argument[]) => Promise<any>>
+export function createRedisSessions (redis: Redis) {
+  for (const [name, lua] of Object.entries(SCRIPTS)) redis.defineCommand(name, { numberOfKeys: 0, lua })
+  const commands = redis as unknown as Record<string, (...args: Argument[]) => Promise<any>>
   const run = async (name: keyof typeof SCRIPTS, ...args: Argument[]): Promise<any> =>
     await commands[name]!(...args)
 
@@ -37,7 +37,7 @@ export function redisSessions (connection: Redis) {
       await run('aclUnsubscribe', client, ...filters)
     },
     async subscriptions (client: string): Promise<Array<{ topic: string, qos: 0 | 1 | 2 }>> {
-      const stored = await connection.hgetall(`echo:acl:session:${client}`)
+      const stored = await redis.hgetall(`echo:acl:session:${client}`)
       return Object.entries(stored).map(([topic, qos]) => ({ topic, qos: Number(qos) as 0 | 1 | 2 }))
     },
     async forget (client: string): Promise<void> { await run('aclForget', client) },
@@ -45,18 +45,21 @@ export function redisSessions (connection: Redis) {
     /** Into the queue of every session that has subscribed to it. */
     enqueue: async (message: Publication) => { await enqueue(message) },
 
-    /** The same for a message with QoS 2, unless its identifier is waiting for a PUBREL. Without a message only the identifier is remembered. */
+    /**
+     * The same for a message with QoS 2, unless its identifier waits for a PUBREL already. Without
+     * a message only the identifier is remembered.
+     */
     async receive (client: string, id: number, message?: Publication): Promise<void> {
       await enqueue(message ?? { topic: '', payload: '', qos: 2 }, client, id)
     },
     received: async (client: string, id: number): Promise<boolean> =>
-      await connection.sismember(`echo:acl:incoming:${client}`, id) === 1,
-    async releaseReceived (
-      client: string, id: number
-    ): Promise<void> { await connection.srem(`echo:acl:incoming:${client}`, id) },
-    async forgetReceived (
-      client: string
-    ): Promise<void> { await connection.del(`echo:acl:incoming:${client}`) },
+      await redis.sismember(`echo:acl:incoming:${client}`, id) === 1,
+    async releaseReceived (client: string, id: number): Promise<void> {
+      await redis.srem(`echo:acl:incoming:${client}`, id)
+    },
+    async forgetReceived (client: string): Promise<void> {
+      await redis.del(`echo:acl:incoming:${client}`)
+    },
 
     /** The identifiers the device has received and not released; undefined: a newer connection has begun. */
     async open (client: string, lease: number): Promise<number[] | undefined> {
@@ -80,15 +83,15 @@ export function redisSessions (connection: Redis) {
       })
     },
 
-    async acknowledge (
-      client: string, lease: number, n: number
-    ): Promise<void> { await run('aclSettle', client, lease, n, '', '') },
-    async release (
-      client: string, lease: number, n: number, id: number
-    ): Promise<void> { await run('aclSettle', client, lease, n, id, '') },
-    async complete (
-      client: string, lease: number, id: number
-    ): Promise<void> { await run('aclSettle', client, lease, '', '', id) },
+    async acknowledge (client: string, lease: number, n: number): Promise<void> {
+      await run('aclSettle', client, lease, n, '', '')
+    },
+    async release (client: string, lease: number, n: number, id: number): Promise<void> {
+      await run('aclSettle', client, lease, n, id, '')
+    },
+    async complete (client: string, lease: number, id: number): Promise<void> {
+      await run('aclSettle', client, lease, '', '', id)
+    },
 
     /** Keeps a connected session from expiring, and tells what is there of it. */
     async renew (client: string): Promise<{ stored: boolean, last: number }> {

@@ -1,4 +1,4 @@
-/** What outlives a connection of the topics granted by `acl`, in the memory of a process that is alone. */
+/** What outlives a connection of the topics granted by `acl`, in memory: for a process that runs alone. */
 import { createRequire } from 'node:module'
 import { type Client } from 'aedes'
 import { type Persistence } from '../aedes/persistence.ts'
@@ -14,11 +14,11 @@ interface StoredPacket {
 }
 
 /**
- * The store tells packets apart by broker and counter, and a PUBREL has neither:
- * of two that wait, the later one gave the earlier one its identifier, and a
- * message with QoS 2 was never released. So a PUBREL gets both.
+ * The store tells packets apart by broker and counter, and a PUBREL has neither.
+ * Of two PUBRELs that wait, the later one would give the earlier one its identifier,
+ * and one message with QoS 2 would never be released. So a PUBREL gets both.
  */
-export function memoryTopics (): Persistence {
+export function createMemoryTopics (): Persistence {
   const store = memoryPersistence()
   const update = store.outgoingUpdate.bind(store)
   store.outgoingUpdate = async (client: Pick<Client, 'id'>, packet: StoredPacket) =>

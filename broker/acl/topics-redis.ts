@@ -1,6 +1,6 @@
 /**
  * Topics granted by `acl` across nodes: `mqemitter-redis` carries them,
- * redis-sessions.ts keeps what outlives a connection, redis-wills.ts the wills,
+ * sessions-redis.ts keeps what outlives a connection, wills-redis.ts the wills,
  * and `aedes-persistence-redis` the retained messages.
  *
  * Only what other nodes need goes to Redis. What Aedes says about connections
@@ -14,20 +14,20 @@ import mqemitter from 'mqemitter'
 import { Redis } from 'ioredis'
 import { type Logger } from 'pino'
 import { isUserTopic } from '../../core/topics.ts'
-import { connectionOf } from '../aedes/client.ts'
-import { type DeviceConnection } from '../inbox/device-connection.ts'
+import { asEchoClient } from '../aedes/client.ts'
 import { type Emitter } from '../aedes/emitter.ts'
-import { isQueueId } from '../inbox/packets.ts'
 import { type Persistence } from '../aedes/persistence.ts'
-import { redisSessions } from './sessions-redis.ts'
-import { RedisWills, type Will } from './wills-redis.ts'
-import { SessionQueue } from './session-queue.ts'
+import { type DeviceConnection } from '../inbox/device-connection.ts'
+import { isQueueId } from '../inbox/packets.ts'
 import { type ConnectionRegistry } from '../inbox/registry.ts'
+import { SessionQueue } from './session-queue.ts'
+import { createRedisSessions } from './sessions-redis.ts'
+import { RedisWills, type Will } from './wills-redis.ts'
 
 const CONCURRENCY = 100
 const CHANNEL_PREFIX = 'acl/'
 const KEY_PREFIX = 'echo:acl:'
-/** A device whose Redis does not answer is disconnected, and comes back when it likes. */
+/** A device that waits for Redis for longer is disconnected; it may come back. */
 const COMMAND_TIMEOUT_MS = 5_000
 export const WILL_ROUND_MS = 10_000
 
@@ -37,6 +37,8 @@ const staysHere = (topic: string): boolean => topic.startsWith('$SYS/')
 export interface RedisTopics extends AsyncDisposable {
   emitter: Emitter
   persistence: Persistence
+  /** What brings a stored session its topics granted by `acl`; undefined: it has subscribed to none. */
+  queueOf (connection: DeviceConnection): SessionQueue | undefined
   /** Queued and retained before the PUBACK promises it. */
   keep (packet: PublishPacket): Promise<void>
   /** False: the will has been published, or will be by another process. */
@@ -52,14 +54,14 @@ export interface RedisTopicsOptions {
   willRoundMs?: number
 }
 
-export function connectRedisTopics (
+export function startRedisTopics (
   { url, registry, log, willRoundMs = WILL_ROUND_MS }: RedisTopicsOptions
 ): RedisTopics {
   const require = createRequire(import.meta.url)
   const connect = (options: object, what: string): Redis => {
-    const connection = new Redis(url, options)
-    connection.on('error', (error: Error) => log.debug({ err: error }, what))
-    return connection
+    const redis = new Redis(url, options)
+    redis.on('error', (error: Error) => log.debug({ err: error }, what))
+    return redis
   }
   const answering = { maxRetriesPerRequest: 3, commandTimeout: COMMAND_TIMEOUT_MS }
   const { MQEmitterRedisPrefix } = require('mqemitter-redis')
@@ -73,21 +75,26 @@ export function connectRedisTopics (
   const own: Emitter = mqemitter({ concurrency: CONCURRENCY, matchEmptyLevels: true })
   const route = (topic: string): Emitter => staysHere(topic) ? own : shared
 
-  const connection = connect(answering, 'the store of acl topics is away')
-  const retainedConnection =
+  const redis = connect(answering, 'the store of acl topics is away')
+  const retainedRedis =
     connect({ ...answering, keyPrefix: KEY_PREFIX }, 'the store of acl topics is away')
-  const retained: Persistence = require('aedes-persistence-redis')({ conn: retainedConnection })
-  const sessions = redisSessions(connection)
-  const wills = new RedisWills(connection, willRoundMs)
+  const retained: Persistence = require('aedes-persistence-redis')({ conn: retainedRedis })
+  const sessions = createRedisSessions(redis)
+  const wills = new RedisWills(redis, willRoundMs)
   const taking = new Set<Promise<unknown>>()
   let willTimer: NodeJS.Timeout | undefined
 
-  function queueOf (session: DeviceConnection): SessionQueue {
-    session.queue ??= new SessionQueue(sessions, session, log)
-    return session.queue
+  const queues = new WeakMap<DeviceConnection, SessionQueue>()
+
+  function ensureQueue (connection: DeviceConnection): SessionQueue {
+    const queue = queues.get(connection) ?? new SessionQueue(sessions, connection, log)
+    queues.set(connection, queue)
+    return queue
   }
-  const queueOfClient = (client: Pick<Client, 'id'>): SessionQueue | undefined =>
-    connectionOf(client as Client).session?.queue
+  function queueOfClient (client: Pick<Client, 'id'>): SessionQueue | undefined {
+    const { connection: own } = asEchoClient(client as Client)
+    return own && queues.get(own)
+  }
   const retain = async (
     packet: Parameters<Persistence['storeRetained']>[0] & { retain?: boolean }
   ): Promise<void> => {
@@ -102,11 +109,11 @@ export function connectRedisTopics (
 
     async addSubscriptions (client, subscriptions) {
       await sessions.subscribe(client.id, subscriptions.map(({ topic, qos }) => [topic, qos] as const))
-      const { session } = connectionOf(client as Client)
-      if (session === undefined) return
-      const queue = queueOf(session)
+      const { connection: own } = asEchoClient(client as Client)
+      if (own === undefined) return
+      const queue = ensureQueue(own)
       for (const { topic, qos } of subscriptions) queue.filters.set(topic, qos)
-      // For a session that got its `acl` later than its CONNACK; what is queued from here on has no other hint.
+      // For a connection whose `acl` came after its CONNACK: what is queued from here on has no other hint.
       if ((client as Client).connected) queue.start()
     },
     async removeSubscriptions (client, filters) {
@@ -115,8 +122,8 @@ export function connectRedisTopics (
     },
     async subscriptionsByClient (client) {
       const stored = await sessions.subscriptions(client.id)
-      const session = registry.find(client.id)
-      if (session !== undefined) for (const { topic, qos } of stored) queueOf(session).filters.set(topic, qos)
+      const own = registry.find(client.id)
+      if (own !== undefined) for (const { topic, qos } of stored) ensureQueue(own).filters.set(topic, qos)
       return stored
     },
     cleanSubscriptions: client => sessions.forget(client.id),
@@ -137,9 +144,7 @@ export function connectRedisTopics (
 
     // With a higher QoS `keep` has done it.
     async storeRetained (packet) {
-      if ((packet as { qos?: number }).qos === 0) {
-        await retained.storeRetained(packet)
-      }
+      if ((packet as { qos?: number }).qos === 0) await retained.storeRetained(packet)
     },
     createRetainedStreamCombi: filters => surviving(retained.createRetainedStreamCombi(filters)),
     createRetainedStream: filter => surviving(retained.createRetainedStream(filter)),
@@ -180,6 +185,7 @@ export function connectRedisTopics (
       }
     },
     persistence,
+    queueOf: own => queues.get(own),
     async keep (packet) {
       await retain(packet as never)
       await sessions.enqueue(packet)
@@ -199,7 +205,7 @@ export function connectRedisTopics (
     },
     async [Symbol.asyncDispose] () {
       clearInterval(willTimer)
-      for (const each of [connection, retainedConnection, pubConn, subConn]) each.disconnect()
+      for (const each of [redis, retainedRedis, pubConn, subConn]) each.disconnect()
     }
   }
 }

@@ -1,9 +1,10 @@
 /**
- * Wills in Redis: whoever publishes one takes it first, so it is published once.
+ * Wills in Redis: the process that publishes a will takes it first, so it is
+ * published once.
  *
- * A process publishes those of its own connections. Those of a process that has
- * died (its key has run out and stays away for another round, so that a Redis
- * that was away itself kills nobody) are published by another one.
+ * A process publishes the wills of its own connections, and those of a process that
+ * has died: its key has run out and stays away for another round. The second round
+ * is there because a Redis that was away loses the keys of living processes too.
  */
 import { type Redis } from 'ioredis'
 
@@ -14,26 +15,27 @@ export interface Will { topic: string, payload: string | Buffer, qos: 0 | 1 | 2,
 interface TakeWill { aclTakeWill (brokerId: string, clientId: string): Promise<string | null> }
 
 export class RedisWills {
-  readonly #connection: Redis & TakeWill
+  readonly #redis: Redis & TakeWill
   readonly #roundMs: number
   #suspects = new Set<string>()
   brokerId = ''
 
-  constructor (connection: Redis, roundMs: number) {
-    this.#connection = connection as Redis & TakeWill
+  constructor (redis: Redis, roundMs: number) {
+    this.#redis = redis as Redis & TakeWill
     this.#roundMs = roundMs
   }
 
   async put (clientId: string, { topic, payload, qos, retain }: Will): Promise<void> {
     const will = JSON.stringify({ topic, payload: Buffer.from(payload).toString('base64'), qos, retain })
-    await this.#connection.multi().hset(`${PREFIX}wills:${this.brokerId}`, clientId, will).sadd(
-      WILL_BROKERS, this.brokerId
-    ).exec()
+    await this.#redis.multi()
+      .hset(`${PREFIX}wills:${this.brokerId}`, clientId, will)
+      .sadd(WILL_BROKERS, this.brokerId)
+      .exec()
   }
 
   /** Undefined: there is none, or another process has taken it. */
   async take (clientId: string, brokerId = this.brokerId): Promise<Will | undefined> {
-    const will = await this.#connection.aclTakeWill(brokerId, clientId)
+    const will = await this.#redis.aclTakeWill(brokerId, clientId)
     if (will === null) return undefined
     const { payload, ...rest } = JSON.parse(will)
     return { ...rest, payload: Buffer.from(payload, 'base64') }
@@ -41,19 +43,19 @@ export class RedisWills {
 
   /** Says that this process lives, and hands out the wills of those that do not. */
   async round (publish: (will: Will) => void): Promise<void> {
-    await this.#connection.set(`${PREFIX}alive:${this.brokerId}`, 1, 'PX', 3 * this.#roundMs)
+    await this.#redis.set(`${PREFIX}alive:${this.brokerId}`, 1, 'PX', 3 * this.#roundMs)
     const absent = new Set<string>()
-    for (const brokerId of await this.#connection.smembers(WILL_BROKERS)) {
-      if (await this.#connection.exists(`${PREFIX}alive:${brokerId}`) === 0) absent.add(brokerId)
+    for (const brokerId of await this.#redis.smembers(WILL_BROKERS)) {
+      if (await this.#redis.exists(`${PREFIX}alive:${brokerId}`) === 0) absent.add(brokerId)
     }
     const dead = [...absent].filter(brokerId => this.#suspects.has(brokerId))
     this.#suspects = absent
     for (const brokerId of dead) {
-      for (const clientId of await this.#connection.hkeys(`${PREFIX}wills:${brokerId}`)) {
+      for (const clientId of await this.#redis.hkeys(`${PREFIX}wills:${brokerId}`)) {
         const will = await this.take(clientId, brokerId)
         if (will !== undefined) publish(will)
       }
-      await this.#connection.srem(WILL_BROKERS, brokerId)
+      await this.#redis.srem(WILL_BROKERS, brokerId)
     }
   }
 }

@@ -1,14 +1,14 @@
-/** What this folder relies on of Aedes's client beyond its published types. */
+/** Aedes's client beyond its published types, and what the broker remembers of it. */
 import { type Client } from 'aedes'
-import { type Arrival } from '../transport/arrival.ts'
 import { type DeviceConnection } from '../inbox/device-connection.ts'
+import { type Arrival } from '../transport/arrival.ts'
 
 /** Why a CONNECT is refused; the code goes into the CONNACK [MQTT-3.2.2-6]. */
 export interface Refusal { returnCode: 2 | 3 | 4 | 5, reason: string }
 
 export interface EchoClient extends Client {
-  /** Set in preConnect, before anything else of the connection is decided. */
-  session?: DeviceConnection
+  /** Set in preConnect, before anything else is decided. */
+  connection?: DeviceConnection
   refusal?: Refusal
   /** Until the CONNECT is accepted. */
   arrival?: Arrival
@@ -20,4 +20,5 @@ export interface EchoClient extends Client {
   waitForDrain (done: () => void): void
 }
 
-export const connectionOf = (client: Client): EchoClient => client as EchoClient
+/** The same object: a cast to what every client of Aedes is here. */
+export const asEchoClient = (client: Client): EchoClient => client as EchoClient

@@ -1,13 +1,13 @@
 /**
  * Aedes's emitter with the users' own topics fenced off.
  *
- * Nothing below `user/` is ever emitted or listened to: inboxes are the pumps'
- * business, and a command must reach nobody. Everything else (topics granted by
+ * Nothing below `user/` is ever emitted or listened to: pumps deliver inboxes,
+ * and no subscriber may receive a command. Everything else (topics granted by
  * `acl`, `$SYS`) goes on to the real emitter.
  *
  * A message holds one of the emitter's few places until all its receivers are
- * done with it, and a receiver is done when its socket has drained. So nobody
- * is waited for: forward.ts ends connections that fall behind.
+ * done with it, and a receiver is done when its socket has drained. So the
+ * emitter waits for no receiver: forward.ts ends connections that fall behind.
  */
 import mqemitter from 'mqemitter'
 import { isUserTopic } from '../../core/topics.ts'
@@ -23,10 +23,13 @@ export interface Emitter {
 }
 
 const CONCURRENCY = 100
-/** Of one subscription; above its number of packets for a full socket (forward.ts), so this only bounds what a slow store delays. */
+/**
+ * Packets of one subscription that its receiver is not done with. More than forward.ts
+ * keeps for a full socket, so this only bounds what waits for a slow store.
+ */
 const MAX_UNFINISHED = 2_000
 
-export function fencedEmitter (
+export function createFencedEmitter (
   inner: Emitter = mqemitter({ concurrency: CONCURRENCY, matchEmptyLevels: true })
 ): Emitter {
   const released = new WeakMap<Receive, Receive>()

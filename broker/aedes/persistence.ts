@@ -2,19 +2,17 @@
  * Aedes's persistence with the users' own topics taken out.
  *
  * Inbox packets are kept in the log, so nothing of them is stored here: their
- * acknowledgements go to the pump, and their subscriptions live in `devices`.
- * What is left, the topics granted by `acl`, goes on to the inner persistence,
- * and only for clients with an `acl`: a phone never depends on it.
+ * acknowledgements go to handlers/puback.ts, and their subscriptions live in
+ * `devices`. What is left, the topics granted by `acl`, goes on to the inner
+ * persistence, and only for clients with an `acl`: a phone never depends on it.
  */
 import { Readable } from 'node:stream'
 import { type Client, type Subscription } from 'aedes'
 import { isUserTopic } from '../../core/topics.ts'
 import { subscriptionKind } from '../access.ts'
-import { connectionOf } from './client.ts'
 import { type DeviceConnection } from '../inbox/device-connection.ts'
-import { memoryTopics } from '../acl/topics-memory.ts'
-import { isOwnId } from '../inbox/packets.ts'
 import { type ConnectionRegistry } from '../inbox/registry.ts'
+import { asEchoClient } from './client.ts'
 
 interface AnyPacket { topic: string, messageId: number }
 type Named = Pick<Client, 'id'>
@@ -48,14 +46,20 @@ export interface Persistence {
   destroy (): Promise<void>
 }
 
-export function fencedPersistence (
-  registry: ConnectionRegistry, inner: Persistence = memoryTopics()
-): Persistence {
-  const sessionOf = (client: Named): DeviceConnection | undefined => connectionOf(client as Client).session ??
-    registry.find(client.id)
-  const usesInner = (client: Named): boolean => sessionOf(client)?.identity.acl !== undefined
+export interface FenceOptions {
+  registry: ConnectionRegistry
+  /** What outlives a connection of the topics granted by `acl`. */
+  inner: Persistence
+  /** Hears of each PUBACK and PUBCOMP. False: the packet is the inner persistence's. */
+  acknowledge (connection: DeviceConnection | undefined, packetId: number): boolean
+}
+
+export function createFencedPersistence ({ registry, inner, acknowledge }: FenceOptions): Persistence {
+  const connectionOf = (client: Named): DeviceConnection | undefined =>
+    asEchoClient(client as Client).connection ?? registry.find(client.id)
+  const usesInner = (client: Named): boolean => connectionOf(client)?.identity.acl !== undefined
   const splitStored = new WeakMap<object, Promise<void>>()
-  // Aedes removes a will when its session is gone, with nothing but the id.
+  // Aedes removes a will after its connection, with nothing but the id.
   const withWill = new Set<string>()
 
   // A phone's QoS 2 publishes are commands, and harmless when they are repeated on another
@@ -68,15 +72,14 @@ export function fencedPersistence (
   }
 
   async function storeSubscriptions (client: Named, subscriptions: Subscription[]): Promise<void> {
-    const session = sessionOf(client)
-    if (session === undefined) return
+    const connection = connectionOf(client)
+    if (connection === undefined) return
     const ofKind = (kind: 'own' | 'granted'): Subscription[] => subscriptions.filter(({ topic }) =>
-      subscriptionKind(session.identity, topic) === kind &&
-        (kind === 'own' || session.subscriptions.holds(topic)))
-    const own = new Map(session.stored.map(({ topic, qos }) => [topic, qos]))
-    for (const { topic, qos } of ofKind('own')) own.set(topic, qos)
-    if (ofKind('own').length > 0) await session.store([...own].map(([topic, qos]) => ({ topic, qos })))
-    if (ofKind('granted').length > 0) await inner.addSubscriptions(client, ofKind('granted'))
+      subscriptionKind(connection.identity, topic) === kind &&
+        (kind === 'own' || connection.subscriptions.holds(topic)))
+    await connection.session.add(ofKind('own').map(({ topic, qos }) => ({ topic, qos })))
+    const granted = ofKind('granted')
+    if (granted.length > 0) await inner.addSubscriptions(client, granted)
   }
 
   return {
@@ -94,16 +97,12 @@ export function fencedPersistence (
 
     async removeSubscriptions (client: Named, filters: string[]) {
       await Promise.resolve() // behind a SUBSCRIBE of the same turn
-      const session = sessionOf(client)
-      if (session === undefined) return
-      const rest = session.stored.filter(({ topic }) => !filters.includes(topic))
-      if (rest.length < session.stored.length) await session.store(rest)
+      await connectionOf(client)?.session.remove(filters)
       if (usesInner(client)) await inner.removeSubscriptions(client, filters)
     },
 
     async subscriptionsByClient (client: Named) {
-      const session = sessionOf(client)
-      const own = [...session?.stored ?? []]
+      const own = [...connectionOf(client)?.session.subscriptions ?? []]
       return usesInner(client) ? [...own, ...await inner.subscriptionsByClient(client)] : own
     },
 
@@ -115,11 +114,10 @@ export function fencedPersistence (
       return isUserTopic(topic) || topic.startsWith('$') ? [] : await inner.subscriptionsByTopic(topic)
     },
 
-    // An acknowledgement: Aedes takes the packet out of its store by the identifier.
+    // PUBACK and PUBCOMP: Aedes takes the packet out of its store by the identifier.
     async outgoingClearMessageId (client: Named, packet: AnyPacket) {
-      if (isOwnId(packet.messageId)) sessionOf(client)?.acknowledged(packet.messageId)
-      else if (usesInner(client)) return await inner.outgoingClearMessageId(client, packet)
-      return undefined
+      if (acknowledge(connectionOf(client), packet.messageId) || !usesInner(client)) return undefined
+      return await inner.outgoingClearMessageId(client, packet)
     },
 
     async outgoingUpdate (client: Named, packet: AnyPacket) {
@@ -128,12 +126,10 @@ export function fencedPersistence (
     },
 
     outgoingStream: (client: Named) => usesInner(client) ? inner.outgoingStream(client) : Readable.from([]),
-    async outgoingEnqueue (
-      subscription: unknown, packet: AnyPacket
-    ) { await inner.outgoingEnqueue(subscription, packet) },
-    async outgoingEnqueueCombi (
-      subscriptions: unknown[], packet: AnyPacket
-    ) { await inner.outgoingEnqueueCombi(subscriptions, packet) },
+    outgoingEnqueue: (subscription: unknown, packet: AnyPacket) =>
+      inner.outgoingEnqueue(subscription, packet),
+    outgoingEnqueueCombi: (subscriptions: unknown[], packet: AnyPacket) =>
+      inner.outgoingEnqueueCombi(subscriptions, packet),
 
     async storeRetained (packet: AnyPacket) {
       if (!isUserTopic(packet.topic)) await inner.storeRetained(packet)

@@ -1,5 +1,5 @@
 /**
- * CONNECT: who is it, which device, and may it have what it asks for?
+ * CONNECT: which user, which device, and may it have what it asks for?
  *
  * Everything is decided in preConnect, where the packet can still be changed:
  * Aedes's client ids are global, so the id becomes one bound to the user, and
@@ -11,12 +11,12 @@ import { AppError, findAppError } from '../../core/errors.ts'
 import { type Identity } from '../../core/identity.ts'
 import { checkText } from '../../core/message-rules.ts'
 import { type Messaging } from '../../messaging/start.ts'
-import { openDevice } from '../../store/people/devices.ts'
 import { mayPublish } from '../access.ts'
-import { connectionOf, type Refusal } from '../aedes/client.ts'
+import { asEchoClient, type EchoClient, type Refusal } from '../aedes/client.ts'
 import { DeviceConnection } from '../inbox/device-connection.ts'
-import { connectsTotal } from '../metrics.ts'
+import { EarlyListener } from '../inbox/own-topics.ts'
 import { type ConnectionRegistry } from '../inbox/registry.ts'
+import { connectsTotal } from '../metrics.ts'
 
 const MAX_CLIENT_ID_LENGTH = 128
 const MAX_KEEPALIVE_S = 1_800
@@ -31,20 +31,22 @@ const NO_DUPLICATES: Record<string, number> =
 
 type Callback = (error: Error | null, success: boolean) => void
 
-/** Never fails by itself: what is wrong is noted and told by `authenticate`, which can send a CONNACK. */
-export function preConnect (deps: ConnectDeps, client: Client, packet: ConnectPacket, done: Callback): void {
-  connectionOf(client).arrival?.connecting()
-  openSession(deps, client, packet)
-    .catch((error: unknown) => { connectionOf(client).refusal = refusalFor(error, deps.log) })
+/** Lets every CONNECT pass: why one is refused is noted for `authenticate`, which can send a CONNACK. */
+export function preConnect (
+  deps: ConnectDeps, aedesClient: Client, packet: ConnectPacket, done: Callback
+): void {
+  const client = asEchoClient(aedesClient)
+  client.arrival?.connecting()
+  openConnection(deps, client, packet)
+    .catch((error: unknown) => { client.refusal = refusalFor(error, deps.log) })
     .finally(() => done(null, true))
 }
 
-async function openSession (
-  { messaging, registry, log }: ConnectDeps, client: Client, packet: ConnectPacket
+async function openConnection (
+  { messaging, registry, log }: ConnectDeps, client: EchoClient, packet: ConnectPacket
 ): Promise<void> {
   if (!SPOKEN_VERSIONS.has(packet.protocolVersion ?? 0)) return // Aedes refuses it [MQTT-3.1.2-2]
-  const connection = connectionOf(client)
-  connection.duplicates = NO_DUPLICATES
+  client.duplicates = NO_DUPLICATES
   // 0 would mean a connection that is never found dead.
   packet.keepalive = Math.min(packet.keepalive || MAX_KEEPALIVE_S, MAX_KEEPALIVE_S)
 
@@ -52,19 +54,24 @@ async function openSession (
   const deviceId = checkClientId(packet)
   checkWill(identity, packet)
   const clean = packet.clean === true
-  // What an older connection has collected is written while that one still counts.
-  await messaging.acknowledgements.settled(identity.userId)
-  const { lease, subscriptions: stored } =
-    await openDevice(messaging.database.autocommit, identity.userId, deviceId, clean)
-  // Nobody would ever close the session of a connection that is gone by now.
-  if (connection.closed) return
-  connection.session = new DeviceConnection({
-    client: connection, identity, deviceId, clean, lease, stored, messaging, log
-  })
-  packet.clientId = connection.session.clientId
-  registry.opening(connection.session)
-  connection.session.onClose(messaging.connections.add(connection.session))
-  messaging.cluster.opened({ userId: identity.userId, deviceId, lease })
+  const { userId } = identity
+  // Most sessions that are stored go on with their inbox; those with `acl` are rather sensors.
+  const early = clean || identity.acl !== undefined ? undefined : new EarlyListener(messaging.wakes, userId)
+  try {
+    const opened = await messaging.openings.open({ userId, deviceId, clean }, () => !client.closed)
+    // The close of a socket that is gone by now has been seen already.
+    if (opened === undefined || client.closed) return
+    const connection = new DeviceConnection({
+      client, identity, deviceId, clean, opened, early, messaging, log
+    })
+    client.connection = connection
+    packet.clientId = connection.clientId
+    registry.opening(connection)
+    connection.onClose(messaging.connections.add(connection))
+    messaging.cluster.opened({ userId, deviceId, lease: opened.lease })
+  } finally {
+    early?.stop()
+  }
 }
 
 async function authenticateUser (messaging: Messaging, packet: ConnectPacket): Promise<Identity> {
@@ -111,12 +118,12 @@ const RETURN_CODES: Partial<Record<AppError['fault'], Refusal['returnCode']>> =
 export function authenticate (
   log: Logger, client: Client, done: (error: AuthenticateError | null, success: boolean | null) => void
 ): void {
-  const { session, refusal } = connectionOf(client)
-  if (session !== undefined && refusal === undefined) {
+  const { connection, refusal } = asEchoClient(client)
+  if (connection !== undefined && refusal === undefined) {
     connectsTotal.inc({ outcome: 'accepted' })
     return done(null, true)
   }
-  const { returnCode, reason } = refusal ?? { returnCode: 3 as const, reason: 'no session' }
+  const { returnCode, reason } = refusal ?? { returnCode: 3 as const, reason: 'not opened' }
   connectsTotal.inc({ outcome: returnCode === 3 ? 'failed' : 'refused' })
   log.info({ return_code: returnCode, reason }, 'a CONNECT was refused')
   done(Object.assign(new Error(reason), { returnCode }), null)

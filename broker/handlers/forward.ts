@@ -1,9 +1,10 @@
 /** What Aedes may forward to a client: topics granted by `acl`, and copies for admins. */
 import { type AedesPublishPacket, type Client } from 'aedes'
 import { isGranted, mayReceive } from '../access.ts'
-import { connectionOf } from '../aedes/client.ts'
+import { type RedisTopics } from '../acl/topics-redis.ts'
+import { asEchoClient } from '../aedes/client.ts'
 
-/** So much may wait for a full socket of a client that is entitled to every packet. */
+/** So much is kept for a full socket of a client that is entitled to every packet. */
 const MAX_BACKLOG_PACKETS = 1_000
 const MAX_BACKLOG_BYTES = 1024 * 1024
 
@@ -16,18 +17,22 @@ const MAX_BACKLOG_BYTES = 1024 * 1024
  * kept up to a bound; then the connection ends, and a stored session gets them
  * when it comes back.
  */
-export function authorizeForward (client: Client, packet: AedesPublishPacket): AedesPublishPacket | null {
-  const { session, conn } = connectionOf(client)
-  if (session === undefined || !mayReceive(session.identity, packet.topic)) return null
-  if (packet.qos > 0 && !packet.retain && session.queue?.holds(packet.topic) === true) {
-    session.queue.look()
+export function authorizeForward (
+  topics: Pick<RedisTopics, 'queueOf'> | undefined, client: Client, packet: AedesPublishPacket
+): AedesPublishPacket | null {
+  const { connection } = asEchoClient(client)
+  if (connection === undefined || !mayReceive(connection.identity, packet.topic)) return null
+  const queue = packet.qos > 0 && !packet.retain ? topics?.queueOf(connection) : undefined
+  if (queue?.holds(packet.topic) === true) {
+    queue.look()
     return null
   }
-  if (!conn.writableNeedDrain) return packet
-  if (packet.qos === 0 || !isGranted(session.identity, packet.topic)) return null
+  const { socket } = connection
+  if (!socket.full) return packet
+  if (packet.qos === 0 || !isGranted(connection.identity, packet.topic)) return null
   if (isLive(packet) &&
-    (session.keptForDrain() > MAX_BACKLOG_PACKETS || conn.writableLength > MAX_BACKLOG_BYTES)) {
-    session.disconnect('it does not take what it subscribed to')
+    (socket.keepForDrain() > MAX_BACKLOG_PACKETS || socket.waitingBytes > MAX_BACKLOG_BYTES)) {
+    connection.disconnect('it does not take what it subscribed to')
   }
   // Refusing it here would take it out of the stored session.
   return packet

@@ -10,7 +10,8 @@ import { type Logger } from 'pino'
 import { decideCommand, type Reply } from '../../messaging/commands.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import { isOwnOutbox, mayPublish } from '../access.ts'
-import { connectionOf } from '../aedes/client.ts'
+import { type RedisTopics } from '../acl/topics-redis.ts'
+import { asEchoClient } from '../aedes/client.ts'
 import { type DeviceConnection } from '../inbox/device-connection.ts'
 import { type RateLimit } from '../limits/rate.ts'
 
@@ -22,43 +23,43 @@ export interface PublishDeps {
   commandRate: RateLimit
   /** Of topics granted by `acl`. */
   topicRate: RateLimit
-  /** Of topics granted by `acl` when they are in Redis: what must be done before a PUBACK, and whose will it is to publish. */
-  shared?: { keep (packet: PublishPacket): Promise<void>, takeWill (client: Client): Promise<boolean> }
+  /** Topics granted by `acl` when they are shared with other nodes. */
+  topics?: Pick<RedisTopics, 'keep' | 'takeWill'>
 }
 
 export function authorizePublish (
   deps: PublishDeps, client: Client | null, packet: PublishPacket, done: Callback
 ): void {
-  const { log, topicRate, shared } = deps
+  const { log, topicRate, topics } = deps
   if (client === null) return done(null) // a will of a client that is gone, checked at its CONNECT
-  const { session } = connectionOf(client)
-  if (session === undefined) return done(new Error('not connected'))
-  session.touch()
-  if (isOwnOutbox(session.identity, packet.topic)) return runCommand(deps, session, packet, done)
-  if (mayPublish(session.identity, packet.topic)) {
+  const { connection } = asEchoClient(client)
+  if (connection === undefined) return done(new Error('not connected'))
+  connection.touch()
+  if (isOwnOutbox(connection.identity, packet.topic)) return runCommand(deps, connection, packet, done)
+  if (mayPublish(connection.identity, packet.topic)) {
     if (client.closed) return publishWill(deps, client, packet, done)
     // With QoS 2 it is kept together with its identifier.
-    const keep = (): Promise<void> | undefined => packet.qos === 1 ? shared?.keep(packet) : undefined
-    const turn = topicRate.turn(session.userId, session)
-    const ready = turn?.then(() => {
-      session.refreshKeepalive()
+    const keep = (): Promise<void> | undefined => packet.qos === 1 ? topics?.keep(packet) : undefined
+    const token = topicRate.take(connection.userId, connection)
+    const ready = token?.then(() => {
+      connection.refreshKeepalive()
       return keep()
     }) ?? keep()
     if (ready === undefined) return done(null)
     ready.then(() => done(null), done)
     return
   }
-  log.info({ user_id: session.userId, topic: packet.topic }, 'a publish was refused')
+  log.info({ user_id: connection.userId, topic: packet.topic }, 'a publish was refused')
   done(new Error('the topic is not yours to publish to'))
 }
 
 function publishWill (
-  { shared, log }: PublishDeps, client: Client, will: PublishPacket, done: Callback
+  { topics, log }: PublishDeps, client: Client, will: PublishPacket, done: Callback
 ): void {
-  if (shared === undefined) return done(null)
-  shared.takeWill(client).then(async mine => {
+  if (topics === undefined) return done(null)
+  topics.takeWill(client).then(async mine => {
     if (!mine) throw new Error('the will is published by another process')
-    if (will.qos > 0) await shared.keep(will)
+    if (will.qos > 0) await topics.keep(will)
     done(null)
   }).catch((error: unknown) => {
     log.debug({ err: error, client_id: client.id }, 'a will is not published here')
@@ -67,35 +68,37 @@ function publishWill (
 }
 
 function runCommand (
-  { messaging, log, commandRate }: PublishDeps, session: DeviceConnection, packet: PublishPacket,
+  { messaging, log, commandRate }: PublishDeps, connection: DeviceConnection, packet: PublishPacket,
   done: Callback
 ): void {
   packet.retain = false
   const decide = (): Promise<Reply | undefined> => decideCommand(messaging, {
     door: 'mqtt',
-    identity: session.identity,
-    deviceId: session.clean ? undefined : session.deviceId,
-    renew: identity => session.renew(identity),
-    skipTo: seq => session.pump?.skipTo(seq)
+    identity: connection.identity,
+    deviceId: connection.clean ? undefined : connection.deviceId,
+    renew: identity => connection.renew(identity),
+    skipTo: seq => connection.ownTopics.delivery?.pump.skipTo(seq)
   }, packet.payload as Buffer)
-  const deciding = commandRate.turn(session.userId, session)?.then(() => {
-    // Nothing was promised, and the client sends it again.
-    if (session.closed && packet.qos > 0) {
-      throw new Error('the connection closed before the command had its turn')
+  const deciding = commandRate.take(connection.userId, connection)?.then(() => {
+    // It has no PUBACK, so the client sends it again.
+    if (connection.closed && packet.qos > 0) {
+      throw new Error('the connection closed before the command was decided')
     }
-    session.refreshKeepalive()
+    connection.refreshKeepalive()
     return decide()
   }) ?? decide()
   deciding.catch(() => {}) // told below, when those before it are decided
   // Several commands are decided at once; their PUBACKs keep the order they came in [MQTT-4.6.0-2].
-  const turn = session.decided.then(() => deciding).then(async reply => {
-    if (reply !== undefined) session.reply(Buffer.from(JSON.stringify(reply)))
+  const answered = connection.decided.then(() => deciding).then(async reply => {
+    if (reply !== undefined) connection.ownTopics.reply(Buffer.from(JSON.stringify(reply)))
     // A client that does not read its replies is not read from either.
-    await session.drained()
+    await connection.socket.drained()
   })
-  session.decided = turn.catch(() => {})
-  turn.then(() => done(null), (error: unknown) => {
-    log.warn({ err: error, user_id: session.userId }, 'a command could not be decided; its connection closes')
+  connection.decided = answered.catch(() => {})
+  answered.then(() => done(null), (error: unknown) => {
+    log.warn(
+      { err: error, user_id: connection.userId }, 'a command could not be decided; its connection closes'
+    )
     // The PUBACK of the command before this one is written first.
     setImmediate(done, error instanceof Error ? error : new Error('the command failed', { cause: error }))
   })

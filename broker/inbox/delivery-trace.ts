@@ -7,13 +7,13 @@ import { eventObject } from '../../core/events.ts'
 import { type PumpEvent } from '../../messaging/deliver/pump.ts'
 
 export interface DeliveryTrace {
-  /** `ackedSeq`: what is acknowledged is not remembered. */
+  /** Events up to `ackedSeq` are acknowledged and forgotten. */
   written (events: PumpEvent[], ackedSeq: number): void
   acknowledged (seq: number): void
 }
 
 /** Undefined unless the log takes debug lines. */
-export function traceDelivery (
+export function createDeliveryTrace (
   log: Logger, device: { user_id: string, device_id: string }
 ): DeliveryTrace | undefined {
   if (!log.isLevelEnabled('debug')) return undefined

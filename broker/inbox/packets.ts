@@ -10,7 +10,7 @@ import { type PumpEvent } from '../../messaging/deliver/pump.ts'
 
 /** Identifiers up to here are Aedes's. */
 const LAST_AEDES_ID = 16_383
-/** Of a stored session's queue (session-queue.ts). */
+/** Of the queue of a stored session (acl/session-queue.ts). */
 const FIRST_QUEUE_ID = LAST_AEDES_ID + 1
 const QUEUE_IDS = 16_384
 const FIRST_INBOX_ID = FIRST_QUEUE_ID + QUEUE_IDS
@@ -21,15 +21,18 @@ const REPLY_IDS = 65_535 - FIRST_REPLY_ID + 1
 export const isInboxId = (id: number): boolean => id >= FIRST_INBOX_ID && id < FIRST_REPLY_ID
 export const isOwnId = (id: number): boolean => id >= FIRST_INBOX_ID
 export const isQueueId = (id: number): boolean => id >= FIRST_QUEUE_ID && id < FIRST_INBOX_ID
-/** Of the n-th message of a session's queue, which is far shorter than the range: a redelivery carries it again [MQTT-4.4.0-1]. */
+/**
+ * Identifier of the n-th message of a session's queue. The queue is far shorter than the
+ * range, and a redelivery carries the same identifier [MQTT-4.4.0-1].
+ */
 export const queueId = (n: number): number => FIRST_QUEUE_ID + n % QUEUE_IDS
-/** Identifier of the n-th reply on a connection; replies are not tracked, so the range is simply reused. */
+/** Identifier of the n-th reply on a connection. Replies are not tracked, so the range is simply reused. */
 export const replyId = (n: number): number => FIRST_REPLY_ID + n % REPLY_IDS
 
-// A window is far smaller than the range and events are dense, so the sequence
-// number determines the identifier and, above `ackedSeq`, the other way round:
-// nothing has to be remembered per packet, and a redelivery after a reconnect
-// carries its identifier again [MQTT-4.4.0-1].
+// A window is far smaller than the range and events are dense. So the sequence
+// number gives the identifier, and above `ackedSeq` the identifier gives the
+// sequence number: nothing is remembered per packet, and a redelivery after a
+// reconnect carries the same identifier [MQTT-4.4.0-1].
 export const inboxId = (seq: number): number => FIRST_INBOX_ID + seq % INBOX_IDS
 
 /** The one sequence number above `ackedSeq` that is sent with this identifier. */
@@ -39,8 +42,9 @@ export function seqOfInboxId (id: number, ackedSeq: number): number {
 }
 
 /**
- * Aedes numbers packets from 1 to 65535; this leaves it the lowest quarter. It keeps starting anywhere, for the
- * packets of a stored session come with the identifiers they had.
+ * Aedes numbers packets from 1 to 65535; this leaves it the lowest quarter. It still
+ * starts at a random number, since the packets of a stored session come with the
+ * identifiers they had.
  */
 export function keepIdsApart (client: { _nextId: number }): void {
   if (Object.getOwnPropertyDescriptor(client, '_nextId')?.get !== undefined) return

@@ -1,4 +1,4 @@
-/** What one connection is subscribed to. */
+/** What one connection is subscribed to: the user's own topics with their QoS, of others only which. */
 import { filterMatches } from '../../core/topics.ts'
 import { type StoredSubscription } from '../../migrations/schema.ts'
 
@@ -27,7 +27,7 @@ export class Subscriptions {
     }
   }
 
-  /** Counts a filter outside the own topics; false: one too many. */
+  /** Counts a filter outside the own topics. False: there are MAX_SUBSCRIPTIONS already. */
   hold (filter: string): boolean {
     const others = this.#others ??= new Set()
     if (others.size >= MAX_SUBSCRIPTIONS && !others.has(filter)) return false

@@ -7,7 +7,7 @@ import { addressKey, isLoopback } from '../../core/address.ts'
 export const MAX_PER_ADDRESS = 1_000
 export const MAX_UNFINISHED_PER_ADDRESS = 100
 
-/** One admitted connection; both are told once, or any number of times. */
+/** One admitted connection. Calling either function again changes nothing. */
 export interface Admission { finished (): void, left (): void }
 
 interface Counts { open: number, unfinished: number }
@@ -17,7 +17,7 @@ const FREE: Admission = { finished () {}, left () {} }
 export class AddressLimits {
   readonly #counts = new Map<string, Counts>()
 
-  /** Undefined: one too many. */
+  /** Undefined: the address has too many. */
   admit (address: string): Admission | undefined {
     const key = addressKey(address)
     if (isLoopback(key)) return FREE

@@ -2,8 +2,8 @@
  * How large a packet may be.
  *
  * Aedes buffers a packet whole before it looks at it, up to the 256 MB the
- * protocol allows and before anybody has proved who they are. The length is
- * known from the fixed header [MQTT-2.2.3]: the connection ends there.
+ * protocol allows and before the client has shown a token. The length is
+ * known from the fixed header [MQTT-2.2.3]: a connection with a larger one ends there.
  */
 import { type Client } from 'aedes'
 

@@ -1,56 +1,60 @@
 /**
- * How fast one user may publish, without losing anything.
+ * How fast one user may publish, without losing anything: a token bucket per user.
  *
- * What comes too fast waits its turn, and the broker reads no more from that
- * connection meanwhile; the client feels a slow network. A user has one queue
- * for all devices, in the order things came. What would have to wait for longer
- * than LONGEST_WAIT_S ends its connection.
+ * A publish takes a token. When the bucket is empty it waits for the next one, and
+ * the broker reads no more from that connection meanwhile; the client feels a slow
+ * network. All devices of a user share one bucket, in the order their publishes
+ * came. A publish that would have to wait for longer than LONGEST_WAIT_S ends its
+ * connection.
  */
 
-/** So many seconds' worth may come at once. */
+/** A full bucket holds the tokens of so many seconds. */
 const BURST_S = 3
 /** More than the 1,700 smallest commands that fit into what Aedes reads at once, at the default rate. */
 const LONGEST_WAIT_S = 60
 const MS = 1_000
 
-interface TokenBucket { tokens: number, at: number, waiting: Waiting[], timer: NodeJS.Timeout | undefined }
-interface Waiting { owner: Owner, go (): void }
+interface TokenBucket { tokens: number, refilledAt: number, waiting: Waiting[], timer?: NodeJS.Timeout }
+interface Waiting { taker: Taker, go (): void }
 
-/** A connection; once it is closed, what waits for it takes nobody's turn. */
-interface Owner { readonly closed: boolean }
+/** A connection. Once it is closed, what waits for it takes no token from the others. */
+interface Taker { readonly closed: boolean }
 
 export interface RateLimitOptions {
-  /** 0: no limit. */
+  /** Tokens a bucket gets per second; 0: no limit. */
   perSecond: number
   now: () => number
-  /** Hears of every one that does not have its turn at once. */
+  /** Called for each publish that has to wait for its token. */
   onWait?: () => void
 }
 
 export interface RateLimit extends Disposable {
-  /** Undefined: now. Otherwise resolves when it is this one's turn; rejects at once when that would take too long. */
-  turn (userId: string, owner: Owner): Promise<void> | undefined
-  /** Users who are remembered. */
-  size (): number
+  /**
+   * Takes a token from the user's bucket. Undefined: there was one. Otherwise resolves when
+   * one has come; rejects at once when that would take too long.
+   */
+  take (userId: string, taker: Taker): Promise<void> | undefined
+  /** Users whose bucket is not full. */
+  users (): number
 }
 
-export function limitRate ({ perSecond, now, onWait = () => {} }: RateLimitOptions): RateLimit {
-  const burst = perSecond * BURST_S
-  const users = new Map<string, TokenBucket>()
+export function startRateLimit ({ perSecond, now, onWait = () => {} }: RateLimitOptions): RateLimit {
+  const capacity = perSecond * BURST_S
+  const buckets = new Map<string, TokenBucket>()
 
   function refill (bucket: TokenBucket): void {
     const time = now()
-    bucket.tokens = Math.min(burst, bucket.tokens + (time - bucket.at) / MS * perSecond)
-    bucket.at = time
+    bucket.tokens = Math.min(capacity, bucket.tokens + (time - bucket.refilledAt) / MS * perSecond)
+    bucket.refilledAt = time
   }
 
   function serve (userId: string, bucket: TokenBucket): void {
     bucket.timer = undefined
     refill(bucket)
     for (let next = bucket.waiting[0]; next !== undefined &&
-      (next.owner.closed || bucket.tokens >= 1); next = bucket.waiting[0]) {
+      (next.taker.closed || bucket.tokens >= 1); next = bucket.waiting[0]) {
       bucket.waiting.shift()
-      if (!next.owner.closed) bucket.tokens--
+      if (!next.taker.closed) bucket.tokens--
       next.go()
     }
     schedule(userId, bucket)
@@ -61,29 +65,29 @@ export function limitRate ({ perSecond, now, onWait = () => {} }: RateLimitOptio
     bucket.timer = undefined
   }
 
-  // A device that lost its connection comes back with all it had sent: it must not wait for its former self.
-  function freeClosed (bucket: TokenBucket): void {
-    for (const { owner, go } of bucket.waiting) if (owner.closed) go()
-    bucket.waiting = bucket.waiting.filter(({ owner }) => !owner.closed)
+  // A device that lost its connection comes back and sends again what waits here for the closed one.
+  function dropClosed (bucket: TokenBucket): void {
+    for (const { taker, go } of bucket.waiting) if (taker.closed) go()
+    bucket.waiting = bucket.waiting.filter(({ taker }) => !taker.closed)
   }
 
-  // A user is forgotten when nothing is left to remember: the next burst is whole again.
+  // A full bucket is the same as none.
   function schedule (userId: string, bucket: TokenBucket): void {
     if (bucket.timer !== undefined) return
-    if (bucket.waiting.length === 0 && bucket.tokens >= burst) {
-      users.delete(userId)
+    if (bucket.waiting.length === 0 && bucket.tokens >= capacity) {
+      buckets.delete(userId)
       return
     }
-    const missing = bucket.waiting.length > 0 ? 1 - bucket.tokens : burst - bucket.tokens
+    const missing = bucket.waiting.length > 0 ? 1 - bucket.tokens : capacity - bucket.tokens
     bucket.timer = setTimeout(() => serve(userId, bucket), Math.ceil(missing / perSecond * MS)).unref()
   }
 
   return {
-    turn (userId, owner) {
+    take (userId, taker) {
       if (perSecond === 0) return undefined
-      let bucket = users.get(userId)
+      let bucket = buckets.get(userId)
       if (bucket === undefined) {
-        users.set(userId, bucket = { tokens: burst, at: now(), waiting: [], timer: undefined })
+        buckets.set(userId, bucket = { tokens: capacity, refilledAt: now(), waiting: [] })
       }
       refill(bucket)
       if (bucket.waiting.length === 0 && bucket.tokens >= 1) {
@@ -92,20 +96,20 @@ export function limitRate ({ perSecond, now, onWait = () => {} }: RateLimitOptio
         return undefined
       }
       onWait()
-      if (bucket.waiting.length >= perSecond * LONGEST_WAIT_S) freeClosed(bucket)
+      if (bucket.waiting.length >= perSecond * LONGEST_WAIT_S) dropClosed(bucket)
       if (bucket.waiting.length >= perSecond * LONGEST_WAIT_S) {
-        return Promise.reject(new Error('too many publishes wait for their turn'))
+        return Promise.reject(new Error('too many publishes of this user wait'))
       }
       const { waiting } = bucket
-      if (waiting.length === 0) stopTimer(bucket) // it was for a full burst, which is later
-      const turn = new Promise<void>(resolve => { waiting.push({ owner, go: resolve }) })
+      if (waiting.length === 0) stopTimer(bucket) // it runs until the bucket is full, which is later
+      const token = new Promise<void>(resolve => { waiting.push({ taker, go: resolve }) })
       schedule(userId, bucket)
-      return turn
+      return token
     },
-    size: () => users.size,
+    users: () => buckets.size,
     [Symbol.dispose] () {
-      for (const bucket of users.values()) stopTimer(bucket)
-      users.clear()
+      for (const bucket of buckets.values()) stopTimer(bucket)
+      buckets.clear()
     }
   }
 }

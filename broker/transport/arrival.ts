@@ -1,9 +1,11 @@
 /**
- * A connection that owes its CONNECT: where it comes from, its place among
- * those of its address, and how long it has [MQTT-3.1.0-1].
+ * A connection that is not accepted yet: where it comes from, its place among
+ * those of its address, and how long it may take.
  *
- * The deadline counts from the first moment, whatever comes before CONNECT (a
- * PROXY header, a WebSocket upgrade), and byte by byte is not fast enough.
+ * The client has until the deadline for its CONNECT [MQTT-3.1.0-1], whatever comes
+ * before it (a PROXY header, a WebSocket upgrade), and byte by byte is not fast
+ * enough. The broker has as long again for the CONNACK: when more devices come at
+ * once than the database opens, they wait rather than being refused.
  */
 import { type Socket } from 'node:net'
 import { type AddressLimits } from '../limits/address.ts'
@@ -11,9 +13,9 @@ import { type AddressLimits } from '../limits/address.ts'
 export interface Arrival {
   /** Undefined until it is known; admission comes with it. */
   address: string | undefined
-  /** Says where it comes from; false: there are too many, and it is closed. */
+  /** Sets where it comes from. False: the address has too many, and it is closed. */
   admit (address: string | undefined): boolean
-  /** CONNECT is here; what follows is not the client's delay. */
+  /** CONNECT is here: from now on the client waits for the CONNACK. */
   connecting (): void
   /** CONNECT is accepted. */
   finished (): void
@@ -39,7 +41,10 @@ export function arrive (socket: Socket, limits: AddressLimits, connectTimeoutMs:
       socket.once('close', admission.left)
       return true
     },
-    connecting () { clearTimeout(deadline) },
-    finished () { finished() }
+    connecting () { deadline.refresh() },
+    finished () {
+      clearTimeout(deadline)
+      finished()
+    }
   }
 }

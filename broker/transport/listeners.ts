@@ -10,6 +10,8 @@ import { readProxyHeader } from './proxy-protocol.ts'
 
 export const MQTT_PATH = '/mqtt'
 const MAX_FRAME_BYTES = 256 * 1024
+/** Connections that the process has not accepted yet. Beyond it clients try again after 1, 3, 7, … s. */
+const BACKLOG = 4_096
 const PROXY_HEADER_TIMEOUT_MS = 3_000
 const MQTT_SUBPROTOCOLS = ['mqtt', 'mqttv3.1'] // [MQTT-6.0.0-3]
 
@@ -22,8 +24,8 @@ export interface Reception {
   accept (connection: Duplex, arrival: Arrival): void
 }
 
-/** With `proxyProtocol` every connection begins with a balancer's word for where it comes from. */
-export async function listenTcp (
+/** With `proxyProtocol` every connection begins with a header: a balancer says where it comes from. */
+export async function startTcpServer (
   options: ListenOptions & { proxyProtocol: boolean }, { arrive, accept }: Reception
 ): Promise<ListeningServer> {
   const server = createTcpServer({ noDelay: true, keepAlive: true }, socket => {
@@ -45,7 +47,7 @@ export async function listenTcp (
 }
 
 /** With `trustProxy` the proxy in front says in a header where a connection comes from. */
-export async function listenWebSocket (
+export async function startWebSocketServer (
   options: ListenOptions & { trustProxy: boolean }, { arrive, accept }: Reception
 ): Promise<ListeningServer> {
   const server = createHttpServer((_, response) => {
@@ -90,12 +92,11 @@ async function listen (
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       reject(error.code === 'EADDRINUSE'
-        ? new Error(
-          `port ${port} is already in use: stop what uses it, or set ${variable} to another port (0 for any free one)`
-        )
+        ? new Error(`port ${port} is already in use: stop what uses it, or set ${variable} ` +
+          'to another port (0 for any free one)')
         : error)
     })
-    server.listen({ host, port }, resolve)
+    server.listen({ host, port, backlog: BACKLOG }, resolve)
   })
   server.removeAllListeners('error')
   return {

@@ -2,8 +2,8 @@
  * The PROXY protocol, versions 1 and 2: what a load balancer says of the client
  * before the client's own first byte (haproxy.org/download/3.0/doc/proxy-protocol.txt).
  *
- * With PROXY_PROTOCOL on, every connection must begin with such a header, so
- * only the balancer may reach the port: whoever else could, could lie.
+ * With PROXY_PROTOCOL on, every connection must begin with such a header. Only the
+ * balancer may reach the port then: any other client could claim any address.
  */
 import { isIPv4, isIPv6, type Socket } from 'node:net'
 
@@ -79,15 +79,19 @@ function ipv6 (body: Buffer): string {
   return Array.from({ length: 8 }, (_, i) => body.readUInt16BE(2 * i).toString(16)).join(':')
 }
 
-/** Takes the header off the socket and leaves what follows in it. Calls back with an error when there is none; waiting has no limit here. */
+/**
+ * Takes the header off the socket and leaves what follows in it. Calls back with an error when
+ * there is no header. It waits without a limit: the caller sets one.
+ */
 export function readProxyHeader (
   socket: Socket, done: (error: Error | undefined, address: string | undefined) => void
 ): void {
   let bytes: Buffer = Buffer.alloc(0)
 
   function readable (): void {
-    for (let chunk: Buffer | null =
-      socket.read(); chunk !== null; chunk = socket.read()) bytes = Buffer.concat([bytes, chunk])
+    for (let chunk: Buffer | null = socket.read(); chunk !== null; chunk = socket.read()) {
+      bytes = Buffer.concat([bytes, chunk])
+    }
     let header: ProxyHeader | undefined
     try {
       header = parseProxyHeader(bytes)

@@ -12,6 +12,7 @@ import { AppError, unavailable } from '../../core/errors.ts'
 import { identityFromClaims, isRevoked, type Identity } from '../../core/identity.ts'
 import { type Database } from '../../store/database.ts'
 import { tokensValidAfter } from '../../store/people/users.ts'
+import { createSetQueue } from '../set-queue.ts'
 
 const MAX_REMEMBERED_TOKENS = 50_000
 const MAX_REMEMBERED_USERS = 100_000
@@ -47,6 +48,9 @@ export function createAuthentication (
   const verify = verifier(key, { issuer, audience, requiredClaims: ['sub', 'exp'] })
   const tokens = new LRUCache<string, Identity>({ max: MAX_REMEMBERED_TOKENS })
   const users = new LRUCache<string, RememberedUser>({ max: MAX_REMEMBERED_USERS })
+  const validAfters = createSetQueue<string, Date | undefined>({
+    run: userIds => tokensValidAfter(database.opening, userIds)
+  })
 
   async function readToken (token: string): Promise<Identity> {
     if (token === '' || token.length > MAX_TOKEN_LENGTH) throw refused('a token is required')
@@ -68,7 +72,7 @@ export function createAuthentication (
     const known = users.get(userId)
     const sameName = known !== undefined && (name === undefined || name === known.name)
     if (sameName && Date.now() - known.checkedAt < REVOCATION_CHECK_MS) return known
-    const validAfter = await tokensValidAfter(database.autocommit, userId)
+    const validAfter = await validAfters.run(userId)
     // A refused token changes nothing, and names nobody.
     const refused = validAfter !== undefined && isRevoked(identity, validAfter)
     if (!sameName && !refused) await meet(identity)

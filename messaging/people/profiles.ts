@@ -7,10 +7,11 @@ import { type Identity } from '../../core/identity.ts'
 import { type Database, type Executor } from '../../store/database.ts'
 import { appendEvents, type NewEvent } from '../../store/log/inbox.ts'
 import { findName, nameAudience, setName, type StoredName } from '../../store/people/profiles.ts'
-import { ensureUsers } from '../../store/people/users.ts'
+import { meetUsers } from '../../store/people/users.ts'
 import { lockUsers } from '../../store/locks.ts'
 import { wakesWithNames } from '../log/names.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'
+import { createSetQueue } from '../set-queue.ts'
 
 type Claims = Pick<Identity, 'userId' | 'name' | 'issuedAt'>
 
@@ -41,16 +42,24 @@ export function createProfiles ({ database, epoch, wake }: {
     if (wakes.length > 0) wake(wakes)
   }
 
+  // A user who is created here has no conversation yet, so no other user is told their name.
+  const meetings = createSetQueue<Claims, StoredName>({
+    async run (people) {
+      const asked = new Map(people.map(claims =>
+        [claims.userId, { id: claims.userId, ...nameFromToken(claims, NAMELESS) ?? NAMELESS }]))
+      const met = await meetUsers(database.opening, [...asked.values()])
+      return people.map(({ userId }) => met.get(userId) ?? new Error('a user could not be created'))
+    }
+  })
+
   return {
     async rename (userId, name) {
       await change(userId, () => ({ name, name_changed_at: new Date() }))
     },
     async meet (claims) {
-      await ensureUsers(database.autocommit, [claims.userId])
-      if (claims.name === undefined) return
-      const current = await findName(database.autocommit, claims.userId)
+      const current = await meetings.run(claims)
       // Nearly always the name is known, and nothing needs a lock.
-      if (current === undefined || nameFromToken(claims, current) === undefined) return
+      if (nameFromToken(claims, current) === undefined) return
       await change(claims.userId, current => nameFromToken(claims, current))
     }
   }
@@ -69,6 +78,8 @@ async function nameEvents (tx: Executor, userId: string): Promise<NewEvent[]> {
     }
   }))
 }
+
+const NAMELESS: StoredName = { name: null, name_changed_at: null }
 
 /**
  * Two tokens with different names do not take turns: only one issued in a later

@@ -6,11 +6,10 @@
 import { type AppError, formerMember, overloaded, unknownMessage } from '../../core/errors.ts'
 import { type Executor } from '../../store/database.ts'
 import { findReadables, type ReadMark, sendersBelow } from '../../store/log/receipts.ts'
-import { commitInHalves } from '../halves.ts'
 import { outcomeOf, readsTotal } from '../metrics.ts'
+import { createSetQueue } from '../set-queue.ts'
 import { participantKey } from './marks.ts'
 
-const MAX_BATCH = 500
 const MAX_WAITING = 20_000
 
 export interface ReadRequest {
@@ -34,41 +33,17 @@ export interface ReadReceipts {
   drained (): Promise<void>
 }
 
-interface Waiting {
-  request: ReadRequest
-  resolve: (prepared: PreparedRead) => void
-  reject: (error: unknown) => void
-}
-
 /** `commit` resolves when the receipt is committed. */
 export function createReadReceipts ({ db, commit }: {
   db: Executor, commit: (prepared: PreparedRead) => Promise<void>
 }): ReadReceipts {
-  const waiting: Waiting[] = []
+  const lookUps = createSetQueue<ReadRequest, PreparedRead>({ run: requests => prepare(db, requests) })
   const open = new Set<Promise<void>>()
-  let running: Promise<void> | undefined
-
-  async function run (): Promise<void> {
-    while (waiting.length > 0) {
-      const batch = waiting.splice(0, MAX_BATCH)
-      const outcomes =
-        await commitInHalves(batch.map(entry => entry.request), requests => prepare(db, requests))
-      batch.forEach((entry, i) => {
-        const outcome = outcomes[i]
-        if (outcome instanceof Error) entry.reject(outcome)
-        else entry.resolve(outcome!)
-      })
-    }
-    running = undefined
-  }
 
   async function read (request: ReadRequest): Promise<void> {
-    if (waiting.length >= MAX_WAITING) throw overloaded('too many receipts are waiting to be stored')
     try {
-      await commit(await new Promise<PreparedRead>((resolve, reject) => {
-        waiting.push({ request, resolve, reject })
-        running ??= new Promise(resolve => setImmediate(resolve)).then(run)
-      }))
+      if (open.size >= MAX_WAITING) throw overloaded('too many receipts are waiting to be stored')
+      await commit(await lookUps.run(request))
       readsTotal.inc({ outcome: 'stored' })
     } catch (error) {
       readsTotal.inc({ outcome: outcomeOf(error) })
@@ -79,9 +54,8 @@ export function createReadReceipts ({ db, commit }: {
   return {
     async read (request) {
       const reading = read(request)
-      const settled = reading.catch(() => {})
+      const settled = reading.catch(() => {}).finally(() => { open.delete(settled) })
       open.add(settled)
-      settled.finally(() => open.delete(settled)).catch(() => {})
       await reading
     },
     drained: async () => { await Promise.all(open) }

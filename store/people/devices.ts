@@ -1,33 +1,89 @@
 /** Devices: their cursor in the inbox log, their MQTT subscriptions and their push token. */
 import { and, desc, eq, sql } from 'drizzle-orm'
-import { devices, users, type StoredSubscription } from '../../migrations/schema.ts'
+import { devices, type StoredSubscription } from '../../migrations/schema.ts'
 import { type Executor, type Statement } from '../database.ts'
 
-// One statement whether or not the device is known. A clean session ends the
-// stored one [MQTT-3.1.2-6]; the cursor stays.
+export interface DeviceId { userId: string, deviceId: string }
+
+/** Where delivery to a device may start, and where its user's log ends. */
+export interface StartingPoint {
+  inbox_seq: number
+  /** The furthest that any device of the user has acknowledged. */
+  acked_seq: number
+  /** What this device has acknowledged; null: it never had a cursor. */
+  cursor: number | null
+}
+
+export interface OpenedDevice {
+  /** Above that of every earlier connection of the device. */
+  lease: number
+  /** What the stored session subscribed to. */
+  subscriptions: StoredSubscription[]
+  /** Undefined: the user is not stored. */
+  start: StartingPoint | undefined
+}
+
+// A device that is not known gets its lease all the same, and its row with its first subscription. A
+// clean session ends the stored one [MQTT-3.1.2-6]; the cursor stays. The two halves are put together
+// by the caller: a join would compare each device with each other one.
+// Indexes: devices_pkey, users_pkey.
 const OPEN: Statement = {
   name: 'devices_open',
   text: `
-    with next as materialized (
-      select nextval('device_leases') as lease
+    with asked as materialized (
+      select a.i::int as i, a.user_id, a.device_id, a.clean, nextval('device_leases') as lease
+        from unnest($1::text[], $2::text[], $3::boolean[])
+             with ordinality as a (user_id, device_id, clean, i)
     ), opened as (
       update devices d
-         set lease = next.lease, last_seen_at = now(), subscriptions = case when $3 then null else d.subscriptions end
-        from next
-       where d.user_id = $1 and d.device_id = $2
-      returning d.subscriptions
+         set lease = a.lease,
+             last_seen_at = now(),
+             subscriptions = case when a.clean then null else d.subscriptions end
+        from asked a
+       where d.user_id = a.user_id and d.device_id = a.device_id
+      returning a.i, d.subscriptions, d.acked_seq
     )
-    select next.lease, (select subscriptions from opened) as subscriptions from next`
+    select a.i, a.lease, u.inbox_seq, u.acked_seq, null::jsonb as subscriptions, null::bigint as cursor
+      from asked a
+      left join lateral (select inbox_seq, acked_seq from users where id = a.user_id offset 0) u on true
+    union all
+    select i, null, null, null, subscriptions, acked_seq from opened`
 }
 
-/** A connection of a device begins: it gets a lease above that of every earlier one, and what the stored session subscribed to. */
-export async function openDevice (
-  db: Executor, userId: string, deviceId: string, clean: boolean
-): Promise<{ lease: number, subscriptions: StoredSubscription[] }> {
-  const [row] = await db.rows<{ lease: number, subscriptions: StoredSubscription[] | null }>(
-    OPEN, [userId, deviceId, clean]
+interface OpenRow {
+  i: number
+  /** Null: the row is the stored device's, else the user's. */
+  lease: number | null
+  inbox_seq: number | null
+  acked_seq: number | null
+  subscriptions: StoredSubscription[] | null
+  cursor: number | null
+}
+
+/**
+ * Connections of these devices begin: each gets a lease, what its stored session subscribed to, and
+ * where delivery may start. No device may be among them twice. They are locked in the order given.
+ */
+export async function openDevices (
+  db: Executor, devices: Array<DeviceId & { clean: boolean }>
+): Promise<OpenedDevice[]> {
+  const rows = await db.rows<OpenRow>(
+    OPEN, [devices.map(d => d.userId), devices.map(d => d.deviceId), devices.map(d => d.clean)]
   )
-  return { lease: row!.lease, subscriptions: row!.subscriptions ?? [] }
+  const stored = new Map(rows.filter(row => row.lease === null).map(row => [row.i, row]))
+  const opened: OpenedDevice[] = []
+  for (const { i, lease, inbox_seq, acked_seq } of rows) {
+    if (lease === null) continue
+    const device = stored.get(i)
+    opened[i - 1] = {
+      lease,
+      subscriptions: device?.subscriptions ?? [],
+      start: inbox_seq === null || acked_seq === null
+        ? undefined
+        : { inbox_seq, acked_seq, cursor: device?.cursor ?? null }
+    }
+  }
+  return opened
 }
 
 // Index: devices_pkey.
@@ -49,42 +105,89 @@ export async function findFenced (
   return new Set(rows.map(row => row.i - 1))
 }
 
-/** Stores the session's subscriptions; a device without a cursor gets one, where the user's devices have got to. */
-export async function saveSubscriptions (
-  db: Executor, userId: string, deviceId: string, lease: number, subscriptions: StoredSubscription[]
-): Promise<void> {
-  const acked = sql<number>`(select ${users.acked_seq} from ${users} where ${users.id} = ${userId})`
-  await db.orm.insert(devices)
-    .values({ user_id: userId, device_id: deviceId, lease, subscriptions, acked_seq: acked })
-    .onConflictDoUpdate({
-      target: [devices.user_id, devices.device_id],
-      set: {
-        subscriptions,
-        lease,
-        acked_seq: sql`coalesce(${devices.acked_seq}, excluded.acked_seq)`,
-        last_seen_at: sql`now()`
-      },
-      // A connection that was replaced writes nothing any more.
-      setWhere: sql`${devices.lease} is null or ${devices.lease} <= excluded.lease`
-    })
+// A connection that was replaced writes nothing any more.
+// Indexes: users_pkey, devices_pkey.
+const SAVE: Statement = {
+  name: 'devices_save',
+  text: `
+    with asked as materialized (
+      select a.i::int as i, a.user_id, a.device_id, a.lease, a.subscriptions, u.inbox_seq, u.acked_seq
+        from unnest($1::text[], $2::text[], $3::bigint[], $4::text[])
+             with ordinality as a (user_id, device_id, lease, subscriptions, i)
+             cross join lateral (
+               select inbox_seq, acked_seq from users where id = a.user_id offset 0) u
+    ), saved as (
+      insert into devices (user_id, device_id, lease, subscriptions, acked_seq)
+      select user_id, device_id, lease, subscriptions::jsonb, acked_seq from asked order by i
+      on conflict (user_id, device_id) do update
+         set subscriptions = excluded.subscriptions,
+             lease = excluded.lease,
+             acked_seq = coalesce(devices.acked_seq, excluded.acked_seq),
+             last_seen_at = now()
+       where devices.lease is null or devices.lease <= excluded.lease
+      returning user_id, device_id, acked_seq
+    )
+    select i, inbox_seq, acked_seq, null as user_id, null as device_id, null::bigint as cursor from asked
+    union all
+    select null, null, null, user_id, device_id, acked_seq from saved`
 }
 
+export interface SessionChange extends DeviceId {
+  lease: number
+  subscriptions: readonly StoredSubscription[]
+}
+
+type SaveRow =
+  | { i: number, inbox_seq: number, acked_seq: number }
+  | { i: null, user_id: string, device_id: string, cursor: number | null }
+
+/**
+ * Stores the subscriptions of these sessions. A device without a cursor gets one, where the user's
+ * devices have got to. Returns where delivery may start; undefined for a user who is not stored. No
+ * device may be among them twice. They are locked in the order given.
+ */
+export async function saveSubscriptions (
+  db: Executor, changes: SessionChange[]
+): Promise<Array<StartingPoint | undefined>> {
+  const rows = await db.rows<SaveRow>(SAVE, [
+    changes.map(c => c.userId), changes.map(c => c.deviceId), changes.map(c => c.lease),
+    changes.map(c => JSON.stringify(c.subscriptions))
+  ])
+  const cursors = new Map<string, number | null>()
+  for (const row of rows) if (row.i === null) cursors.set(`${row.user_id}/${row.device_id}`, row.cursor)
+  const starts = changes.map((): StartingPoint | undefined => undefined)
+  for (const row of rows) {
+    if (row.i === null) continue
+    const { userId, deviceId } = changes[row.i - 1]!
+    const cursor = cursors.get(`${userId}/${deviceId}`) ?? null
+    starts[row.i - 1] = { inbox_seq: row.inbox_seq, acked_seq: row.acked_seq, cursor }
+  }
+  return starts
+}
+
+// Indexes: users_pkey, devices_pkey.
 const START: Statement = {
   name: 'devices_start',
   text: `
-    select u.inbox_seq, u.acked_seq, d.acked_seq as cursor
-      from users u
-      left join devices d on d.user_id = u.id and d.device_id = $2
-     where u.id = $1`
+    select a.i::int as i, u.inbox_seq, u.acked_seq, d.acked_seq as cursor
+      from unnest($1::text[], $2::text[]) with ordinality as a (user_id, device_id, i)
+           cross join lateral (
+             select inbox_seq, acked_seq from users where id = a.user_id offset 0) u
+           left join lateral (
+             select acked_seq from devices where user_id = a.user_id and device_id = a.device_id offset 0
+           ) d on true`
 }
 
-/** Where delivery to a device starts, and where the log ends. `cursor` is null for a device that never had one. */
-export async function startingPoint (
-  db: Executor, userId: string, deviceId: string
-): Promise<{ inbox_seq: number, acked_seq: number, cursor: number | null } | undefined> {
-  const [row] =
-    await db.rows<{ inbox_seq: number, acked_seq: number, cursor: number | null }>(START, [userId, deviceId])
-  return row
+/** Where delivery to these devices may start; undefined for a user who is not stored. */
+export async function startingPoints (
+  db: Executor, devices: DeviceId[]
+): Promise<Array<StartingPoint | undefined>> {
+  const rows = await db.rows<StartingPoint & { i: number }>(
+    START, [devices.map(d => d.userId), devices.map(d => d.deviceId)]
+  )
+  const starts = devices.map((): StartingPoint | undefined => undefined)
+  for (const { i, ...start } of rows) starts[i - 1] = start
+  return starts
 }
 
 // Rows of one flush, sorted by the caller, so that two flushes cannot deadlock.

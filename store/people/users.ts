@@ -10,6 +10,47 @@ export async function ensureUsers (db: Executor, ids: string[]): Promise<void> {
   await db.orm.insert(users).values(ids.toSorted().map(id => ({ id }))).onConflictDoNothing()
 }
 
+export interface Acquaintance { id: string, name: string | null, name_changed_at: Date | null }
+
+// A user whom another statement creates meanwhile is in neither half: asked for again, they are known.
+// Without a new user nothing is written. Index: users_pkey.
+const MEET: Statement = {
+  name: 'users_meet',
+  text: `
+    with asked as materialized (
+      select a.id, a.name, a.name_changed_at, u.id as known_id, u.name as known_name,
+             u.name_changed_at as known_changed_at
+        from unnest($1::text[], $2::text[], $3::timestamptz[]) as a (id, name, name_changed_at)
+             left join lateral (
+               select id, name, name_changed_at from users where id = a.id offset 0) u on true
+    ), created as (
+      insert into users (id, name, name_changed_at)
+      select id, name, name_changed_at from asked where known_id is null order by id collate "C"
+      on conflict do nothing
+      returning id, name, name_changed_at
+    )
+    select id, known_name as name, known_changed_at as name_changed_at from asked where known_id is not null
+    union all
+    select id, name, name_changed_at from created`
+}
+
+/** Creates the users that are new, with these names; returns the names of all as they are now. No id twice. */
+export async function meetUsers (
+  db: Executor, people: Acquaintance[]
+): Promise<Map<string, Acquaintance>> {
+  const met = new Map<string, Acquaintance>()
+  const meet = async (asked: Acquaintance[]): Promise<void> => {
+    const rows = await db.rows<Acquaintance>(
+      MEET, [asked.map(p => p.id), asked.map(p => p.name), asked.map(p => p.name_changed_at)]
+    )
+    for (const row of rows) met.set(row.id, row)
+  }
+  await meet(people)
+  const missed = people.filter(({ id }) => !met.has(id))
+  if (missed.length > 0) await meet(missed)
+  return met
+}
+
 export async function findUser (
   db: Executor, id: string
 ): Promise<{ id: string, name: string | null, avatar: string | null } | undefined> {
@@ -28,9 +69,23 @@ export async function userNames (db: Executor, ids: string[]): Promise<Map<strin
   return new Map(rows.map(row => [row.id, row.name]))
 }
 
-export async function tokensValidAfter (db: Executor, id: string): Promise<Date | undefined> {
-  const [user] = await db.orm.select({ after: users.tokens_valid_after }).from(users).where(eq(users.id, id))
-  return user?.after ?? undefined
+// Index: users_pkey.
+const VALID_AFTER: Statement = {
+  name: 'users_valid_after',
+  text: `
+    select a.i::int as i, u.tokens_valid_after
+      from unnest($1::text[]) with ordinality as a (id, i)
+           cross join lateral (
+             select tokens_valid_after from users where id = a.id offset 0) u
+     where u.tokens_valid_after is not null`
+}
+
+/** Since when the tokens of these users count; undefined: their tokens were never revoked. */
+export async function tokensValidAfter (db: Executor, ids: string[]): Promise<Array<Date | undefined>> {
+  const rows = await db.rows<{ i: number, tokens_valid_after: Date }>(VALID_AFTER, [ids])
+  const after = ids.map((): Date | undefined => undefined)
+  for (const { i, tokens_valid_after } of rows) after[i - 1] = tokens_valid_after
+  return after
 }
 
 export async function inboxCounters (db: Executor, ids: string[]): Promise<InboxCounters[]> {

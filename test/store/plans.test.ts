@@ -9,7 +9,7 @@ import {
 } from '../../bench/fill.ts'
 import { conversationViews, listConversations } from '../../store/conversations/views.ts'
 import { type Executor } from '../../store/database.ts'
-import { startingPoint } from '../../store/people/devices.ts'
+import { openDevices, saveSubscriptions, startingPoints } from '../../store/people/devices.ts'
 import { appendNumbered, eventsAfter, type AppendedEvent } from '../../store/log/inbox.ts'
 import { findMessage, messagesAfter, messagesBefore } from '../../store/messages/messages.ts'
 import { claimPushes, nextPushDue, schedulePushes } from '../../store/push/due.ts'
@@ -22,7 +22,7 @@ import { findRepeats, readMembers, readReplyTargets, writeMessages } from '../..
 import {
   findHits, foundMessages, searchedConversations, type SearchedConversation
 } from '../../store/messages/search.ts'
-import { lastSeqs } from '../../store/people/users.ts'
+import { lastSeqs, meetUsers, tokensValidAfter } from '../../store/people/users.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { plansOf, type Plan } from '../support/plans.ts'
 
@@ -265,7 +265,18 @@ describe('receipts', () => {
 
 describe('devices and pushes', () => {
   test('a device finds where it starts', async () => {
-    expectBounded(await explain(db => startingPoint(db, HUB, 'phone')), 20, 'users_pkey', 'devices_pkey')
+    const device = { userId: HUB, deviceId: 'phone' }
+    expectBounded(await explain(db => startingPoints(db, [device])), 20, 'users_pkey', 'devices_pkey')
+    expectBounded(
+      await explain(db => openDevices(db, [{ ...device, clean: false }])), 20, 'users_pkey', 'devices_pkey'
+    )
+    expectBounded(
+      await explain(db => saveSubscriptions(db, [{ ...device, lease: 1, subscriptions: [] }])), 60, 'users_pkey'
+    )
+    expectBounded(await explain(db => tokensValidAfter(db, [HUB])), 20, 'users_pkey')
+    expectBounded(
+      await explain(db => meetUsers(db, [{ id: HUB, name: null, name_changed_at: null }])), 30, 'users_pkey'
+    )
     expectBounded(await explain(db => lastSeqs(db, [HUB, PEER, LATE])), 20, 'users_pkey')
   })
 

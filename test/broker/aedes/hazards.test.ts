@@ -1,30 +1,55 @@
 /**
  * What a plain Aedes does wrong under Echo's load (DESIGN 5), and which test would fail on it.
  *
- * | hazard                                                              | test |
- * | ------------------------------------------------------------------- | --- |
- * | a packet behind one with a higher counter is dropped                | here |
- * | one frozen QoS 0 observer stops everything                          | here; `slow`: a frozen observer, a frozen subscriber |
- * | the `ack` event knows no packet of clean sessions                   | here; `inbox`: a clean session starts where … |
- * | packets of stored sessions keep their identifiers                   | `publish`: granted messages and inbox events never share …, new messages do not take … |
- * | of several PUBRELs one takes the identifier of another              | `publish`: QoS 2 messages that a stored session receives … |
- * | session present, but the subscription is gone                       | `inbox`: PUBACK moves the cursor, and a restored session … |
- * | PUBACK comes before the work is done                                | `commands`: a message is in the database when its PUBACK comes, a command that cannot be decided … |
- * | PUBACKs overtake each other                                         | `commands`: PUBACKs keep the order of the commands |
- * | a command is forwarded and retained, with a token in it             | `publish`: a command reaches no subscriber and is never retained |
- * | a refused filter beside an allowed one is stored and served         | `subscribe`: a refused filter beside an allowed one …; `limits`: a subscription beyond the limit … |
- * | SUBSCRIBEs at the same time lose one                                | `subscribe`: SUBSCRIBEs sent without waiting …, sent together with CONNECT … |
- * | client ids are global                                               | `connect`: the same client id under another user … |
- * | an empty client id with a stored session                            | `connect`: a client id is needed for a stored session … |
- * | a client id of MQTT 3.1 longer than 23                              | `limits`: a client of MQTT 3.1 is served |
- * | wills are not checked at CONNECT                                    | `connect`: a will to a topic that is not the client's … |
- * | a stored will survives its session                                  | `persistence`: a will is removed … |
- * | `$SYS` is open with an own authorizePublish                         | here; `publish`: a publish to a topic that is not the client's … |
- * | a packet of 250 MB is buffered                                      | `rude`: a packet of more than 256 KB … |
- * | keepalive 0 is never timed out                                      | `limits`: a keepalive is at most half an hour … |
- * | no window: everything is sent to who acknowledges nothing           | `inbox`: a client that never acknowledges gets one window … |
- * | a session that acknowledges nothing stays for ever                  | `slow`: a device that acknowledges nothing …, that stops reading … |
- * | a socket nobody reads from holds its connection for ever            | `malformed`: half-open sockets …; `rude`: a client that does not read its replies … |
+ * - a packet behind one with a higher counter is dropped
+ *     here
+ * - one frozen QoS 0 observer stops everything
+ *     here
+ *     `slow`: a frozen observer, a frozen subscriber
+ * - the `ack` event knows no packet of clean sessions
+ *     here
+ *     `inbox`: a clean session starts where …
+ * - packets of stored sessions keep their identifiers
+ *     `publish`: granted messages and inbox events never share …, new messages do not take …
+ * - of several PUBRELs one takes the identifier of another
+ *     `publish`: QoS 2 messages that a stored session receives …
+ * - session present, but the subscription is gone
+ *     `inbox`: PUBACK moves the cursor, and a restored session …
+ * - PUBACK comes before the work is done
+ *     `commands`: a message is in the database when its PUBACK comes, a command that cannot be decided …
+ * - PUBACKs overtake each other
+ *     `commands`: PUBACKs keep the order of the commands
+ * - a command is forwarded and retained, with a token in it
+ *     `publish`: a command reaches no subscriber and is never retained
+ * - a refused filter beside an allowed one is stored and served
+ *     `subscribe`: a refused filter beside an allowed one …
+ *     `limits`: a subscription beyond the limit …
+ * - SUBSCRIBEs at the same time lose one
+ *     `subscribe`: SUBSCRIBEs sent without waiting …, sent together with CONNECT …
+ * - client ids are global
+ *     `connect`: the same client id under another user …
+ * - an empty client id with a stored session
+ *     `connect`: a client id is needed for a stored session …
+ * - a client id of MQTT 3.1 longer than 23
+ *     `limits`: a client of MQTT 3.1 is served
+ * - wills are not checked at CONNECT
+ *     `connect`: a will to a topic that is not the client's …
+ * - a stored will survives its session
+ *     `persistence`: a will is removed …
+ * - `$SYS` is open with an own authorizePublish
+ *     here
+ *     `publish`: a publish to another client's topic …
+ * - a packet of 250 MB is buffered
+ *     `rude`: a packet of more than 256 KB …
+ * - keepalive 0 is never timed out
+ *     `limits`: a keepalive is at most half an hour …
+ * - no window: a client that acknowledges nothing is sent everything
+ *     `inbox`: a client that never acknowledges gets one window …
+ * - a session that acknowledges nothing stays for ever
+ *     `slow`: a device that acknowledges nothing …, that stops reading …
+ * - a socket that its client does not read holds its connection for ever
+ *     `malformed`: half-open sockets …
+ *     `rude`: a client that does not read its replies …
  */
 import { generate } from 'mqtt-packet'
 import { expect, test } from 'vitest'
@@ -65,7 +90,7 @@ test('inbox events arrive although each is followed in the same tick by one with
   await until(() => ann.events.length === n + 1 && ann.on('sensors/1').length > 0, 'all came')
 })
 
-test('one frozen subscriber with QoS 0 stops nobody', async () => {
+test('one frozen subscriber with QoS 0 stops no other client', async () => {
   await using broker = await startTestBroker()
   const frozen = await broker.rawDevice('frozen', SENSORS)
   frozen.packet(subscribePacket(1, 'sensors/#', 0))
@@ -98,7 +123,7 @@ test('acknowledgements of clean and of stored sessions both count', async () => 
   }
 })
 
-test('what the broker says of itself is for admins only, and nobody else can say it', async () => {
+test('what the broker says of itself is for admins only, and no client can say it', async () => {
   await using broker = await startTestBroker()
   const admin = await broker.device('root', { ...ADMIN, subscribe: ['$SYS/#'] })
   const ann = await broker.device('ann', SENSORS)

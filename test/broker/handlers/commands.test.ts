@@ -58,7 +58,7 @@ test('a repeated client_message_id gives the same message', async () => {
   expect(await contents(broker)).toEqual(['hello'])
 })
 
-test('a command sends what its user uploaded, and everybody who hears of the message can name it', async () => {
+test('a command sends what its user uploaded, and every recipient of the message can name it', async () => {
   await using broker = await startTestBroker()
   const conversation = await broker.direct('bob', 'ann')
   const attachment = { id: randomUUID(), content_type: 'image/png', file_name: 'beach.png', size: 70 }
@@ -191,7 +191,7 @@ test('a rejected command echoes its request_id', async () => {
   })
 })
 
-test('a read receipt takes ISO 8601 and epoch milliseconds, and keeps what the client\'s clock said', async () => {
+test('a read receipt takes ISO 8601 and epoch milliseconds, and keeps the client\'s time', async () => {
   await using broker = await startTestBroker()
   const conversation = await broker.direct('bob', 'ann')
   const ann = await broker.device('ann')
@@ -358,7 +358,7 @@ test('a command that cannot be decided is not acknowledged, and its connection c
   expect(await contents(broker)).toEqual(['hello'])
 })
 
-test('while the database refuses connections nothing is acknowledged, and the resent command is stored once', async () => {
+test('while the database is away nothing is acknowledged; a resent command is stored once', async () => {
   await using broker = await startTestBroker()
   const conversation = await broker.direct('bob', 'ann')
   const message = await broker.say('bob', conversation, 'to read')

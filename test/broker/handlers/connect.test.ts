@@ -14,7 +14,7 @@ test('a token that does not hold is refused with 4', async () => {
     garbage: 'not.a.token',
     expired: await broker.token('ann', { expires: Math.floor(Date.now() / 1000) - 60 }),
     'signed with another key': await broker.token(
-      'ann', { secret: new TextEncoder().encode('a key that nobody here knows of') }
+      'ann', { secret: new TextEncoder().encode('a key that this server does not know') }
     ),
     'not signed': unsignedToken('ann'),
     'of another issuer': await broker.token('ann', { issuer: 'https://elsewhere.example' }),
@@ -128,7 +128,7 @@ test('a connection that is gone before its CONNECT is decided leaves no session'
   await until(() => asked === 2, 'the CONNECT is being decided')
   gone[Symbol.dispose]()
   await until(() => gone.closed, 'the connection is closed')
-  // Whoever comes later finds that the broker has seen the end of the earlier one.
+  // When a later connection is served, the broker has seen the end of the earlier one.
   expect(await broker.connack({ password: await broker.token('bob') })).toBe(0)
   decide()
   const conversation = await broker.direct('bob', 'ann')

@@ -9,7 +9,7 @@ import { until } from '../../support/until.ts'
 const grant = (pub: string[], sub: string[] = pub) => ({ claims: { acl: { pub, sub } } })
 const ADMIN = { claims: { scope: 'admin' } }
 
-test('a publish to a topic that is not the client\'s closes the connection and reaches nobody', async () => {
+test('a publish to another client\'s topic reaches no subscriber and ends the connection', async () => {
   await using broker = await startTestBroker()
   const conversation = await broker.direct('carl', 'bob')
   const bob = await broker.device('bob', { subscribe: ['user/bob/#'] })
@@ -76,7 +76,7 @@ test('granted topics are ordinary MQTT with QoS 0, 1 and 2', async () => {
   ])
 })
 
-test('a granted retained message waits for whoever subscribes later', async () => {
+test('a granted retained message waits for those who subscribe later', async () => {
   await using broker = await startTestBroker()
   const sensor = await broker.device('sensor', grant(['sensors/1/#']))
   await sensor.client.publishAsync('sensors/1/state', 'on', { qos: 1, retain: true })

@@ -22,8 +22,9 @@ test('other users\' topics and what would match them are refused', async () => {
   await using broker = await startTestBroker()
   const phone = await broker.device('ann')
   for (const filter of [
-    'user/bob/inbox', 'user/bob/live', 'user/bob/replies', 'user/bob/#', '#', '+/+/inbox', 'user/+/inbox', 'user/#', '+/#', '+/ann/inbox',
-    '$SYS/#', '$share/g/user/bob/inbox', 'user/ann/outbox', 'user/ann/inbox/#', 'user/anna/inbox', '/user/ann/inbox', 'elsewhere'
+    'user/bob/inbox', 'user/bob/live', 'user/bob/replies', 'user/bob/#', '#', '+/+/inbox', 'user/+/inbox',
+    'user/#', '+/#', '+/ann/inbox', '$SYS/#', '$share/g/user/bob/inbox', 'user/ann/outbox',
+    'user/ann/inbox/#', 'user/anna/inbox', '/user/ann/inbox', 'elsewhere'
   ]) {
     expect([filter, await phone.subscribe(filter)]).toEqual([filter, [REFUSED]])
   }
@@ -39,7 +40,7 @@ test('a refused filter beside an allowed one is neither served nor stored', asyn
   ])
   const other = await broker.device('dan', { claims: { acl: { pub: ['sensors/#', 'actors/#'] } } })
 
-  async function everybodyPublishes (n: number): Promise<void> {
+  async function publishAll (n: number): Promise<void> {
     await broker.say('bob', carl, `to carl ${n}`)
     await other.client.publishAsync('actors/1', String(n), { qos: 1 })
     await other.client.publishAsync('sensors/1', String(n), { qos: 1 })
@@ -52,14 +53,14 @@ test('a refused filter beside an allowed one is neither served nor stored', asyn
       : topic.startsWith('sensors/') ? payload.toString() : topic)
     .filter(content => content !== undefined).sort()
 
-  await everybodyPublishes(1)
+  await publishAll(1)
   await until(() => got(phone).length >= 2, 'what is allowed came')
   expect(got(phone)).toEqual(expected(1))
   await phone.leave()
-  await everybodyPublishes(2)
+  await publishAll(2)
   const again = await broker.device('ann', SENSORS)
   expect(again.sessionPresent).toBe(true)
-  await everybodyPublishes(3)
+  await publishAll(3)
   await until(() => got(again).length >= 4, 'what is allowed came again')
   expect(got(again)).toEqual([...expected(2), ...expected(3)].sort())
   expect(await broker.sql('select subscriptions from devices where user_id = $1', 'ann')).toEqual([

@@ -1,4 +1,4 @@
-/** Tokens of open connections: they run out, are renewed, are revoked; and presence, which lasts as long as they do. */
+/** Tokens of open connections: they expire, are renewed, are revoked; and presence, which lasts as long. */
 import { expect, test } from 'vitest'
 import { startTestBroker, type Device, type TestBroker } from '../../support/broker.ts'
 import { until } from '../../support/until.ts'
@@ -19,7 +19,7 @@ const connect = (
 ): Promise<Device> =>
   broker.device(userId, { deviceId, subscribe: [`user/${userId}/replies`], ...options })
 
-test('a connection ends within 30 s after its token expires, unless a fresh one of the same user came on it', {
+test('a connection ends within 30 s after its token expires, unless a fresh one came on it', {
   timeout: 60_000
 }, async () => {
   await using broker = await startTestBroker()

@@ -38,7 +38,7 @@ async function ping (raw: RawClient): Promise<void> {
   await raw.nth('pingresp', n)
 }
 
-test('PUBACK moves the cursor, and a restored session gets what follows without subscribing again', async () => {
+test('PUBACK moves the cursor, and a restored session gets what follows', async () => {
   await using broker = await startTestBroker()
   const conversation = await broker.direct('bob', 'ann')
   const phone = await broker.device('ann', { subscribe: [INBOX] })
@@ -72,7 +72,7 @@ test('what was not acknowledged comes again in order', async () => {
   expect(seqs(again.events)).toEqual([3, 4, 5])
 })
 
-test('a clean session starts where the user\'s devices have got to and leaves the stored cursor alone', async () => {
+test('a clean session starts where the user\'s devices are and leaves the stored cursor alone', async () => {
   await using broker = await startTestBroker()
   const conversation = await broker.direct('bob', 'ann')
   const slow = await subscribedRaw(broker, 'slow')
@@ -86,7 +86,7 @@ test('a clean session starts where the user\'s devices have got to and leaves th
 
   await say(broker, conversation, 1)
   const clean = await broker.device('ann', { deviceId: 'slow', clean: true, subscribe: [INBOX] })
-  await until(() => clean.events.length === 1, 'what nobody has came')
+  await until(() => clean.events.length === 1, 'what no device has came')
   expect(seqs(clean.events)).toEqual([4])
   await until(async () => await ackedSeq(broker) === 4, 'its acknowledgement counts for the user')
   expect(await cursor(broker, 'slow')).toBe(1)

@@ -17,13 +17,13 @@ test('edits, reactions and deletions reach devices that are there as they happen
   const changes = () => phones.map(({ events }) =>
     events.filter(({ type }) => type.startsWith('reaction_') || type === 'message_edited'))
   // A device that read it from the log later would see the reaction in it.
-  await until(() => changes().every(events => events.length === 1), 'everybody has the edit')
+  await until(() => changes().every(events => events.length === 1), 'all have the edit')
   await messageChanges.react('bob', message.id, '👍')
   await messageChanges.unreact('bob', message.id, '👍')
-  await until(() => changes().every(events => events.length === 3), 'everybody has three events more')
+  await until(() => changes().every(events => events.length === 3), 'all have three events more')
   await messageChanges.delete('alice', message.id)
   await until(
-    () => phones.every(phone => phone.events.at(-1)?.type === 'message_deleted'), 'everybody has the deletion'
+    () => phones.every(phone => phone.events.at(-1)?.type === 'message_deleted'), 'all have the deletion'
   )
 
   const fields = {

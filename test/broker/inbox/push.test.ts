@@ -16,11 +16,12 @@ async function subscribedRaw (broker: TestBroker, clientId = 'phone'): Promise<R
 
 const due = async (broker: TestBroker): Promise<{ seq: number, ms: number } | undefined> =>
   (await broker.sql(
-    'select seq::int, extract(epoch from due_at - now())::float * 1000 as ms from push_due where user_id = $1',
+    `select seq::int, extract(epoch from due_at - now())::float * 1000 as ms
+       from push_due where user_id = $1`,
     'ann'
   ))[0]
 
-test('a session that does not acknowledge within the grace period makes its user due, and acknowledging cancels it', async () => {
+test('a session that does not acknowledge in time makes a push due; acknowledging cancels it', async () => {
   await using broker = await startTestBroker({ graceMs: 100 })
   const conversation = await broker.direct('bob', 'ann')
   const raw = await subscribedRaw(broker)
@@ -33,7 +34,7 @@ test('a session that does not acknowledge within the grace period makes its user
   await until(async () => await due(broker) === undefined, 'the push is cancelled')
 })
 
-test('a session that acknowledges in time makes nobody due', async () => {
+test('a session that acknowledges in time makes no push due', async () => {
   await using broker = await startTestBroker({ graceMs: 100 })
   const conversation = await broker.direct('bob', 'ann')
   const silent = await subscribedRaw(broker, 'silent')
@@ -75,7 +76,7 @@ test('beside another session its user is due after the grace period only', async
   expect((await until(() => due(broker), 'a push is due')).ms).toBeGreaterThan(50_000)
 })
 
-test('a session that leaves with everything acknowledged makes nobody due', async () => {
+test('a session that leaves with everything acknowledged makes no push due', async () => {
   await using broker = await startTestBroker()
   const conversation = await broker.direct('bob', 'ann')
   const phone = await broker.device('ann', { subscribe: ['user/ann/inbox'] })

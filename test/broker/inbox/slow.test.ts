@@ -1,4 +1,4 @@
-/** Slow and frozen clients: they cost what has a bound, and delay nobody else. */
+/** Slow and frozen clients: what they cost has a bound, and they do not delay the others. */
 import { generate } from 'mqtt-packet'
 import { expect, test } from 'vitest'
 import { Pump, WINDOW } from '../../../messaging/deliver/pump.ts'
@@ -27,7 +27,7 @@ async function say (broker: TestBroker, conversation: string, n: number, content
   await Promise.all(Array.from({ length: n }, () => broker.say('bob', conversation, content)))
 }
 
-test('a device that acknowledges nothing is disconnected, and gets everything when it comes back', async () => {
+test('a device that acknowledges nothing is disconnected; on its return it gets everything', async () => {
   await using broker = await startTestBroker({ stalledMs: 300 })
   const conversation = await broker.direct('bob', 'ann')
   await say(broker, conversation, 2 * WINDOW)
@@ -57,7 +57,7 @@ test('a device that stops reading is disconnected and keeps its place', async ()
   expect(again.events.map(event => event.seq)).toEqual(seqsAfter(1, 2 * WINDOW))
 })
 
-test('a device that reads nothing but acknowledges what it must have been sent is disconnected too', async () => {
+test('a device that acknowledges what it does not read is disconnected too', async () => {
   await using broker = await startTestBroker({ stalledMs: 500, graceMs: 100 })
   const conversation = await broker.direct('bob', 'ann')
   const frozen = await subscribed(broker, 'ann', 'user/ann/inbox')
@@ -109,7 +109,7 @@ test('a client that sends but does not read its answers is disconnected', async 
   }, 'it is disconnected', 20_000)
 })
 
-test('a frozen observer loses copies and delays nobody', async () => {
+test('a frozen observer loses copies and delays no other client', async () => {
   await using broker = await startTestBroker()
   const conversation = await broker.direct('bob', 'ann')
   const observers = await Promise.all([
@@ -131,14 +131,14 @@ test('a frozen observer loses copies and delays nobody', async () => {
     for (let j = 0; j < 100; j++) sensor.client.publish('sensors/1', LARGE, { qos: j % 2 as 0 | 1 })
   }
   await until(
-    () => ann.events.length === n + 1 && reader.received.length === n, 'everybody else got everything', 20_000
+    () => ann.events.length === n + 1 && reader.received.length === n, 'all others got everything', 20_000
   )
   expect(observers.map(observer => observer.closed)).toEqual([false, false])
   expect(broker.counts().connections).toBe(5)
 })
 
 for (const qos of [1, 2] as const) {
-  test(`a frozen subscriber with QoS ${qos} is disconnected, delays nobody, and its stored session gets everything`, async () => {
+  test(`a frozen subscriber with QoS ${qos} delays no other; its session gets everything`, async () => {
     await using broker = await startTestBroker()
     const frozen = await broker.rawDevice('frozen', { clientId: 'raw', clean: false, ...SENSORS })
     frozen.packet(subscribePacket(1, 'sensors/#', qos))
@@ -215,7 +215,7 @@ test('one frozen device among 200 busy ones is not felt by the others', async ()
       await broker.say('bob', group, LARGE)
       await until(
         () => pending.size === 0 && devices.every((device, k) => device.received.length > counts[k]!),
-        'everybody has it'
+        'all have it'
       )
     }
     return quantile(latencies, 0.9)

@@ -2,36 +2,36 @@
 import { randomUUID } from 'node:crypto'
 import { generate } from 'mqtt-packet'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { limitRate, type RateLimit } from '../../../broker/limits/rate.ts'
+import { startRateLimit, type RateLimit } from '../../../broker/limits/rate.ts'
 import { unavailable } from '../../../core/errors.ts'
 import { publishPacket, startTestBroker } from '../../support/broker.ts'
 import { until } from '../../support/until.ts'
 
 const SENSORS = { claims: { acl: { pub: ['sensors/#'], sub: ['sensors/#'] } } }
 
-describe('the turns of a user', () => {
+describe('the tokens of a user', () => {
   beforeEach(() => { vi.useFakeTimers() })
   afterEach(() => { vi.useRealTimers() })
 
   const open = { closed: false }
 
-  /** Asks for `n` turns; those that were given so far are in the list. */
-  function ask (
-    rate: RateLimit, n: number, userId = 'ann', owner = open
+  /** Takes `n` tokens; those that were given so far are in the list. */
+  function take (
+    rate: RateLimit, n: number, userId = 'ann', taker = open
   ): { given: number[], refused: number } {
     const state = { given: [] as number[], refused: 0 }
     for (let i = 0; i < n; i++) {
-      const turn = rate.turn(userId, owner)
-      if (turn === undefined) state.given.push(i)
-      else turn.then(() => state.given.push(i), () => { state.refused++ })
+      const token = rate.take(userId, taker)
+      if (token === undefined) state.given.push(i)
+      else token.then(() => state.given.push(i), () => { state.refused++ })
     }
     return state
   }
   const after = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms)
 
   test('come at once for a burst of three seconds, then one by one in order', async () => {
-    using rate = limitRate({ perSecond: 10, now: Date.now })
-    const { given } = ask(rate, 50)
+    using rate = startRateLimit({ perSecond: 10, now: Date.now })
+    const { given } = take(rate, 50)
     expect(given).toHaveLength(30)
     await after(100)
     expect(given).toHaveLength(31)
@@ -42,36 +42,36 @@ describe('the turns of a user', () => {
   })
 
   test('a steady pace within the rate never waits', async () => {
-    using rate = limitRate({ perSecond: 10, now: Date.now })
+    using rate = startRateLimit({ perSecond: 10, now: Date.now })
     for (let i = 0; i < 200; i++) {
-      expect(rate.turn('ann', open)).toBeUndefined()
+      expect(rate.take('ann', open)).toBeUndefined()
       await after(100)
     }
   })
 
-  test('who comes when a burst was just used up waits no longer than the rate says', async () => {
-    using rate = limitRate({ perSecond: 10, now: Date.now })
-    ask(rate, 30)
-    await after(50) // less than a turn, but the clock of the next one runs
-    const { given } = ask(rate, 1)
+  test('a publish after a burst waits no longer than the rate says', async () => {
+    using rate = startRateLimit({ perSecond: 10, now: Date.now })
+    take(rate, 30)
+    await after(50) // less than a token takes, but the clock of the next one runs
+    const { given } = take(rate, 1)
     await after(100)
     expect(given).toHaveLength(1)
   })
 
-  test('are of one user only, and a user is forgotten when the burst is whole again', async () => {
-    using rate = limitRate({ perSecond: 10, now: Date.now })
-    ask(rate, 30)
-    expect(rate.turn('bob', open)).toBeUndefined()
-    expect(rate.size()).toBe(2)
+  test('are of one user only, and a user is forgotten when the bucket is full again', async () => {
+    using rate = startRateLimit({ perSecond: 10, now: Date.now })
+    take(rate, 30)
+    expect(rate.take('bob', open)).toBeUndefined()
+    expect(rate.users()).toBe(2)
     await after(200)
-    expect(rate.size()).toBe(1)
+    expect(rate.users()).toBe(1)
     await after(3_000)
-    expect(rate.size()).toBe(0)
+    expect(rate.users()).toBe(0)
   })
 
   test('are refused beyond a wait of a minute', async () => {
-    using rate = limitRate({ perSecond: 10, now: Date.now })
-    const state = ask(rate, 30 + 600 + 5)
+    using rate = startRateLimit({ perSecond: 10, now: Date.now })
+    const state = take(rate, 30 + 600 + 5)
     await after(0)
     expect(state.refused).toBe(5)
     await after(60_000)
@@ -79,19 +79,19 @@ describe('the turns of a user', () => {
   })
 
   test('pass over a connection that is closed', async () => {
-    using rate = limitRate({ perSecond: 10, now: Date.now })
-    const owner = { closed: false }
-    const before = ask(rate, 630, 'ann', owner)
-    owner.closed = true
-    const again = ask(rate, 20)
+    using rate = startRateLimit({ perSecond: 10, now: Date.now })
+    const taker = { closed: false }
+    const before = take(rate, 630, 'ann', taker)
+    taker.closed = true
+    const again = take(rate, 20)
     await after(2_000)
     expect([before.given.length, again.given.length, again.refused]).toEqual([630, 20, 0])
   })
 
   test('are not counted at rate 0', () => {
-    using rate = limitRate({ perSecond: 0, now: Date.now })
-    expect(ask(rate, 10_000).given).toHaveLength(10_000)
-    expect(rate.size()).toBe(0)
+    using rate = startRateLimit({ perSecond: 0, now: Date.now })
+    expect(take(rate, 10_000).given).toHaveLength(10_000)
+    expect(rate.users()).toBe(0)
   })
 })
 
@@ -134,12 +134,13 @@ test('a client that is over the rate is not read from', async () => {
   expect(raw.unsent()).toBeGreaterThan(unsent / 4)
 })
 
-test('what would have to wait for too long ends its connection unacknowledged, and does not keep the next one waiting', async () => {
+test('a publish that would wait for too long ends its connection; the next one does not wait', async () => {
   await using broker = await startTestBroker({ broker: { rateLimitSends: 1 } })
   const conversation = await broker.direct('bob', 'ann')
   const greedy = await broker.rawDevice('ann', { clientId: 'greedy' })
-  for (let i =
-    1; i <= 63; i++) greedy.packet(publishPacket('user/ann/outbox', message(conversation, 'greedy'), 1, i))
+  for (let i = 1; i <= 63; i++) {
+    greedy.packet(publishPacket('user/ann/outbox', message(conversation, 'greedy'), 1, i))
+  }
   await greedy.nth('puback', 3)
   const late = await broker.rawDevice('ann', { clientId: 'late' })
   late.packet(publishPacket('user/ann/outbox', message(conversation, 'late'), 1, 1))

@@ -1,4 +1,4 @@
-/** Several hundred packets that are wrong in some way: each may cost its sender the connection, and nobody else anything. */
+/** Hundreds of packets that are wrong in some way: each may cost its sender the connection, and no more. */
 import { generate, type Packet } from 'mqtt-packet'
 import { expect, test } from 'vitest'
 import {
@@ -183,7 +183,7 @@ async function neighbour (broker: TestBroker): Promise<() => Promise<void>> {
 
 async function nothingIsLeft (broker: TestBroker): Promise<void> {
   await until(() => broker.counts().connections === 1, 'no connection is left but the neighbour\'s')
-  expect(broker.counts()).toMatchObject({ sessions: 1, addresses: 0 })
+  expect(broker.counts()).toMatchObject({ devices: 1, addresses: 0 })
   expect(broker.messaging.trackedSessions.count()).toBe(0)
   expect(broker.logged.filter(({ level }) => level >= 50)).toEqual([])
 }
@@ -197,7 +197,7 @@ for (const [when, open] of Object.entries<(broker: TestBroker) => Promise<RawCli
   'before CONNECT': async broker => broker.raw(),
   'after CONNECT': broker => broker.rawDevice('ann', { clean: false, ...SENSORS })
 })) {
-  test(`whatever comes ${when}, the broker serves everybody else`, { timeout: 120_000 }, async () => {
+  test(`whatever comes ${when}, the broker serves the others`, { timeout: 120_000 }, async () => {
     await using broker = await startTestBroker()
     const stillServed = await neighbour(broker)
     const bystander = await broker.device('bob', { ...SENSORS, subscribe: ['sensors/#', 'user/bob/inbox'] })

@@ -1,10 +1,11 @@
-/** Clients that break the rules harm nobody but themselves. */
+/** Clients that break the rules harm only themselves. */
 import { connect } from 'node:net'
 import { generate } from 'mqtt-packet'
 import { expect, test } from 'vitest'
 import { MAX_PACKET_BYTES } from '../../../broker/limits/packet.ts'
 import { publishPacket, startTestBroker, subscribePacket } from '../../support/broker.ts'
 import { until } from '../../support/until.ts'
+import { upgradeRequest } from './upgrade-request.ts'
 
 test('an upgrade to an address that is no URL is refused', async () => {
   await using broker = await startTestBroker()
@@ -16,9 +17,7 @@ test('an upgrade to an address that is no URL is refused', async () => {
       socket.on('close', () => resolve(text))
       socket.on('error', () => {})
     })
-    socket.write(
-      `GET ${path} HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`
-    )
+    socket.write(upgradeRequest(path))
     expect(await answer).toMatch(/^HTTP\/1\.1 40[04]/)
   }
   expect((await broker.device('ann', { over: 'ws' })).client.connected).toBe(true)

@@ -1,0 +1,64 @@
+/**
+ * Devices that connect: what the database is asked for them, in sets.
+ *
+ * The starting point is read together with the lease. Nothing is missed when the
+ * caller listens for the user's events from before it asks: what the log got before
+ * the read is in the starting point, what it gets afterwards is heard. A cursor
+ * that is slightly old only sends events again.
+ */
+import { type Database } from '../../store/database.ts'
+import {
+  openDevices, saveSubscriptions, startingPoints, type DeviceId, type OpenedDevice, type SessionChange,
+  type StartingPoint
+} from '../../store/people/devices.ts'
+import { createSetQueue } from '../set-queue.ts'
+
+export interface Openings {
+  /**
+   * A connection of the device begins and replaces every earlier one. Undefined: `wanted` said no
+   * when its turn came. Throws `unavailable` when the database is away.
+   */
+  open (device: DeviceId & { clean: boolean }, wanted: () => boolean): Promise<OpenedDevice | undefined>
+  /** Stores the subscriptions of a session and says where delivery may start. Throws as above. */
+  save (change: SessionChange): Promise<StartingPoint | undefined>
+  /** Where delivery may start; undefined: the user is not stored. Throws as above. */
+  locate (device: DeviceId): Promise<StartingPoint | undefined>
+}
+
+export function createOpenings ({ database: { opening }, acknowledgements }: {
+  database: Pick<Database, 'opening'>, acknowledgements: { settled (userId: string): Promise<void> }
+}): Openings {
+  // What an earlier connection on this node has collected is written while that one
+  // still counts, and before the cursor is read.
+  const afterSettling = <Device extends DeviceId, Result>(
+    ask: (devices: Device[]) => Promise<Result[]>
+  ) => createSetQueue<Device, Result>({
+      keyOf: ({ userId, deviceId }) => `${userId}/${deviceId}`,
+      async run (devices) {
+        await Promise.all(devices.map(({ userId }) => acknowledgements.settled(userId)))
+        return await inLockOrder(devices, ask)
+      }
+    })
+  const opens = afterSettling((devices: Array<DeviceId & { clean: boolean }>) => openDevices(opening, devices))
+  const saves = afterSettling((changes: SessionChange[]) => saveSubscriptions(opening, changes))
+  const starts = afterSettling((devices: DeviceId[]) => startingPoints(opening, devices))
+  return {
+    open: (device, wanted) => opens.run(device, wanted),
+    save: change => saves.run(change),
+    locate: device => starts.run(device)
+  }
+}
+
+// As acknowledgements lock devices: by user, then by device.
+async function inLockOrder<Device extends DeviceId, Result> (
+  devices: Device[], ask: (devices: Device[]) => Promise<Result[]>
+): Promise<Result[]> {
+  const order = [...devices.keys()].sort((a, b) =>
+    compare(devices[a]!.userId, devices[b]!.userId) || compare(devices[a]!.deviceId, devices[b]!.deviceId))
+  const answers = await ask(order.map(i => devices[i]!))
+  const results: Result[] = []
+  order.forEach((i, at) => { results[i] = answers[at]! })
+  return results
+}
+
+const compare = (a: string, b: string): number => a < b ? -1 : a > b ? 1 : 0
