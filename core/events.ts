@@ -23,11 +23,20 @@ export interface EventBody { type: EventType, tail: Buffer }
 export const encodeBody = (epoch: string, type: EventType, fields: object): EventBody =>
   ({ type, tail: tailOf(epoch, type, JSON.stringify(fields)) })
 
-/** Encodes `message` once for the two events that carry it. */
+// A message that was sent is encoded for its events, and then answered to its sender.
+const encoded = new WeakMap<object, string>()
+
+/** `value` as JSON. A message whose events were encoded is not encoded again. */
+export const encodeJson = (value: unknown): string =>
+  (typeof value === 'object' && value !== null ? encoded.get(value) : undefined) ?? JSON.stringify(value)
+
+/** Encodes `message`, which does not change any more, once for the two events that carry it. */
 export function encodeMessageBodies (
   epoch: string, message: MessageView
 ): { received: EventBody, sent: EventBody } {
-  const fields = `{"message":${JSON.stringify(message)}}`
+  const text = JSON.stringify(message)
+  encoded.set(message, text)
+  const fields = `{"message":${text}}`
   return {
     received: { type: 'new_message', tail: tailOf(epoch, 'new_message', fields) },
     sent: { type: 'message_sent', tail: tailOf(epoch, 'message_sent', fields) }
