@@ -10,7 +10,6 @@ import fastify, {
 import { type IncomingMessage, type ServerResponse } from 'node:http'
 import { type Logger } from 'pino'
 import { invalid } from '../core/errors.ts'
-import { encodeJson } from '../core/events.ts'
 import { answerBadConnection, answerError, routeNotFound } from './contract/problems.ts'
 import { REQUEST_ID_LABEL, requestIdOf } from './request-id.ts'
 import { followRequests, type Requests } from './requests.ts'
@@ -57,7 +56,7 @@ export function createApp (
   app.setValidatorCompiler(compileValidator)
   // Response schemas describe, they do not filter: a compiled serializer drops
   // every field that its schema does not name.
-  app.setSerializerCompiler(() => encodeJson)
+  app.setSerializerCompiler(() => data => JSON.stringify(data))
   app.setErrorHandler(answerError)
   app.setNotFoundHandler(onUnknownRoute)
   const requests = followRequests(app, log)

@@ -1,36 +1,76 @@
 /**
  * Connections to PostgreSQL, and what a failing one means.
  *
- * Reads and writes have a pool each: thousands of devices that come back at
- * once queue for reads and never in front of a commit.
+ * Single statements, transactions and the committer have connections of their
+ * own: thousands of devices that come back at once queue for the first, and
+ * never in front of a commit.
  */
 import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres'
+import { type Duplex } from 'node:stream'
 import pg from 'pg'
 import { AppError, unavailable } from '../core/errors.ts'
 
 const READ_CONNECTIONS = 10
 const WRITE_CONNECTIONS = 6
+/** One batch is in flight at a time; the second connection is there while a broken one is replaced. */
+const COMMIT_CONNECTIONS = 2
 const CONNECT_TIMEOUT_MS = 5_000
 const QUERY_TIMEOUT_MS = 15_000
 const MAX_ATTEMPTS = 10
 
+// Plans must not depend on statistics. Made while the tables were empty, or planned freely, hot statements
+// read whole tables for good: 17 to 38 ms to the device at 200 messages/s on a fresh PostgreSQL 15, against
+// 3.6 ms with these settings. Every statement here is written to be answered from indexes, row by row.
+const PLANNER = [
+  'enable_seqscan = off', 'enable_hashjoin = off', 'enable_mergejoin = off', 'jit = off',
+  'plan_cache_mode = force_generic_plan'
+].map(setting => `set ${setting}`).join('; ')
+
 /** A hand-written statement, prepared once per connection under its name. */
 export interface Statement { name: string, text: string }
 
+/** A transaction whose reads go out together, and whose writes go out together with the commit. */
+export interface Batch<Context, Result> {
+  /**
+   * Asks for everything at once, without waiting in between: nothing here may depend on an earlier answer.
+   */
+  read (tx: Executor): Promise<Context>
+  /** Called again with a new context when the transaction is repeated. What it throws rolls back. */
+  decide (context: Context, tx: Executor): Promise<{ writes: Write[], result: Result }>
+}
+
+/** Sends its statement at once. */
+export type Write = (tx: Executor) => Promise<unknown>
+
 export interface Executor {
-  /** Runs a named statement. Throws AppError `unavailable` when the database is away, else the driver's DatabaseError. */
+  /**
+   * Runs a named statement. Throws AppError `unavailable` when the database is away, else the driver's
+   * DatabaseError.
+   */
   rows<Row> (statement: Statement, values: unknown[]): Promise<Row[]>
   orm: NodePgDatabase
 }
 
 /** Connections of a pool, and what waits for one. */
-export interface PoolState { name: 'reads' | 'writes', total: number, idle: number, waiting: number }
+export interface PoolState {
+  name: 'reads' | 'writes' | 'commits'
+  total: number
+  idle: number
+  waiting: number
+}
 
 export interface Database extends AsyncDisposable {
   autocommit: Executor
-  /** One transaction on the write pool; repeated from the start after a deadlock or a serialization failure. */
+  /**
+   * One transaction on the write pool; repeated from the start after a deadlock or a serialization failure.
+   */
   transact<T> (work: (tx: Executor) => Promise<T>): Promise<T>
-  /** One read-only transaction on the read pool. The server cancels a statement that takes longer (SQLSTATE 57014). */
+  /** One transaction in two round trips; repeated like any other. */
+  commit<Context, Result> (batch: Batch<Context, Result>): Promise<Result>
+  /**
+   * One read-only transaction on the read pool. The server cancels a statement that takes longer (SQLSTATE
+   * 57014).
+   */
   transactReadOnly<T> (statementTimeoutMs: number, work: (tx: Executor) => Promise<T>): Promise<T>
   pools (): PoolState[]
 }
@@ -42,21 +82,28 @@ const types = {
 } as pg.CustomTypesConfig
 
 export function openDatabase (url: string, onError: (error: Error) => void): Database {
-  const pools = [READ_CONNECTIONS, WRITE_CONNECTIONS].map(max => new pg.Pool({
+  const pool = (max: number, pipeline = false): pg.Pool => new pg.Pool({
     connectionString: url,
     max,
+    pipeline,
+    // A connection of the committer is never idle for long enough to be worth closing.
+    ...(pipeline ? { idleTimeoutMillis: 0 } : {}),
     types,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     query_timeout: QUERY_TIMEOUT_MS,
     keepAlive: true,
-    application_name: 'echo'
-  }))
+    application_name: 'echo',
+    onConnect: async (client: pg.ClientBase) => { await client.query(PLANNER) }
+  } as pg.PoolConfig)
+  const [readPool, writePool, commitPool] =
+    [pool(READ_CONNECTIONS), pool(WRITE_CONNECTIONS), pool(COMMIT_CONNECTIONS, true)]
+  const pools = [readPool, writePool, commitPool]
   for (const pool of pools) {
     pool.on('error', onError) // an idle connection broke; the pool replaces it
-    // One in use breaks too: its query rejects and says so, but an error event without a listener ends the process.
+    // One in use breaks too: its query rejects and says so, but an error event without a listener ends the
+    // process.
     pool.on('connect', client => { client.on('error', () => {}) })
   }
-  const [readPool, writePool] = pools as [pg.Pool, pg.Pool]
   return {
     autocommit: executor(readPool),
     transact: work => repeatOnConflict(() => transactOnce(writePool, work)),
@@ -64,7 +111,8 @@ export function openDatabase (url: string, onError: (error: Error) => void): Dat
       await tx.rows(LIMIT_READS, [`${statementTimeoutMs}ms`])
       return await work(tx)
     }),
-    pools: () => [stateOf('reads', readPool), stateOf('writes', writePool)],
+    commit: batch => repeatOnConflict(() => commitOnce(commitPool, batch)),
+    pools: () => [stateOf('reads', readPool), stateOf('writes', writePool), stateOf('commits', commitPool)],
     async [Symbol.asyncDispose] () { await Promise.all(pools.map(pool => pool.end())) }
   }
 }
@@ -90,6 +138,41 @@ async function transactOnce<T> (pool: pg.Pool, work: (tx: Executor) => Promise<T
   } finally {
     client.release(broken)
   }
+}
+
+// Statements that are sent together run one after the other. One that fails makes those behind it fail
+// too, the commit included, and the first failure is the one that is thrown.
+async function commitOnce<Context, Result> (pool: pg.Pool, batch: Batch<Context, Result>): Promise<Result> {
+  const client = await pool.connect().catch((error: unknown) => { throw translated(error) })
+  const tx = executor(client)
+  let broken = true
+  try {
+    const [, context] = await together(client, () => [tx.rows(BEGIN, []), batch.read(tx)] as const)
+    const { writes, result } = await batch.decide(context, tx)
+    await together(client, () => [...writes.map(write => write(tx)), tx.rows(COMMIT, [])])
+    broken = false
+    return result
+  } catch (error) {
+    broken = await client.query('rollback').then(() => false, () => true)
+    throw error
+  } finally {
+    client.release(broken)
+  }
+}
+
+/** Sends what `ask` asks for in one write to the socket. */
+async function together<T extends ReadonlyArray<Promise<unknown>>> (
+  client: pg.PoolClient, ask: () => T
+): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
+  const { stream } = (client as unknown as { connection: { stream: Duplex } }).connection
+  stream.cork()
+  let asked: T
+  try {
+    asked = ask()
+  } finally {
+    stream.uncork()
+  }
+  return await Promise.all(asked)
 }
 
 const BEGIN: Statement = { name: 'begin', text: 'begin' }

@@ -143,8 +143,8 @@ export class DeviceConnection implements WakeListener, PumpConnection {
       userId: this.userId,
       connection: this,
       readLog: inboxLog.after,
-      onAcknowledged: seq => acknowledgements.add({
-        userId: this.userId, deviceId: this.clean ? undefined : this.deviceId, seq, lease: this.lease
+      onAcknowledged: (seq, deliveries) => acknowledgements.add({
+        userId: this.userId, deviceId: this.clean ? undefined : this.deviceId, seq, deliveries, lease: this.lease
       }),
       tracked,
       now: Date.now

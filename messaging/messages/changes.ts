@@ -9,7 +9,7 @@
  */
 import { AppError, invalid } from '../../core/errors.ts'
 import { normaliseEmoji } from '../../core/emoji.ts'
-import { encodeBody, type EventBody, type EventType } from '../../core/events.ts'
+import { type EventType } from '../../core/events.ts'
 import { checkEdit, type Mention, type MessageEdit } from '../../core/message-rules.ts'
 import { type MessageView } from '../../core/views.ts'
 import { releaseAttachments } from '../../store/attachments.ts'
@@ -25,7 +25,7 @@ import {
 import { lockConversations } from '../../store/locks.ts'
 import { requireVisible } from './history.ts'
 import { sendingNotAllowed } from '../conversations/membership.ts'
-import { referenceFields } from '../log/render.ts'
+import { type Referred, wakesFor } from '../log/render.ts'
 import { createKeyedQueue } from '../keyed-queue.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'
 
@@ -50,8 +50,8 @@ interface Notice {
   to: string[]
   /** What the log keeps of it. */
   data?: Record<string, unknown>
-  /** What it says; absent where that differs by reader, whose listeners then read it from the log. */
-  fields?: object
+  /** What it refers to; absent where that differs by reader, whose listeners then read it from the log. */
+  referred?: Referred
 }
 
 interface Change<T> { notices: Notice[], result: T }
@@ -74,12 +74,9 @@ export function createMessageChanges ({ database, epoch, wake }: {
         const { notices, result } = await work(tx, message, at)
         const events = await appendEvents(tx, notices.flatMap(({ type, to, data }) =>
           to.map(user_id => ({ user_id, type, conversation_id, message_id: message.id, data }))), at)
-        const bodies = encodeNotices(epoch, notices)
-        return {
-          result,
-          wakes: events.map(event =>
-            ({ userId: event.user_id, seq: event.seq, body: bodies.get(event.type) }))
-        }
+        // The notices of one change have different types.
+        const referred = new Map(notices.map(({ type, referred }) => [type, referred]))
+        return { result, wakes: wakesFor(epoch, events, ({ type }) => referred.get(type)) }
       })
       if (wakes.length > 0) wake(wakes)
       return result
@@ -108,7 +105,7 @@ export function createMessageChanges ({ database, epoch, wake }: {
         const row = (await findMessage(tx, messageId, actorId))!
         // With hidden reactions on it the message differs by reader.
         const everywhere = notices.length > 0 && !await hasHiddenReactions(tx, messageId)
-        if (everywhere) notices[0]!.fields = { message: messageView(row, 'sent') }
+        if (everywhere) notices[0]!.referred = { message: messageView(row, 'sent') }
         return { notices, result: messageView(row, row.status) }
       })
 
@@ -127,7 +124,7 @@ export function createMessageChanges ({ database, epoch, wake }: {
         }
         if (!withdraw) return [edited]
         const others = audience.map(member => member.user_id).filter(id => id !== actorId)
-        return [edited, notice('message_deleted', others, message, { deleted_at: at.toISOString() })]
+        return [edited, { type: 'message_deleted', to: others, data: { deleted_at: at.toISOString() } }]
       }
     },
 
@@ -138,7 +135,7 @@ export function createMessageChanges ({ database, epoch, wake }: {
       await releaseAttachments(tx, [message.id], at)
       const to = audience.map(member => member.user_id).filter(id => seenByAll(message) || id === actorId)
       return {
-        notices: [notice('message_deleted', to, message, { deleted_at: at.toISOString() })], result: undefined
+        notices: [{ type: 'message_deleted', to, data: { deleted_at: at.toISOString() } }], result: undefined
       }
     }),
 
@@ -155,7 +152,7 @@ export function createMessageChanges ({ database, epoch, wake }: {
       const hidden = audience.some(member => member.blocks_actor)
       await addReaction(tx, { messageId: message.id, userId: actorId, emoji, hidden, at })
       const to = hidden || !seenByAll(message) ? [actorId] : audience.map(member => member.user_id)
-      return notice('reaction_added', to, message, { user_id: actorId, emoji })
+      return { type: 'reaction_added', to, data: { user_id: actorId, emoji } }
     }),
 
     unreact: (
@@ -166,7 +163,7 @@ export function createMessageChanges ({ database, epoch, wake }: {
       const to = removed.hidden || !seenByAll(message)
         ? [actorId]
         : (await readAudience(tx, message, actorId)).map(member => member.user_id)
-      return notice('reaction_removed', to, message, { user_id: actorId, emoji })
+      return { type: 'reaction_removed', to, data: { user_id: actorId, emoji } }
     }),
 
     drained: turns.drained
@@ -211,13 +208,3 @@ const sameMentions = (
   const { user_id, offset, length } = others[i]!
   return mention.user_id === user_id && mention.offset === offset && mention.length === length
 })
-
-const notice = (
-  type: EventType, to: string[], { id, conversation_id }: ChangeableMessage, data: Record<string, unknown>
-): Notice =>
-  ({ type, to, data, fields: referenceFields({ message_id: id, conversation_id, data }) })
-
-/** The notices of one change have different types. */
-const encodeNotices = (epoch: string, notices: Notice[]): Map<EventType, EventBody> =>
-  new Map(notices.flatMap(({ type, fields }) =>
-    fields === undefined ? [] : [[type, encodeBody(epoch, type, fields)] as const]))

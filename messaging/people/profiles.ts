@@ -9,7 +9,7 @@ import { appendEvents, type NewEvent } from '../../store/log/inbox.ts'
 import { findName, nameAudience, setName, type StoredName } from '../../store/people/profiles.ts'
 import { ensureUsers } from '../../store/people/users.ts'
 import { lockUsers } from '../../store/locks.ts'
-import { wakesWithNames } from '../log/participant-events.ts'
+import { wakesWithNames } from '../log/names.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'
 
 type Claims = Pick<Identity, 'userId' | 'name' | 'issuedAt'>

@@ -115,7 +115,7 @@ test('while the database is away due pushes are tried once a second', async () =
   try {
     const rows = vi.fn().mockRejectedValue(new Error('away'))
     const overdue = createOverdue({
-      database: { reads: { rows } } as never, pushDue: () => {}, log: pino({ enabled: false })
+      database: { autocommit: { rows } } as never, pushDue: () => {}, log: pino({ enabled: false })
     })
     overdue.add({ userId: 'ann', seq: 1, dueAt: new Date() })
     await vi.advanceTimersByTimeAsync(500)
