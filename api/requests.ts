@@ -8,7 +8,7 @@ import { type FastifyInstance } from 'fastify'
 import { type Logger } from 'pino'
 import { requestSeconds, requestsTotal } from './metrics.ts'
 import { REQUEST_ID_HEADER } from './request-id.ts'
-import { startBodyDeadlines } from './slow-bodies.ts'
+import { watchBody } from './slow-bodies.ts'
 
 export interface Requests {
   /** Resolves when no request is being answered. */
@@ -19,17 +19,15 @@ export interface Requests {
 export function followRequests (app: Pick<FastifyInstance, 'addHook'>, log: Logger): Requests {
   let running = 0
   let idle: (() => void) | undefined
-  const bodies = startBodyDeadlines()
-  app.addHook('onClose', async () => bodies[Symbol.dispose]())
 
   app.addHook('onRequest', (request, reply, next) => {
     const startedAt = performance.now()
     running++
     reply.header(REQUEST_ID_HEADER, request.id)
-    bodies.watch(request)
+    const release = watchBody(request)
     // Not the onResponse hook: Fastify never calls it when the client has gone.
     reply.raw.once('close', () => {
-      bodies.release(request)
+      release?.()
       const { url } = request.routeOptions
       // The client invents the paths and methods that no route takes: they must not become labels.
       const [method, route] = url === undefined ? ['any', 'unknown'] : [request.method, url]

@@ -1,7 +1,7 @@
 /** The cursor of the conversation list: a position in (last_activity_at, id), opaque to clients. */
-import { invalid } from '../core/errors.ts'
-import { type ConversationView } from '../core/views.ts'
-import { type ListCursor } from '../store/conversations/views.ts'
+import { invalid } from '../../core/errors.ts'
+import { type ConversationView } from '../../core/views.ts'
+import { type ListCursor } from '../../store/conversations/views.ts'
 
 const PLAIN = /^(\d{1,15}) ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/
 
