@@ -16,6 +16,7 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { Redis } from 'ioredis'
 import { type Logger } from 'pino'
+import { withinMs } from '../../core/deadline.ts'
 import { type Cluster, type ClusterEvents, type Holdings } from './cluster.ts'
 import { decodeMessage, encodeLive, encodeRevoked, encodeWake } from './messages.ts'
 import { createRedisOnline, results } from './online-redis.ts'
@@ -39,7 +40,7 @@ const OBSERVE = 'echo:observe'
 const presenceKey = (userId: string): string => `echo:presence:${userId}`
 const nodeChannel = (nodeId: string): string => `echo:node:${nodeId}`
 
-export function joinRedis (url: string, log: Logger): Cluster {
+export function startRedisCluster (url: string, log: Logger): Cluster {
   const nodeId = randomUUID()
   const options = {
     commandTimeout: COMMAND_TIMEOUT_MS,
@@ -228,12 +229,11 @@ export function joinRedis (url: string, log: Logger): Cluster {
           log.warn({ err: error, channel }, 'a notice from another node could not be read')
         }
       })
-      const subscribed =
-        subscriber.subscribe(nodeChannel(nodeId), ALL).catch(() => {}) // kept and repeated until it succeeds
+      // Kept by the client and repeated until it succeeds.
+      const subscribed = subscriber.subscribe(nodeChannel(nodeId), ALL).catch(() => {})
+      const ready = commands.status === 'ready' ? undefined : once(commands, 'ready').catch(() => {})
       commands.on('ready', beat)
-      await within(JOIN_WITHIN_MS, Promise.all([subscribed, commands.status === 'ready'
-        ? undefined
-        : once(commands, 'ready')]))
+      await withinMs(JOIN_WITHIN_MS, Promise.all([subscribed, ready]))
       await heartbeat()
       timer = setInterval(beat, HEARTBEAT_MS)
     },
@@ -326,13 +326,4 @@ export function joinRedis (url: string, log: Logger): Cluster {
     const message: AnswerMessage = { kind: 'answer', from: nodeId, id, answer: answers[about](asks as never) }
     inBackground(() => commands.publish(nodeChannel(from), JSON.stringify(message)))
   }
-}
-
-/** Waits for `work`, but no longer than this. */
-async function within (ms: number, work: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  await Promise.race([
-    work.catch(() => {}), new Promise<void>(resolve => { timer = setTimeout(resolve, ms) })
-  ])
-  clearTimeout(timer)
 }

@@ -31,7 +31,7 @@ let opened = 0
 
 export interface FcmClient extends AsyncDisposable { messaging: Messaging }
 
-export function openFcmClient (options: AppOptions): FcmClient {
+export function startFcmClient (options: AppOptions): FcmClient {
   const app = initializeApp(options, `echo-${++opened}`)
   const messaging = getMessaging(app)
   // HTTP/2 would ignore the agent, and so could not be led to a stand-in.

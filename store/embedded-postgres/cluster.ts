@@ -2,9 +2,10 @@ import { randomUUID } from 'node:crypto'
 import { open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Logger } from 'pino'
+import { withinMs } from '../../core/deadline.ts'
 import { type Spawn } from './as-user.ts'
 import { errorWithLog } from './log-file.ts'
-import { endOf, within } from './process-end.ts'
+import { endOf } from './process-end.ts'
 
 const INITDB_TIMEOUT_MS = 60_000
 const KILL_TIMEOUT_MS = 5_000
@@ -33,7 +34,7 @@ export async function ensureCluster ({ folder, initdb, spawn, logFile, log }: {
   ], logFile)
   const ended = endOf(child)
   try {
-    if (!await within(ended, INITDB_TIMEOUT_MS)) {
+    if (await withinMs(INITDB_TIMEOUT_MS, ended) === undefined) {
       throw new Error(`initdb has not finished after ${INITDB_TIMEOUT_MS} ms`)
     }
     if (await ended !== 'exit code 0') throw new Error(`initdb failed (${await ended})`)
@@ -41,7 +42,7 @@ export async function ensureCluster ({ folder, initdb, spawn, logFile, log }: {
     await syncFolder(folder)
   } catch (error) {
     if (child.exitCode === null && child.pid !== undefined) killGroup(child.pid)
-    await within(ended, KILL_TIMEOUT_MS)
+    await withinMs(KILL_TIMEOUT_MS, ended)
     await rm(unfinished, { recursive: true, force: true, maxRetries: 10 })
     throw await errorWithLog(
       `cannot make a database in ${folder}: ${(error as Error).message}`, logFile, error

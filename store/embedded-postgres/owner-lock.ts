@@ -20,7 +20,7 @@ interface Owner { pid: number, started: string }
 const MAX_ROUNDS = 50
 
 /** Throws an Error that names the folder and the pid while a living process owns the folder. */
-export async function takeOwnerLock (folder: string): Promise<OwnerLock> {
+export async function acquireOwnerLock (folder: string): Promise<OwnerLock> {
   const path = join(folder, 'owner.lock')
   const started = await processes.startTimeOf(process.pid)
   if (started === undefined) {

@@ -33,7 +33,7 @@ export interface S3Options {
   pathStyle: boolean
 }
 
-export function s3Files ({ endpoint, bucket, region, pathStyle }: S3Options): FileStore {
+export function createS3Files ({ endpoint, bucket, region, pathStyle }: S3Options): FileStore {
   const client = new S3Client({
     ...(endpoint === undefined ? {} : { endpoint }),
     region,

@@ -9,7 +9,7 @@ import { ensureCluster } from '../../store/embedded-postgres/cluster.ts'
 import { truncateLog } from '../../store/embedded-postgres/log-file.ts'
 import { readPidFile } from '../../store/embedded-postgres/pid-file.ts'
 import {
-  launchPostmaster, type Postmaster, type PostmasterOptions
+  startPostmaster, type Postmaster, type PostmasterOptions
 } from '../../store/embedded-postgres/postmaster.ts'
 import { makeSocketFolder, removeSocketFolder, urlOf } from '../../store/embedded-postgres/socket-folder.ts'
 import { type Server } from './server.ts'
@@ -49,7 +49,7 @@ export async function preparePostgres (
     name: 'postgres',
     url: urlOf(socketFolder, DATABASE),
     async start () {
-      const postmaster = await launchPostmaster(options)
+      const postmaster = await startPostmaster(options)
       running = postmaster
       pid = (await readPidFile(cluster))?.pid
       postmaster.ended.then(how => { if (running === postmaster) onCrash('postgres', how) }, () => {})
