@@ -23,8 +23,8 @@ import { startPushBridge } from './push-bridge/start.ts'
 import { openDatabase, type Database } from './store/database.ts'
 import { startEmbeddedPostgres } from './store/embedded-postgres/start.ts'
 import { type FileStore } from './store/files/file-store.ts'
-import { createLocalFiles } from './store/files/local-files.ts'
-import { createS3Files } from './store/files/s3-files.ts'
+import { startLocalFiles } from './store/files/local-files.ts'
+import { startS3Files } from './store/files/s3-files.ts'
 
 export interface SystemDeps {
   log: Logger
@@ -132,7 +132,7 @@ const rateLimitsOf = ({ rateLimitRequests, rateLimitSends, redisUrl }: Config): 
   ({ requests: rateLimitRequests, sends: rateLimitSends, redisUrl })
 
 const openFiles = ({ s3, dataDir }: Config): FileStore =>
-  s3 === undefined ? createLocalFiles(join(dataDir, 'attachments')) : createS3Files(s3)
+  s3 === undefined ? startLocalFiles(join(dataDir, 'attachments')) : startS3Files(s3)
 
 const notReady = (detail: string) => ({ ready: false, dependencies: { echo: { ok: false, detail } } })
 

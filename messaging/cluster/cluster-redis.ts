@@ -2,10 +2,11 @@
  * Several nodes over Redis.
  *
  *   echo:nodes            sorted set: node → end of its lease
- *   echo:presence:<user>  sorted set: node (listens), node/t (has a tracked session) and node/o (redis-online.ts) → end of the entry
+ *   echo:presence:<user>  sorted set: node (listens), node/t (has a tracked session) and
+ *                         node/o (online-redis.ts) → end of the entry
  *   echo:node:<node>      channel: wakes, rendered, for users of that node; answers to its questions
  *   echo:all              channel: openings, revocations, due pushes, questions, comings and goings of nodes
- *   echo:observe          channel: copies for admins, used only while somebody observes
+ *   echo:observe          channel: copies for admins, used only while an admin observes
  *
  * A node that dies is ignored as soon as its lease has run out, whatever its
  * presence entries say. A Redis that was emptied is noticed at the next
@@ -28,7 +29,7 @@ const PRESENCE_MS = 180_000
 const REFRESH_MS = 60_000
 const COMMAND_TIMEOUT_MS = 1_000
 const AWAY_MS = 1_000
-/** An emptied Redis is filled again by the heartbeats of all; until then nobody is known to be absent. */
+/** An emptied Redis is filled again by the heartbeats of all; until then no user is known to be absent. */
 const REGISTRATION_MS = 2 * HEARTBEAT_MS
 const JOIN_WITHIN_MS = 2_000
 const KEYS_PER_PIPELINE = 1_000
@@ -136,7 +137,7 @@ export function startRedisCluster (url: string, log: Logger): Cluster {
       if (missed.size > 0) await correct(now)
       if (added === 1) await commands.publish(ALL, JSON.stringify({ kind: 'nodes_changed', from: nodeId }))
       registered = true
-      // Whoever forgot this node has forgotten those that are gone, too.
+      // A Redis that forgot this node has forgotten those that are gone, too.
       if (forgotten || Number(lost) > 0) lostListeners.forEach(listener => listener())
       for (const node of unclaimed) {
         events?.abandoned(await online.claim(node))
@@ -178,7 +179,7 @@ export function startRedisCluster (url: string, log: Logger): Cluster {
         if (held.has(userId)) pipeline.zadd(key, now + PRESENCE_MS, member).pexpire(key, PRESENCE_MS)
         else pipeline.zrem(key, member)
       }
-      // Whoever changes from here on either tells it or is missed again.
+      // A user who changes from here on either tells it or is missed again.
       missed.delete(userId)
     }
     try {
@@ -209,7 +210,7 @@ export function startRedisCluster (url: string, log: Logger): Cluster {
     const usersByNode = new Map<string, Set<string>>()
     for (const [userId, members] of elsewhere ?? []) {
       for (const member of members) {
-        if (member.endsWith(TRACKED)) continue // whoever is tracked is listened for too
+        if (member.endsWith(TRACKED)) continue // a tracked session listens too
         usersByNode.set(member, (usersByNode.get(member) ?? new Set()).add(userId))
       }
     }
@@ -248,7 +249,7 @@ export function startRedisCluster (url: string, log: Logger): Cluster {
       if (known === undefined) refreshedAt = 0 // the next heartbeat enters them
       return known
     },
-    // Before all nodes have registered again, whoever is on another one seems to be gone.
+    // Before all nodes have registered again, a user on another one seems to be gone.
     departed: async userIds =>
       registered && Date.now() >= uncertainUntil ? await attempt(() => online.departed(userIds)) : undefined,
     onlineElsewhere: async userIds => {
@@ -259,7 +260,8 @@ export function startRedisCluster (url: string, log: Logger): Cluster {
     changed (userId, kind, present) {
       const member = kind === 'tracked' ? nodeId + TRACKED : nodeId
       const key = presenceKey(userId)
-      // Pipelines, both: a lone command waits for its turn to be batched, and a going would overtake the coming after it.
+      // Pipelines, both: a lone command waits for its turn to be batched, and a going would
+      // overtake the coming after it.
       const change = present
         ? () =>
             commands.pipeline().zadd(key, Date.now() + PRESENCE_MS, member).pexpire(key, PRESENCE_MS).exec()

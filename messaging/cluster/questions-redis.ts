@@ -1,6 +1,6 @@
 /**
  * Questions to all nodes over Redis: one publish asks, each node answers on the
- * channel of the one that asked. Whoever has not answered in time is named.
+ * channel of the one that asked. A node that has not answered in time is named.
  */
 import { randomUUID } from 'node:crypto'
 import { withinMs } from '../../core/deadline.ts'

@@ -5,8 +5,9 @@
  * Its retries are off. They would go on behind a push that was given back already,
  * and send it twice; and they wait in memory, where a crash forgets them.
  *
- * A refusal comes out as it was. The public errors join what must be kept apart: a wrong project (NOT_FOUND) with a
- * token that is gone (UNREGISTERED), credentials of ours with Apple's, and they drop Retry-After.
+ * A refusal comes out as it was. The public errors join what must be kept apart: a wrong project
+ * (NOT_FOUND) with a token that is gone (UNREGISTERED), credentials of ours with Apple's, and they
+ * drop Retry-After.
  */
 import { initializeApp, deleteApp, type AppOptions } from 'firebase-admin/app'
 import { getMessaging, type Messaging } from 'firebase-admin/messaging'

@@ -27,17 +27,17 @@ export async function ensureCluster ({ folder, initdb, spawn, logFile, log }: {
 
   const unfinished = join(folder, UNFINISHED + randomUUID())
   const child = spawn(initdb, [
-    `--pgdata=${unfinished}`, '--username=postgres', '--no-instructions', '--auth-local=trust', '--auth-host=reject',
+    `--pgdata=${unfinished}`, '--username=postgres', '--no-instructions',
+    '--auth-local=trust', '--auth-host=reject',
     // The built-in provider sorts by code point and knows the letters of
     // Unicode, the same everywhere, whatever locales the machine has.
     '--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'
   ], logFile)
   const ended = endOf(child)
   try {
-    if (await withinMs(INITDB_TIMEOUT_MS, ended) === undefined) {
-      throw new Error(`initdb has not finished after ${INITDB_TIMEOUT_MS} ms`)
-    }
-    if (await ended !== 'exit code 0') throw new Error(`initdb failed (${await ended})`)
+    const end = await withinMs(INITDB_TIMEOUT_MS, ended)
+    if (end === undefined) throw new Error(`initdb has not finished after ${INITDB_TIMEOUT_MS} ms`)
+    if (end !== 'exit code 0') throw new Error(`initdb failed (${end})`)
     await rename(unfinished, cluster)
     await syncFolder(folder)
   } catch (error) {

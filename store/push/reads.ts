@@ -73,7 +73,8 @@ const SHOWN: Statement = {
             select shown.conversation_id, min(m.seq) as first_seq
               from (select e.conversation_id, e.message_id
                       from inbox_events e
-                     where e.user_id = d.user_id and e.seq > coalesce(d.acked_seq, 0) and e.seq <= d.pushed_seq
+                     where e.user_id = d.user_id
+                       and e.seq > coalesce(d.acked_seq, 0) and e.seq <= d.pushed_seq
                        and e.type = 'new_message' and e.created_at > $3
                      order by e.seq desc
                      limit ${MAX_SHOWN_EVENTS}) as shown
@@ -103,7 +104,10 @@ export interface ReadDevice extends Pick<PushDevice, 'user_id' | 'device_id' | '
 
 type ShownRow = Omit<ReadDevice, 'read'> & { conversation_id: string, up_to_seq: number }
 
-/** Devices of the claimed users that show what was read elsewhere; of it nothing created before `expiresBefore`. */
+/**
+ * Devices of the claimed users that show what was read elsewhere; of it nothing
+ * created before `expiresBefore`.
+ */
 export async function devicesShowingRead (db: Executor, {
   userIds, leasedUntil, expiresBefore, maxConversations
 }: {
