@@ -1,4 +1,7 @@
-/** A real PostgreSQL that can be killed with all its processes, stopped like a frozen machine, and started on the same data. */
+/**
+ * A real PostgreSQL that can be killed with all its processes, stopped like a frozen machine, and
+ * started on the same data.
+ */
 import { readdirSync, readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
