@@ -13,18 +13,18 @@ import { Opened } from './lifecycle.ts'
 import { startAttachments } from './messaging/attachments/attachments.ts'
 import { type TokenKey } from './messaging/access/authentication.ts'
 import { alone, type Cluster } from './messaging/cluster/cluster.ts'
-import { joinRedis } from './messaging/cluster/cluster-redis.ts'
+import { startRedisCluster } from './messaging/cluster/cluster-redis.ts'
 import { startMessaging } from './messaging/start.ts'
 import { migrate } from './migrations/migrate.ts'
-import { openFcmSender } from './push-bridge/fcm/sender.ts'
+import { startFcmSender } from './push-bridge/fcm/sender.ts'
 import { type PushHealth } from './push-bridge/pace/gate.ts'
 import { createLogSender } from './push-bridge/log-sender.ts'
 import { startPushBridge } from './push-bridge/start.ts'
 import { openDatabase, type Database } from './store/database.ts'
 import { startEmbeddedPostgres } from './store/embedded-postgres/start.ts'
 import { type FileStore } from './store/files/file-store.ts'
-import { localFiles } from './store/files/local-files.ts'
-import { s3Files } from './store/files/s3-files.ts'
+import { startLocalFiles } from './store/files/local-files.ts'
+import { startS3Files } from './store/files/s3-files.ts'
 
 export interface SystemDeps {
   log: Logger
@@ -56,7 +56,7 @@ export async function startSystem (config: Config, { log, signal }: SystemDeps):
 
     // A credentials file that cannot be used is found before anything waits for a database.
     const sender = has('push-bridge') && config.fcm !== undefined
-      ? await opened.add(openFcmSender(config.fcm))
+      ? await opened.add(startFcmSender(config.fcm))
       : createLogSender(log)
     const databaseUrl = config.databaseUrl ?? await startDatabase(config, log, opened)
     const database = await opened.add(openDatabase(
@@ -65,7 +65,7 @@ export async function startSystem (config: Config, { log, signal }: SystemDeps):
     await waitFor('the database', probeDatabase(database), { log, signal })
     if (config.redisUrl !== undefined) await waitFor('Redis', probeRedis(config.redisUrl), { log, signal })
     const cluster =
-      await opened.add(config.redisUrl === undefined ? alone() : joinRedis(config.redisUrl, log))
+      await opened.add(config.redisUrl === undefined ? alone() : startRedisCluster(config.redisUrl, log))
 
     const developmentKey = config.tokenKey === undefined ? await developmentSecret(config.dataDir) : undefined
     const key: TokenKey = config.tokenKey ?? { kind: 'secret', secret: developmentKey! }
@@ -132,7 +132,7 @@ const rateLimitsOf = ({ rateLimitRequests, rateLimitSends, redisUrl }: Config): 
   ({ requests: rateLimitRequests, sends: rateLimitSends, redisUrl })
 
 const openFiles = ({ s3, dataDir }: Config): FileStore =>
-  s3 === undefined ? localFiles(join(dataDir, 'attachments')) : s3Files(s3)
+  s3 === undefined ? startLocalFiles(join(dataDir, 'attachments')) : startS3Files(s3)
 
 const notReady = (detail: string) => ({ ready: false, dependencies: { echo: { ok: false, detail } } })
 

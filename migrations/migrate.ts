@@ -1,6 +1,6 @@
 /**
- * Brings a database to the shape of schema.ts. Safe when several processes start at once: one migrates, the
- * others wait.
+ * Brings a database to the shape of schema.ts. Safe when several processes start at once:
+ * one migrates, the others wait.
  */
 import { fileURLToPath } from 'node:url'
 import { drizzle } from 'drizzle-orm/node-postgres'

@@ -104,8 +104,8 @@ export const messages = pgTable('messages', {
   created_at: time('created_at').notNull(),
   edited_at: time('edited_at'),
   /**
-   * Edited by somebody the other one had blocked by then: since this time only the sender sees more than a
-   * tombstone.
+   * Edited by a sender whom the other one had blocked by then: since this time only the sender
+   * sees more than a tombstone.
    */
   withdrawn_at: time('withdrawn_at'),
   deleted_at: time('deleted_at')
@@ -114,8 +114,8 @@ export const messages = pgTable('messages', {
   unique('messages_client_message_id_unique').on(table.sender_user_id, table.client_message_id),
   // What one sender said in one conversation, without passing over the others or over what is hidden.
   index('messages_sender_index').on(table.conversation_id, table.sender_user_id, table.hidden, table.seq),
-  // The conversation comes first (extension btree_gin): a search costs what its own conversations hold, not
-  // what all do.
+  // The conversation comes first (extension btree_gin): a search costs what its own
+  // conversations hold, not what all do.
   index('messages_search_index').using(
     'gin', table.conversation_id, sql`to_tsvector('simple', ${table.content})`
   )
@@ -198,8 +198,8 @@ export const push_reads = pgTable('push_reads', {
 ])
 
 /**
- * An uploaded file. `released_at`: from when on it may go, the file first, then the row; null while something
- * refers to it.
+ * An uploaded file. `released_at`: from when on it may go, the file first, then the row;
+ * null while something refers to it.
  */
 export const attachments = pgTable('attachments', {
   id: uuid('id').primaryKey(),
@@ -233,7 +233,7 @@ export const reactions = pgTable('reactions', {
   message_id: uuid('message_id').notNull(),
   user_id: userId('user_id').notNull(),
   emoji: text('emoji').notNull(),
-  /** The other one had blocked this user: only the user sees it. */
+  /** By a user whom the other one had blocked: only that user sees it. */
   hidden: boolean('hidden').notNull().default(false),
   created_at: time('created_at').notNull().defaultNow()
 }, table => [

@@ -21,7 +21,7 @@ const POLL_MS = 1_000
 const OVERLAP_MS = 10_000
 
 export interface Revocations extends AsyncDisposable {
-  /** Throws `not_found` for a user nobody has seen. */
+  /** Throws `not_found` for an unknown user. */
   revoke (actorId: string, userId: string): Promise<void>
   /** Tells every node of a revocation that is committed. */
   announce (revocation: Revocation): void

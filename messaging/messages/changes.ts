@@ -1,11 +1,11 @@
 /**
  * What becomes of a message: edits, deletion for everyone, reactions. Each is
  * one transaction under the lock of the conversation, and an event for
- * everybody who sees it.
+ * each user who sees it.
  *
- * What somebody blocked does in a direct conversation stays with them: a
- * reaction is hidden, and an edit takes the message from the other side, for
- * whom it is deleted. Deleting is never held back.
+ * What a blocked user does in a direct conversation stays with them: a
+ * reaction is hidden, and an edit takes the message from the other side, where
+ * it is deleted. Deleting is never held back.
  */
 import { AppError, invalid } from '../../core/errors.ts'
 import { normaliseEmoji } from '../../core/emoji.ts'
@@ -34,7 +34,10 @@ const MAX_REACTIONS_OF_USER = 20
 const MAX_REACTIONS = 1_000
 
 export interface MessageChanges {
-  /** The message afterwards. The same text again changes nothing. Throws `invalid`, `not_found`, `forbidden` or `conflict`. */
+  /**
+   * The message afterwards. The same text again changes nothing.
+   * Throws `invalid`, `not_found`, `forbidden` or `conflict`.
+   */
   edit (actorId: string, messageId: string, edit: MessageEdit): Promise<MessageView>
   /** Leaves a tombstone, once. Throws `not_found` or `forbidden`. */
   delete (actorId: string, messageId: string): Promise<void>
@@ -62,7 +65,7 @@ export function createMessageChanges ({ database, epoch, wake }: {
 }): MessageChanges {
   const turns = createKeyedQueue()
 
-  /** `check` refuses without a lock first, so that nobody's conversation waits for what is not allowed. */
+  /** `check` refuses without a lock first, so that no conversation waits for what is not allowed. */
   async function change<T> (actorId: string, messageId: string, check: Check,
     work: (tx: Executor, message: ChangeableMessage, at: Date) => Promise<Change<T>>): Promise<T> {
     const { conversation_id } = check(await findChangeable(database.autocommit, messageId, actorId), actorId)
@@ -139,9 +142,9 @@ export function createMessageChanges ({ database, epoch, wake }: {
       }
     }),
 
-    react: (
-      actorId, messageId, text
-    ) => changeReaction(actorId, messageId, text, async (tx, message, emoji, at) => {
+    react: (actorId, messageId, text) => changeReaction(actorId, messageId, text, async (
+      tx, message, emoji, at
+    ) => {
       const { there, own, total } = await countReactions(tx, message.id, actorId, emoji)
       if (there) return undefined
       if (own >= MAX_REACTIONS_OF_USER || total >= MAX_REACTIONS) {
@@ -155,9 +158,9 @@ export function createMessageChanges ({ database, epoch, wake }: {
       return { type: 'reaction_added', to, data: { user_id: actorId, emoji } }
     }),
 
-    unreact: (
-      actorId, messageId, text
-    ) => changeReaction(actorId, messageId, text, async (tx, message, emoji) => {
+    unreact: (actorId, messageId, text) => changeReaction(actorId, messageId, text, async (
+      tx, message, emoji
+    ) => {
       const removed = await removeReaction(tx, message.id, actorId, emoji)
       if (removed === undefined) return undefined
       const to = removed.hidden || !seenByAll(message)

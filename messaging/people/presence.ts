@@ -3,7 +3,7 @@
  *
  * A user is online while any connection of theirs exists on any node, and for
  * offlineAfterMs longer: a phone that comes back by then was never away. This
- * node's entry in the cluster is kept as long, so an entry, whosever it is, says that
+ * node's entry in the cluster is kept as long, so an entry of any node says that
  * the user's people were told "online" and not yet "offline".
  *
  *   arriving   first connection here; to be entered and, if no entry was there, announced

@@ -5,7 +5,8 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
-  BLOCKED, COMMON_WORD, directId, fillHistory, GROUP, HIDDEN, HUB, HUB_DIRECTS, HUGE, LATE, messageId, OWN, PEER, RARE_WORD
+  BLOCKED, COMMON_WORD, directId, fillHistory, GROUP, HIDDEN, HUB, HUB_DIRECTS, HUGE, LATE, messageId, OWN,
+  PEER, RARE_WORD
 } from '../../bench/fill.ts'
 import { conversationViews, listConversations } from '../../store/conversations/views.ts'
 import { type Executor } from '../../store/database.ts'
@@ -102,7 +103,7 @@ describe('a page of history', () => {
     )
   })
 
-  test('for somebody who joined late, at the beginning of what they see', async () => {
+  test('for a member who joined late, at the beginning of what they see', async () => {
     const joined = HUGE_END * 3 / 4
     expectBounded(
       await explain(db => messagesBefore(db, query(LATE, HUGE, joined), joined + 20)), pages,
