@@ -1,0 +1,17 @@
+/** The scenarios by name. */
+import { atRate, closedLoop } from './messages.ts'
+import { type Scenario } from './scenario.ts'
+
+const FIXED: Scenario[] = []
+
+export const SCENARIO_NAMES = ['closed-N', 'rate-N', ...FIXED.map(scenario => scenario.name)]
+
+/** `closed-4`: four messages under way per sender. `rate-200`: 200 messages a second. Throws for an unknown name. */
+export function scenarioNamed (name: string): Scenario {
+  const [, kind, number] = /^(closed|rate)-(\d+)$/.exec(name) ?? []
+  if (kind === 'closed') return closedLoop(Number(number))
+  if (kind === 'rate') return atRate(Number(number))
+  const found = FIXED.find(scenario => scenario.name === name)
+  if (found === undefined) throw new Error(`--only: "${name}" is none of ${SCENARIO_NAMES.join(', ')}`)
+  return found
+}
