@@ -26,10 +26,10 @@ export interface Meter extends AsyncDisposable { read (): Promise<Reading> }
 const SYNCS_18 = 'select sum(fsyncs)::bigint as syncs from pg_stat_io where object = \'wal\''
 const SYNCS = 'select wal_sync as syncs from pg_stat_wal'
 const POSITION = `
-  select pg_current_wal_lsn() - '0/0'::pg_lsn as bytes, pg_snapshot_xmax(pg_current_snapshot())::text as xid,
-         pg_backend_pid() as pid`
+  select pg_current_wal_lsn() - '0/0'::pg_lsn as bytes, pg_snapshot_xmax(pg_current_snapshot())::text as xid`
 
 export async function openMeter (server: Server): Promise<Meter> {
+  if (server.databaseUrl === undefined) return withoutDatabase(server)
   const client = new pg.Client({ connectionString: server.databaseUrl })
   client.on('error', () => {})
   await client.connect()
@@ -43,12 +43,9 @@ export async function openMeter (server: Server): Promise<Meter> {
     async read () {
       const { rows: [position] } = await client.query(POSITION)
       const { rows: [wal] } = await client.query(syncs)
-      const { user, system } = process.cpuUsage()
       return {
-        at: performance.now(),
-        serverCpu: await cpuSeconds(server.pid),
+        ...await processes(server),
         postgresCpu: postmaster === undefined ? NaN : await familyCpuSeconds(postmaster),
-        generatorCpu: (user + system) / 1e6,
         walBytes: Number(position.bytes),
         walSyncs: Number(wal.syncs),
         commits: Number(position.xid)
@@ -56,6 +53,19 @@ export async function openMeter (server: Server): Promise<Meter> {
     },
     async [Symbol.asyncDispose] () { await client.end() }
   }
+}
+
+function withoutDatabase (server: Server): Meter {
+  const nothing = { postgresCpu: 0, walBytes: 0, walSyncs: 0, commits: 0 }
+  return {
+    read: async () => ({ ...await processes(server), ...nothing }),
+    async [Symbol.asyncDispose] () {}
+  }
+}
+
+async function processes ({ pid }: Server): Promise<Pick<Reading, 'at' | 'serverCpu' | 'generatorCpu'>> {
+  const { user, system } = process.cpuUsage()
+  return { at: performance.now(), serverCpu: await cpuSeconds(pid), generatorCpu: (user + system) / 1e6 }
 }
 
 /** Undefined: the database runs elsewhere. */

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { type Options } from './options.ts'
 import { type DatabaseKind, type ServerOptions } from './server.ts'
 
-export const SERVER_NAMES = ['echo', 'one-by-one', 'bare-aedes'] as const
+export const SERVER_NAMES = ['echo', 'one-by-one', 'bare-aedes', 'in-memory'] as const
 export type ServerName = (typeof SERVER_NAMES)[number]
 
 const HERE = import.meta.dirname
@@ -17,5 +17,6 @@ export function serverOptions (
     case 'echo': return { ...shared, entry: 'main.ts', cwd, migrate: true, profile }
     case 'one-by-one': return { ...shared, entry: join(HERE, 'one-by-one.ts') }
     case 'bare-aedes': return { database: 'embedded', entry: join(HERE, 'bare-aedes.ts') }
+    case 'in-memory': return { database: 'embedded', entry: join(HERE, 'in-memory.ts') }
   }
 }
