@@ -4,8 +4,8 @@
  *
  * Sensible single statements, prepared, 25 connections. One transaction stores a
  * message and queues it for its recipients' phones; a phone's PUBACK takes the
- * event from the queue, raises the delivered mark and queues the receipt in a
- * second one. Tables of its own keep only what this flow needs: no search, no
+ * event from the queue, raises the delivered mark and queues the receipt in one
+ * statement. Tables of its own keep only what this flow needs: no search, no
  * log to read again, one phone per user.
  */
 import fastify from 'fastify'
@@ -38,7 +38,8 @@ const SCHEMA = `
     content text not null, message_type text not null, client_message_id text, created_at timestamptz not null,
     unique (conversation_id, seq), unique (sender_user_id, client_message_id));
   create table queue (
-    user_id text not null, seq bigserial, type text not null, body jsonb not null, primary key (user_id, seq));
+    user_id text not null, seq bigserial, type text not null, conversation_id uuid not null, message_id uuid,
+    primary key (user_id, seq));
   create table sessions (
     user_id text not null, device_id text not null, connected_at timestamptz, primary key (user_id, device_id))`
 
@@ -148,13 +149,10 @@ class Phone {
     while (this.#behind && this.#inFlight.size <= WINDOW / 2) {
       this.#behind = false
       const room = WINDOW - this.#inFlight.size
-      const events = await rows<Event>(
-        pool, 'queued',
-        'select seq::int, type, body from queue where user_id = $1 and seq <> all($2) order by seq limit $3',
-        [this.#userId, [...this.#inFlight.values()].map(event => event.seq), room]
-      )
-      for (const event of events) this.#write(event)
-      this.#behind ||= events.length === room
+      const sent = [...this.#inFlight.values()].map(event => event.seq)
+      const queued = await rows(pool, 'queued', QUEUED, [this.#userId, sent, room])
+      for (const row of queued) this.#write({ seq: row.seq, type: row.type, body: bodyOf(row) })
+      this.#behind ||= queued.length === room
     }
     this.#reading = false
   }
@@ -162,45 +160,74 @@ class Phone {
   async acknowledged (packetId: number): Promise<void> {
     const event = this.#inFlight.get(packetId)
     if (event === undefined) return
-    await (event.type === 'new_message' ? received(this.#userId, event) : taken(lazy, this.#userId, event))
+    await (event.type === 'new_message' ? received(this.#userId, event) : taken(this.#userId, event))
     this.#inFlight.delete(packetId)
     await this.catchUp()
   }
 }
 
-async function taken (client: Client, userId: string, event: Event): Promise<void> {
-  await rows(client, 'taken', 'delete from queue where user_id = $1 and seq = $2', [userId, event.seq])
+// What the queue refers to is read only for a phone that was away or is behind.
+const QUEUED = `
+  select q.seq::int, q.type, to_json(m) as message, to_json(c) as conversation, p.user_id, p.delivered_at
+    from queue q
+    join conversations c on c.id = q.conversation_id
+    left join messages m on m.id = q.message_id
+    left join members p on q.type = 'message_delivered' and p.conversation_id = q.conversation_id
+                       and p.user_id <> q.user_id and p.last_delivered_seq >= m.seq
+   where q.user_id = $1 and q.seq <> all($2)
+   order by q.seq limit $3`
+
+function bodyOf ({ type, message, conversation, user_id, delivered_at }: Record<string, any>) {
+  if (type === 'new_message' || type === 'message_sent') return { message }
+  if (type !== 'message_delivered') return { conversation }
+  return receiptOf(message, user_id, delivered_at)
 }
 
-async function received (userId: string, event: Event): Promise<void> {
-  const message = event.body.message as Message
-  const { conversation_id: conversationId, sender_user_id: sender, seq, id } = message
+const receiptOf = (message: Message, userId: string, at: Date) => ({
+  message_id: message.id,
+  conversation_id: message.conversation_id,
+  user_id: userId,
+  up_to_seq: message.seq,
+  delivered_at: at
+})
+
+async function taken (userId: string, event: Event): Promise<void> {
+  await rows(lazy, 'taken', 'delete from queue where user_id = $1 and seq = $2', [userId, event.seq])
+}
+
+// One statement, and so one transaction.
+const RECEIVED = `
+  with taken as (delete from queue where user_id = $1 and seq = $2),
+  marked as (
+    update members set last_delivered_seq = greatest(last_delivered_seq, $4), delivered_at = $5
+     where conversation_id = $3 and user_id = $1)
+  insert into queue (user_id, type, conversation_id, message_id)
+  select $6, 'message_delivered', $3, $7 where $6::text is not null
+  returning seq::int`
+
+async function received (userId: string, { seq, body }: Event): Promise<void> {
+  const message = body.message as Message
+  const sender = message.sender_user_id
   const at = new Date()
-  const receipts = await transaction(async client => {
-    await taken(client, userId, event)
-    await rows(
-      client, 'mark',
-      `update members set last_delivered_seq = greatest(last_delivered_seq, $3), delivered_at = $4
-        where conversation_id = $1 and user_id = $2`,
-      [conversationId, userId, seq, at]
-    )
-    if (event.body.large === true) return []
-    return await enqueue(client, [sender], 'message_delivered', {
-      message_id: id, conversation_id: conversationId, user_id: userId, up_to_seq: seq, delivered_at: at
-    })
-  })
-  deliver(receipts)
+  const [receipt] = await rows(pool, 'received', RECEIVED, [
+    userId, seq, message.conversation_id, message.seq, at, body.large === true ? null : sender, message.id
+  ])
+  if (receipt === undefined) return
+  deliver([
+    { user_id: sender, seq: receipt.seq, type: 'message_delivered', body: receiptOf(message, userId, at) }
+  ])
 }
 
 async function enqueue (
-  client: Client, users: string[], type: string, body: Record<string, unknown>
+  client: Client, users: string[], type: string, conversationId: string, messageId: string | null, body: object
 ): Promise<Queued[]> {
   const queued = await rows<{ user_id: string, seq: number }>(
     client, 'enqueue',
-    'insert into queue (user_id, type, body) select unnest($1::text[]), $2, $3 returning user_id, seq::int',
-    [users, type, body]
+    `insert into queue (user_id, type, conversation_id, message_id) select unnest($1::text[]), $2, $3, $4
+     returning user_id, seq::int`,
+    [users, type, conversationId, messageId]
   )
-  return queued.map(row => ({ ...row, type, body }))
+  return queued.map(row => ({ ...row, type, body: body as Event['body'] }))
 }
 
 // REST.
@@ -239,7 +266,7 @@ http.post<{
     await rows(
       client, 'join', 'insert into members (conversation_id, user_id) select $1, unnest($2::text[])', [id, users]
     )
-    return await enqueue(client, users, 'conversation_created', { conversation: { id, type, title } })
+    return await enqueue(client, users, 'conversation_created', id, null, { conversation: { id, type, title } })
   })
   if (events === undefined) {
     const [found] =
@@ -258,7 +285,7 @@ http.patch<{
   const events = await transaction(async client => {
     await rows(client, 'title', 'update conversations set title = $2 where id = $1', [id, title])
     const members = await membersOf(client, id, userId)
-    return await enqueue(client, members, 'conversation_updated', { conversation: { id, title } })
+    return await enqueue(client, members, 'conversation_updated', id, null, { conversation: { id, title } })
   })
   deliver(events)
   return { id, title }
@@ -293,11 +320,13 @@ http.post<{ Body: Record<string, string> }>('/api/v1/messages', async (request, 
       Object.values(message)
     )
     const large = members.length > MAX_MEMBERS_WITH_RECEIPTS ? { large: true } : {}
+    const others = members.filter(it => it !== userId)
     const events =
-      await enqueue(client, members.filter(it => it !== userId), 'new_message', { message, ...large })
+      await enqueue(client, others, 'new_message', conversationId!, message.id, { message, ...large })
     // The phone that sends needs no copy of its own message.
     if (request.headers['x-device-id'] !== undefined) return events
-    return [...events, ...await enqueue(client, [userId], 'message_sent', { message })]
+    const copies = await enqueue(client, [userId], 'message_sent', conversationId!, message.id, { message })
+    return [...events, ...copies]
   })
   deliver(events)
   return await reply.code(201).send(message)
@@ -335,8 +364,10 @@ const mqtt = createServer({ noDelay: true }, socket => {
   const packets = parser()
   packets.on('packet', packet => {
     handle(packet).catch((error: unknown) => {
-      if (!stopping) console.error(error)
       socket.destroy()
+      if (stopping) return
+      console.error(error) // nothing that is measured after this would mean anything
+      process.exit(1)
     })
   })
   socket.on('data', chunk => packets.parse(chunk))
