@@ -12,9 +12,9 @@ const HERE = import.meta.dirname
 export function serverOptions (
   name: ServerName, database: DatabaseKind, { cwd, binaries, settings, databaseUrl, profile }: Options
 ): ServerOptions {
-  const shared = { database, databaseUrl, cluster: { binaries, settings } }
+  const shared = { database, databaseUrl, cluster: { binaries, settings }, profile }
   switch (name) {
-    case 'echo': return { ...shared, entry: 'main.ts', cwd, migrate: true, profile }
+    case 'echo': return { ...shared, entry: 'main.ts', cwd, migrate: true }
     case 'one-by-one': return { ...shared, entry: join(HERE, 'one-by-one.ts') }
     case 'bare-aedes': return { database: 'embedded', entry: join(HERE, 'bare-aedes.ts') }
     case 'in-memory': return { database: 'embedded', entry: join(HERE, 'in-memory.ts') }
