@@ -9,8 +9,8 @@ import { execFileSync } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
 import { openMeter } from './meter.ts'
-import { HELP, readOptions, type Options } from './options.ts'
-import { ratios } from './ratios.ts'
+import { HELP, readOptions } from './options.ts'
+import { growth, ratios, type Result } from './ratios.ts'
 import { type Row, type Scenario } from './scenarios/scenario.ts'
 import { startServer, type DatabaseKind } from './server.ts'
 import { serverOptions, type ServerName } from './subjects.ts'
@@ -21,17 +21,21 @@ if (options === undefined) {
   process.exit(0)
 }
 
-const results: Array<{ scenario: string, database: DatabaseKind, server: ServerName, rows: Row[] }> = []
+const results: Result[] = []
 for (const scenario of options.scenarios) {
   for (const database of options.databases) {
     for (const server of options.servers.filter(name => !scenario.without?.includes(name))) {
-      const rows = await runScenario(scenario, server, database, options)
-      results.push({ scenario: scenario.name, database, server, rows })
+      for (const size of scenario.sizes === undefined ? [0] : options.sizes[scenario.sizes]) {
+        console.error(`${scenario.name}${size === 0 ? '' : ` ${size}`}: ${server}, ${database}`)
+        const row = await runScenario(scenario, { size, name: server, database })
+        results.push({ scenario: scenario.name, database, server, size, row })
+      }
     }
     printTable(scenario, database)
   }
 }
 for (const line of ratios(options.scenarios, results)) console.log(line)
+for (const line of growth(options.scenarios, results)) console.log(line)
 if (options.json !== undefined) {
   const { scenarios: _, ...settings } = options
   const text = JSON.stringify({ ...circumstances(), options: settings, results }, undefined, 2)
@@ -39,18 +43,20 @@ if (options.json !== undefined) {
 }
 
 async function runScenario (
-  scenario: Scenario, name: ServerName, database: DatabaseKind, options: Options
-): Promise<Row[]> {
-  await using server = await startServer(serverOptions(name, database, options))
+  scenario: Scenario, { size, name, database }: { size: number, name: ServerName, database: DatabaseKind }
+): Promise<Row> {
+  await using server = await startServer(serverOptions(name, database, options!))
   await using meter = await openMeter(server)
-  return await scenario.run({ server, meter, ...options })
+  return await scenario.run({ server, meter, ...options! }, size)
 }
 
 function printTable (scenario: Scenario, database: DatabaseKind): void {
   console.log(`\n${scenario.name}, ${database}`)
   console.table(results
     .filter(result => result.scenario === scenario.name && result.database === database)
-    .flatMap(result => result.rows.map(row => ({ server: result.server, ...row }))))
+    .map(result => ({
+      server: result.server, ...(scenario.sizes === undefined ? {} : { [scenario.sizes]: result.size }), ...result.row
+    })))
 }
 
 function circumstances () {

@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { DEBIAN_BINARIES } from './database.ts'
 import { SCENARIO_NAMES, scenarioNamed } from './scenarios/all.ts'
-import { type Bench, type Scenario } from './scenarios/scenario.ts'
+import { type Bench, type Scenario, type Sizes } from './scenarios/scenario.ts'
 import { type DatabaseKind } from './server.ts'
 import { SERVER_NAMES, type ServerName } from './subjects.ts'
 
@@ -12,6 +12,7 @@ export interface Options extends Omit<Bench, 'server' | 'meter'> {
   databaseUrl: string | undefined
   binaries: string
   settings: string[]
+  sizes: Sizes
   scenarios: Scenario[]
   servers: ServerName[]
   json: string | undefined
@@ -20,7 +21,9 @@ export interface Options extends Omit<Bench, 'server' | 'meter'> {
   profile: string | undefined
 }
 
-const DEFAULT_SCENARIOS = ['closed-1', 'closed-4', 'rate-200', 'rate-500']
+// All but history, which takes some ten minutes and ten gigabytes.
+const DEFAULT_SCENARIOS =
+  ['closed-1', 'closed-4', 'rate-200', 'rate-500', 'group', 'connect', 'idle', 'catch-up']
 
 export const HELP = `npm run bench -- [options]
   --only a,b             scenarios: ${SCENARIO_NAMES.join(', ')}
@@ -36,7 +39,7 @@ export const HELP = `npm run bench -- [options]
   --door rest            or mqtt: messages go in as commands on the outbox
   --no-client-ids        messages carry no client_message_id
   --no-device            POST /messages does not name the sender's device
-  --devices 10000 --group-sizes 10,100,1000 --backlogs 10000 --messages 10000000
+  --devices 10000 --group-sizes 10,100,1000 --backlogs 10000 --messages 0,10000000
                          of the scenarios connect and idle, group, catch-up, history
   --cwd DIR              another checkout whose Echo is measured
   --profile DIR          for CPU profiles of Echo
@@ -66,7 +69,7 @@ export function readOptions (args: string[]): Options | undefined {
       devices: { type: 'string', default: '10000' },
       'group-sizes': { type: 'string', default: '10,100,1000' },
       backlogs: { type: 'string', default: '10000' },
-      messages: { type: 'string', default: '10000000' },
+      messages: { type: 'string', default: '0,10000000' },
       cwd: { type: 'string', default: resolve(import.meta.dirname, '..') },
       profile: { type: 'string' },
       json: { type: 'string' }
@@ -95,10 +98,12 @@ export function readOptions (args: string[]): Options | undefined {
     },
     seconds: count('--seconds', values.seconds),
     warmUpSeconds: count('--warm-up', values['warm-up']),
-    devices: counts('--devices', values.devices),
-    groupSizes: counts('--group-sizes', values['group-sizes']),
-    backlogs: counts('--backlogs', values.backlogs),
-    messages: counts('--messages', values.messages),
+    sizes: {
+      devices: counts('--devices', values.devices),
+      groupSizes: counts('--group-sizes', values['group-sizes']),
+      backlogs: counts('--backlogs', values.backlogs),
+      messages: counts('--messages', values.messages)
+    },
     cwd: resolve(values.cwd),
     profile: values.profile,
     json: values.json

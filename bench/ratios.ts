@@ -1,30 +1,36 @@
-/** What Echo is to one-by-one, within one run. */
+/** What Echo is to one-by-one, and what it is at one size to what it is at another, within one run. */
 import { type Row, type Scenario } from './scenarios/scenario.ts'
 
-export interface Result { scenario: string, database: string, server: string, rows: Row[] }
+export interface Result { scenario: string, database: string, server: string, size: number, row: Row }
 
-/** Echo's value divided by that of one-by-one, for every column worth it. Rows belong together by their place. */
-export function ratio (results: Result[], scenario: string, database: string, column: string, row = 0): number {
-  const value = (server: string): number => Number(results.find(result =>
-    result.scenario === scenario && result.database === database && result.server === server
-  )?.rows[row]?.[column])
-  return value('echo') / value('one-by-one')
+/** A line for each scenario, database and size that both servers ran. */
+export function ratios (scenarios: Scenario[], results: Result[]): string[] {
+  return results.filter(result => result.server === 'echo').flatMap(echo => {
+    const other = results.find(it => it.server === 'one-by-one' &&
+      it.scenario === echo.scenario && it.database === echo.database && it.size === echo.size)
+    return line(`${title(scenarios, echo)}: echo / one-by-one`, scenarios, echo, other)
+  })
 }
 
-/** A line for each scenario and database that both servers ran. */
-export function ratios (scenarios: Scenario[], results: Result[]): string[] {
-  const lines: string[] = []
-  for (const { scenario, database, rows } of results.filter(result => result.server === 'echo')) {
-    const compared = scenarios.find(it => it.name === scenario)!.compared
-    rows.forEach((row, place) => {
-      const parts = Object.keys(compared)
-        .map(column => [column, ratio(results, scenario, database, column, place)] as const)
-        .filter(([, times]) => Number.isFinite(times))
-        .map(([column, times]) => `${column} × ${times.toFixed(2)}`)
-      if (parts.length === 0) return
-      const label = rows.length > 1 ? ` ${Object.values(row)[0]}` : ''
-      lines.push(`${scenario}${label}, ${database}: echo / one-by-one: ${parts.join(', ')}`)
-    })
-  }
-  return lines
+/** A line for each size beyond a scenario's first. */
+export function growth (scenarios: Scenario[], results: Result[]): string[] {
+  return results.flatMap(large => {
+    const small = results.find(it =>
+      it.server === large.server && it.scenario === large.scenario && it.database === large.database)
+    if (small === large) return []
+    return line(`${title(scenarios, large)}: ${large.server} / itself at ${small!.size}`, scenarios, large, small)
+  })
+}
+
+function title (scenarios: Scenario[], { scenario, database, size }: Result): string {
+  const sizes = scenarios.find(it => it.name === scenario)?.sizes
+  return `${scenario}${sizes === undefined ? '' : ` ${size}`}, ${database}`
+}
+
+function line (label: string, scenarios: Scenario[], one: Result, other: Result | undefined): string[] {
+  const parts = scenarios.find(it => it.name === one.scenario)!.compared
+    .map(column => [column, Number(one.row[column]) / Number(other?.row[column])] as const)
+    .filter(([, times]) => Number.isFinite(times))
+    .map(([column, times]) => `${column} × ${times.toFixed(2)}`)
+  return parts.length === 0 ? [] : [`${label}: ${parts.join(', ')}`]
 }

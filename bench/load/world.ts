@@ -93,12 +93,17 @@ export class World implements Disposable {
   }
 
   async #meetPartners (sender: User): Promise<void> {
-    for (const partner of partnersOf(index(sender.id), this.#options)) {
-      const conversation = parsed(await sender.http.post('/api/v1/conversations', JSON.stringify({
-        type: 'direct', participant_ids: [userId(partner)]
-      })), 200, 201)
-      sender.partners.push({ userId: userId(partner), conversationId: conversation.id })
-    }
+    for (const partner of partnersOf(index(sender.id), this.#options)) await this.meet(sender, userId(partner))
+  }
+
+  /** Opens the direct conversation of the two, or finds it. */
+  async meet (sender: User, userId: string): Promise<Partner> {
+    const conversation = parsed(await sender.http.post('/api/v1/conversations', JSON.stringify({
+      type: 'direct', participant_ids: [userId]
+    })), 200, 201)
+    const partner = { userId, conversationId: conversation.id as string }
+    sender.partners.push(partner)
+    return partner
   }
 
   /** Resolves when the message is accepted (201, or PUBACK at the MQTT door). */
@@ -119,9 +124,9 @@ export class World implements Disposable {
     trace.answeredAt = performance.now()
   }
 
-  /** All that was sent has arrived and the senders have their receipts. Fails after a minute. */
-  async settled (): Promise<void> {
-    const deadline = performance.now() + SETTLE_TIMEOUT_MS
+  /** All that was sent has arrived and the senders have their receipts. Fails after a minute by default. */
+  async settled (withinMs = SETTLE_TIMEOUT_MS): Promise<void> {
+    const deadline = performance.now() + withinMs
     while (this.receipted < this.traces.length) {
       if (performance.now() > deadline) {
         const [sent, delivered, receipted] = [this.traces.length, this.#delivered, this.receipted]

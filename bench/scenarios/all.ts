@@ -1,8 +1,13 @@
 /** The scenarios by name. */
+import { catchUp } from './catch-up.ts'
+import { connect } from './connect.ts'
+import { group } from './group.ts'
+import { history } from './history.ts'
+import { idle } from './idle.ts'
 import { atRate, closedLoop } from './messages.ts'
 import { type Scenario } from './scenario.ts'
 
-const FIXED: Scenario[] = []
+const FIXED: Scenario[] = [group, connect, idle, catchUp, history]
 
 export const SCENARIO_NAMES = ['closed-N', 'rate-N', ...FIXED.map(scenario => scenario.name)]
 

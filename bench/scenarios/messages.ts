@@ -4,16 +4,14 @@ import { World } from '../load/world.ts'
 import { type Reading } from '../meter.ts'
 import { type Bench, type Row, type Scenario } from './scenario.ts'
 
+type Load = (world: World, until: number) => Promise<void>
+
 /** Each sender has so many messages under way that wait for their 201; as much as goes through. */
 export function closedLoop (outstanding: number): Scenario {
   return {
     name: `closed-${outstanding}`,
-    compared: { 'messages/s': 'higher', 'device p50 ms': 'lower', 'CPU s/1,000': 'lower', 'WAL B/msg': 'lower' },
-    run: async bench => [await measure(bench, async (world, until) => {
-      await Promise.all(world.senders.flatMap(sender => Array.from({ length: outstanding }, async () => {
-        while (performance.now() < until) await world.send(sender, oneOf(sender.partners))
-      })))
-    })]
+    compared: ['messages/s', 'device p50 ms', 'CPU s/1,000', 'WAL B/msg'],
+    run: async bench => await inNewWorld(bench, asMuchAsPossible(outstanding))
   }
 }
 
@@ -21,16 +19,26 @@ export function closedLoop (outstanding: number): Scenario {
 export function atRate (perSecond: number): Scenario {
   return {
     name: `rate-${perSecond}`,
-    compared: { 'device p50 ms': 'lower', 'device p99 ms': 'lower', 'CPU s/1,000': 'lower', 'WAL B/msg': 'lower' },
-    run: async bench => [await measure(bench, async (world, until) => {
-      await poisson(world, perSecond, until)
-    })]
+    compared: ['device p50 ms', 'device p99 ms', 'CPU s/1,000', 'WAL B/msg'],
+    run: async bench => await inNewWorld(bench, poisson(perSecond))
   }
 }
 
-export async function poisson (world: World, perSecond: number, until: number): Promise<void> {
+async function inNewWorld (bench: Bench, load: Load): Promise<Row> {
+  using world = await World.open(bench.server, bench.world)
+  return await measure(bench, world, load)
+}
+
+export const asMuchAsPossible = (outstanding: number): Load => async (world, until) => {
+  await Promise.all(world.senders.flatMap(sender => Array.from({ length: outstanding }, async () => {
+    while (performance.now() < until) await world.send(sender, oneOf(sender.partners))
+  })))
+}
+
+/** Until a time of `performance.now()`, or until it is aborted. */
+export const poisson = (perSecond: number) => async (world: World, until: number | AbortSignal): Promise<void> => {
   const sending: Array<Promise<void>> = []
-  for (let due = performance.now(); due < until;) {
+  for (let due = performance.now(); typeof until === 'number' ? due < until : !until.aborted;) {
     const ahead = due - performance.now()
     // Timers count whole milliseconds, and the mean of being early or late by half of one is nought.
     if (ahead > 0.5) {
@@ -44,10 +52,9 @@ export async function poisson (world: World, perSecond: number, until: number): 
   await Promise.all(sending)
 }
 
-/** The load runs, and in the midst of it the clock: what came before is warm-up, what comes after is not counted. */
-async function measure (bench: Bench, load: (world: World, until: number) => Promise<void>): Promise<Row> {
-  const { server, meter, seconds, warmUpSeconds } = bench
-  using world = await World.open(server, bench.world)
+/** The clock runs in the midst of the load: what came before is warm-up, what comes after is not counted. */
+export async function measure (bench: Bench, world: World, load: Load): Promise<Row> {
+  const { meter, seconds, warmUpSeconds } = bench
   const began = performance.now()
   const loaded = load(world, began + (warmUpSeconds + seconds) * 1_000)
   loaded.catch(() => {}) // awaited below

@@ -6,6 +6,14 @@ import { type WorldOptions } from '../load/world.ts'
 /** One line of a table: column name to value. Undefined: not known here. */
 export type Row = Record<string, number | string | undefined>
 
+/** How large the scenarios are whose point is growth; each size has a fresh server. */
+export interface Sizes {
+  devices: number[]
+  groupSizes: number[]
+  backlogs: number[]
+  messages: number[]
+}
+
 export interface Bench {
   server: Server
   meter: Meter
@@ -13,18 +21,15 @@ export interface Bench {
   /** How long is measured, and how long the same load runs before. */
   seconds: number
   warmUpSeconds: number
-  /** Connections of the scenarios about many devices. */
-  devices: number[]
-  groupSizes: number[]
-  backlogs: number[]
-  messages: number[]
 }
 
 export interface Scenario {
   name: string
-  /** Columns whose ratio between two servers says something, with the side that is better. */
-  compared: Record<string, 'higher' | 'lower'>
+  /** Which sizes it goes through; by default it has none. */
+  sizes?: keyof Sizes
+  /** Columns whose ratio between two servers, or between two sizes, says something. */
+  compared: string[]
   /** Servers that cannot do it. */
   without?: string[]
-  run (bench: Bench): Promise<Row[]>
+  run (bench: Bench, size: number): Promise<Row>
 }
