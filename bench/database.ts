@@ -57,7 +57,7 @@ type Run = (program: string, args: string[]) => ChildProcess
 
 /** PostgreSQL refuses to run as root. */
 async function asPostgres (folder: string): Promise<Run> {
-  const log = openSync(join(folder, 'log'), 'a')
+  const log = openSync(join(folder, 'log'), 'a') // closed with this process
   const options: SpawnOptions = {
     // Its own process group: Ctrl-C ends the servers first, and they want to say goodbye to it.
     detached: true,
@@ -67,7 +67,9 @@ async function asPostgres (folder: string): Promise<Run> {
   }
   if (process.getuid?.() !== 0) return (program, args) => spawn(program, args, options)
   const entry = (await readFile('/etc/passwd', 'utf8')).split('\n').find(line => line.startsWith('postgres:'))
-  if (entry === undefined) throw new Error('root needs the user postgres of Debian\'s package to run PostgreSQL')
+  if (entry === undefined) {
+    throw new Error('root needs the user postgres of Debian\'s package to run PostgreSQL')
+  }
   const [uid, gid] = entry.split(':').slice(2, 4).map(Number) as [number, number]
   await chown(folder, uid, gid)
   await chmod(folder, 0o755)

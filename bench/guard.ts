@@ -32,7 +32,7 @@ const other = await run('one-by-one')
 const times = echo.throughput / other.throughput
 const slower = echo.p50 / other.p50
 console.log(`messages: ${echo.throughput}/s, one by one ${other.throughput}/s: ${times.toFixed(2)} times`)
-console.log(`to the device at ${RATE}/s: ${echo.p50} ms, one by one ${other.p50} ms: ${slower.toFixed(2)} times`)
+console.log(`device p50 at ${RATE}/s: ${echo.p50} ms, one by one ${other.p50} ms: ${slower.toFixed(2)} times`)
 if (!(times >= Number(values.times))) fail(`Echo must get at least ${values.times} times as many through`)
 if (!(slower <= Number(values.slower))) fail(`Echo may take at most ${values.slower} times as long`)
 

@@ -1,6 +1,5 @@
 /**
- * Fills a migrated database that nobody uses yet with a history, as fast as SQL
- * can: indexes of the large tables are dropped and built again at the end.
+ * Fills a migrated database that has no users yet with a history.
  *
  * The sizes of conversations follow a power law, as they do where people write
  * to each other: of ten million messages the largest conversation has some
@@ -9,7 +8,7 @@
  * users are spread evenly over the sizes; the first `PAGED` of them have
  * `PAGED_MESSAGES` more, so that a page is full at any size.
  */
-import pg from 'pg'
+import { bulkLoad } from './bulk-load.ts'
 
 export const PAGED = 100
 export const PAGED_MESSAGES = 120
@@ -21,43 +20,19 @@ const DAYS = 400
 const INBOX_DAYS = 30
 const LARGE_TABLES = ['messages', 'inbox_events', 'delivery_status', 'conversation_participants']
 
-const SETTINGS = `
-  set synchronous_commit = off;
-  set maintenance_work_mem = '1GB';
-  set work_mem = '512MB';
-  set session_replication_role = replica`
-
-const INDEXES = `
-  select coalesce('alter table ' || i.indrelid::regclass || ' drop constraint ' || c.conname,
-                  'drop index ' || i.indexrelid::regclass) as drop,
-         coalesce('alter table ' || i.indrelid::regclass || ' add constraint ' || c.conname || ' ' ||
-                  pg_get_constraintdef(c.oid), pg_get_indexdef(i.indexrelid)) as create
-    from pg_index i
-    left join pg_constraint c on c.conindid = i.indexrelid and c.conrelid = i.indrelid
-   where i.indrelid::regclass::text = any($1::text[])`
-
 /** `pairs`: users of direct conversations that are to have a part of the history. */
 export async function fillHistory (
   url: string, { messages, pairs }: { messages: number, pairs: Array<[string, string]> }
 ): Promise<void> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  try {
-    const { rows: dropped } = await client.query(INDEXES, [LARGE_TABLES])
-    await client.query(SETTINGS)
+  await bulkLoad(url, LARGE_TABLES, async client => {
     await client.query('create temporary table pairs (n int primary key, a text, b text)')
     await client.query(
-      'insert into pairs select n - 1, a, b from unnest($1::text[], $2::text[]) with ordinality as p (a, b, n)',
+      `insert into pairs
+       select n - 1, a, b from unnest($1::text[], $2::text[]) with ordinality as p (a, b, n)`,
       [pairs.map(pair => pair[0]), pairs.map(pair => pair[1])]
     )
-    for (const { drop } of dropped) await client.query(drop)
     for (const step of steps(messages, pairs.length)) await client.query(step)
-    for (const { create } of dropped) await client.query(create)
-    // As autovacuum would have left it long ago.
-    await client.query('vacuum analyze')
-  } finally {
-    await client.end()
-  }
+  })
 }
 
 const uuid = (space: string, n: string): string =>
@@ -76,38 +51,45 @@ function steps (messages: number, pairs: number): string[] {
   const extra = PAGED * PAGED_MESSAGES
   const total = messages + extra
   const at = `now() - interval '1 hour' - interval '${DAYS} days' * (1 - (i + 1) / ${total + 1}.0)`
+  const every = Math.max(1, Math.floor(total / extra))
+  const stride = Math.floor(conversations / pairs)
+  const random = '((hashint8(i)::bigint + 2147483648) / 4294967296.0)'
   return [
     // k counts the conversations from the largest to the smallest.
     `create temporary table plan as
-     select k, ${uuid('0001', 'k')} as id, p.n as pair, p.n is null and k % ${EVERY_NTH_IS_A_GROUP} = 9 as is_group,
+     select k, ${uuid('0001', 'k')} as id,
+            p.n is null and k % ${EVERY_NTH_IS_A_GROUP} = 9 as is_group,
             coalesce(p.a, 'someone-' || k % ${users}) as a,
             coalesce(p.b, 'someone-' || (k + 1 + k / ${users}) % ${users}) as b
        from generate_series(0, ${conversations - 1}) k
-       left join pairs p on p.n * ${Math.floor(conversations / pairs)} = k`,
+       left join pairs p on p.n * ${stride} = k`,
 
     `create temporary table members as
      select k, id, a as user_id, 0 as place from plan
      union select k, id, b, 1 from plan where a <> b
-     union select k, id, 'someone-' || (k * 7 + m * 31) % ${users}, m from plan, generate_series(2, 4 + k % 30) m
-      where is_group and (k * 7 + m * 31) % ${users} not in (k % ${users}, (k + 1 + k / ${users}) % ${users})`,
+     union
+     select k, id, 'someone-' || (k * 7 + m * 31) % ${users}, m from plan, generate_series(2, 4 + k % 30) m
+      where is_group`,
     `delete from members m using members o
       where m.k = o.k and m.user_id = o.user_id and m.place > o.place`,
     'create index on members (k, place)',
     'analyze plan, members',
 
-    // Of every so many messages one is an extra one; of the rest the k-th conversation gets a share like k^(-2/3).
+    // Of every so many messages one is an extra one.
+    // Of the rest the k-th conversation gets a share like k^(-2/3).
     `create temporary table said as
      select i, k, row_number() over (partition by k order by i) as seq, ${at} as at
-       from (select i, case when i % ${Math.max(1, Math.floor(total / extra))} = 0 and ${pairs} > 0
-                            then (i / ${Math.max(1, Math.floor(total / extra))}) % ${Math.min(PAGED, pairs)}
-                                 * ${Math.floor(conversations / pairs)}
-                            else floor(${conversations} * power((hashint8(i)::bigint + 2147483648) / 4294967296.0, 3))::int
+       from (select i, case when i % ${every} = 0
+                            then (i / ${every}) % ${Math.min(PAGED, pairs)} * ${stride}
+                            else floor(${conversations} * power(${random}, 3))::int
                        end as k
                from generate_series(0, ${total - 1}) i) as drawn`,
-    'create temporary table ends as select k, max(seq) as seq, max(i) as i, max(at) as at from said group by k',
+    `create temporary table ends as
+     select k, max(seq) as seq, max(i) as i, max(at) as at from said group by k`,
     'analyze said, ends',
 
-    'insert into users (id, name) select distinct user_id, \'User \' || user_id from members on conflict do nothing',
+    `insert into users (id, name)
+     select distinct user_id, initcap(user_id) from members on conflict do nothing`,
     `insert into messages (id, conversation_id, seq, sender_user_id, content, message_type,
                            client_message_id, client_fingerprint, created_at)
      select ${messageId('s.at', 's.i')}, p.id, s.seq, case when hashint8(s.i) % 2 = 0 then p.a else p.b end,
@@ -124,8 +106,8 @@ function steps (messages: number, pairs: number): string[] {
        from plan p left join ends e on e.k = p.k`,
     `insert into conversation_participants (conversation_id, user_id, role, joined_at, joined_seq,
                                             last_delivered_seq, last_read_seq)
-     select m.id, m.user_id, case when place = 0 then 'admin' else 'member' end, now() - interval '${DAYS} days', 0,
-            coalesce(e.seq, 0), coalesce(e.seq, 0)
+     select m.id, m.user_id, case when place = 0 then 'admin' else 'member' end,
+            now() - interval '${DAYS} days', 0, coalesce(e.seq, 0), coalesce(e.seq, 0)
        from members m left join ends e on e.k = m.k`,
     // A mark for every fourth message: recipients hear of several at once.
     `insert into delivery_status (conversation_id, user_id, status, up_to_seq, at)
@@ -140,7 +122,8 @@ function steps (messages: number, pairs: number): string[] {
        from said s join members m on m.k = s.k
       where s.at > now() - interval '${INBOX_DAYS} days'`,
     `update users u set inbox_seq = e.last, acked_seq = e.last
-       from (select user_id, max(seq) as last from inbox_events group by user_id) as e where e.user_id = u.id`,
+       from (select user_id, max(seq) as last from inbox_events group by user_id) as e
+      where e.user_id = u.id`,
     'drop table pairs, plan, members, said, ends'
   ]
 }

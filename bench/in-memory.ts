@@ -27,8 +27,9 @@ const http = createServer({ noDelay: true }, socket => {
     const claims = /Bearer [^.]+\.([^.]+)/.exec(text)![1]!
     const userId = JSON.parse(Buffer.from(claims, 'base64url').toString()).sub as string
     text = ''
-    const answer =
-      JSON.stringify(body.participant_ids === undefined ? send(userId, body) : open(userId, body.participant_ids))
+    const answer = JSON.stringify(
+      body.participant_ids === undefined ? send(userId, body) : open(userId, body.participant_ids)
+    )
     socket.write(`HTTP/1.1 201 Created\r\ncontent-length: ${answer.length}\r\n\r\n${answer}`)
   })
 })
@@ -40,10 +41,11 @@ function open (userId: string, others: string[]) {
   return { id }
 }
 
-function send (userId: string, { conversation_id: id, content }: { conversation_id: string, content: string }) {
+function send (userId: string, draft: { conversation_id: string, content: string }) {
+  const { conversation_id: id, content } = draft
   const conversation = conversations.get(id)!
-  const message =
-    { id: `${id}/${conversation.lastSeq + 1}`, conversation_id: id, seq: ++conversation.lastSeq, sender_user_id: userId, content }
+  const seq = ++conversation.lastSeq
+  const message = { id: `${id}/${seq}`, conversation_id: id, seq, sender_user_id: userId, content }
   for (const member of conversation.members) {
     if (member !== userId) deliver(member, { type: 'new_message', message })
   }
@@ -57,7 +59,13 @@ function deliver (userId: string, event: Record<string, any>): void {
   const text = JSON.stringify({ seq: ++lastEvent, ...event })
   phone.inFlight.set(phone.nextId, { sender: event.message?.sender_user_id, text })
   socket.write(generate({
-    cmd: 'publish', topic: `user/${userId}/inbox`, qos: 1, messageId: phone.nextId, dup: false, retain: false, payload: text
+    cmd: 'publish',
+    topic: `user/${userId}/inbox`,
+    qos: 1,
+    messageId: phone.nextId,
+    dup: false,
+    retain: false,
+    payload: text
   }))
 }
 
@@ -68,7 +76,10 @@ function acknowledged (socket: Socket, packetId: number): void {
   if (pending.sender === undefined) return
   const { message } = JSON.parse(pending.text)
   deliver(pending.sender, {
-    type: 'message_delivered', conversation_id: message.conversation_id, message_id: message.id, up_to_seq: message.seq
+    type: 'message_delivered',
+    conversation_id: message.conversation_id,
+    message_id: message.id,
+    up_to_seq: message.seq
   })
 }
 

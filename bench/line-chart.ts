@@ -4,8 +4,8 @@ export interface Series { label: string, points: Array<{ x: number, y: number }>
 
 export interface Chart { title: string, x: string, y: string, series: Series[] }
 
-const [WIDTH, HEIGHT] = [640, 360]
-const [LEFT, RIGHT, TOP, BOTTOM] = [70, 170, 44, 52]
+const [WIDTH, HEIGHT] = [680, 360]
+const [LEFT, RIGHT, TOP, BOTTOM] = [70, 210, 44, 52]
 const COLORS = ['#2563eb', '#dc2626', '#059669', '#d97706', '#7c3aed', '#0891b2']
 const Y_STEPS = 5
 
@@ -28,7 +28,8 @@ export function lineChart ({ title, x, y, series }: Chart): string {
   ${text(left(value), HEIGHT - BOTTOM + 20, short(value), 'middle')}`)
   const lines = series.map(({ label, points }, i) => {
     const color = COLORS[i % COLORS.length]!
-    const dots = points.map(point => `<circle cx="${left(point.x)}" cy="${up(point.y)}" r="3" fill="${color}"/>`)
+    const dots = points.map(point =>
+      `<circle cx="${left(point.x)}" cy="${up(point.y)}" r="3" fill="${color}"/>`)
     return `
   <polyline fill="none" stroke="${color}" stroke-width="2" points="${points.map(point =>
     `${left(point.x)},${up(point.y)}`).join(' ')}"/>
@@ -41,7 +42,7 @@ export function lineChart ({ title, x, y, series }: Chart): string {
   <title>${escaped(title)}</title>
   <text x="${LEFT}" y="22" font-size="15" font-weight="600">${escaped(title)}</text>
   ${text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, x, 'middle')}
-  <text transform="translate(16 ${(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" text-anchor="middle">${escaped(y)}</text>
+  <g transform="translate(16 ${(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)">${text(0, 0, y, 'middle')}</g>
 ${[...grid, ...ticks, ...lines].join('').slice(1)}
 </svg>
 `

@@ -54,13 +54,20 @@ function printTable (scenario: Scenario, database: DatabaseKind): void {
   console.log(`\n${scenario.name}, ${database}`)
   console.table(results
     .filter(result => result.scenario === scenario.name && result.database === database)
-    .map(result => ({
-      server: result.server, ...(scenario.sizes === undefined ? {} : { [scenario.sizes]: result.size }), ...result.row
+    .map(({ server, size, row }) => ({
+      server, ...(scenario.sizes === undefined ? {} : { [scenario.sizes]: size }), ...row
     })))
 }
 
 function circumstances () {
-  const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: options!.cwd, encoding: 'utf8' })
+  const { cwd } = options!
+  const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd, encoding: 'utf8' })
   const [{ model } = { model: 'unknown' }] = cpus()
-  return { commit: commit.trim(), at: new Date().toISOString(), node: process.version, cores: cpus().length, model }
+  return {
+    commit: commit.trim(),
+    at: new Date().toISOString(),
+    node: process.version,
+    cores: cpus().length,
+    model
+  }
 }

@@ -1,5 +1,6 @@
 /**
- * Reads what a server and its PostgreSQL have used so far; the difference of two readings is what a load cost.
+ * Reads what a server and its PostgreSQL have used so far. The difference of two
+ * readings is what a load cost.
  *
  * PostgreSQL's own counters lag up to a second behind per connection, so both
  * readings are taken while the load runs: the lag is then the same in both.

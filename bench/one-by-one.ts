@@ -35,13 +35,15 @@ const SCHEMA = `
     delivered_at timestamptz, primary key (conversation_id, user_id));
   create table messages (
     id uuid primary key, conversation_id uuid not null, seq bigint not null, sender_user_id text not null,
-    content text not null, message_type text not null, client_message_id text, created_at timestamptz not null,
+    content text not null, message_type text not null, client_message_id text,
+    created_at timestamptz not null,
     unique (conversation_id, seq), unique (sender_user_id, client_message_id));
   create table queue (
     user_id text not null, seq bigserial, type text not null, conversation_id uuid not null, message_id uuid,
     primary key (user_id, seq));
   create table sessions (
-    user_id text not null, device_id text not null, connected_at timestamptz, primary key (user_id, device_id))`
+    user_id text not null, device_id text not null, connected_at timestamptz,
+    primary key (user_id, device_id))`
 
 const embedded = process.env.DATABASE_URL
   ? undefined
@@ -219,7 +221,8 @@ async function received (userId: string, { seq, body }: Event): Promise<void> {
 }
 
 async function enqueue (
-  client: Client, users: string[], type: string, conversationId: string, messageId: string | null, body: object
+  client: Client, users: string[], type: string, conversationId: string, messageId: string | null,
+  body: object
 ): Promise<Queued[]> {
   const queued = await rows<{ user_id: string, seq: number }>(
     client, 'enqueue',
@@ -264,9 +267,11 @@ http.post<{
     )
     if (inserted.length === 0) return undefined
     await rows(
-      client, 'join', 'insert into members (conversation_id, user_id) select $1, unnest($2::text[])', [id, users]
+      client, 'join', 'insert into members (conversation_id, user_id) select $1, unnest($2::text[])',
+      [id, users]
     )
-    return await enqueue(client, users, 'conversation_created', id, null, { conversation: { id, type, title } })
+    const body = { conversation: { id, type, title } }
+    return await enqueue(client, users, 'conversation_created', id, null, body)
   })
   if (events === undefined) {
     const [found] =
@@ -315,7 +320,8 @@ http.post<{ Body: Record<string, string> }>('/api/v1/messages', async (request, 
     message.seq = conversation.last_seq
     await rows(
       client, 'store',
-      `insert into messages (id, conversation_id, seq, sender_user_id, content, message_type, client_message_id, created_at)
+      `insert into messages (id, conversation_id, seq, sender_user_id, content, message_type,
+                             client_message_id, created_at)
        values ($1, $2, $3, $4, $5, $6, $7, $8)`,
       Object.values(message)
     )

@@ -21,7 +21,8 @@ interface Plot {
 const PLOTS: Plot[] = [
   plot('connect', 'Connecting', 'connect', 'devices', 'devices a second', ['new/s', 'back/s']),
   plot('idle', 'Memory of the server when all are idle', 'idle', 'devices', 'MB', ['RSS MB']),
-  plot('group-created', 'A group is created', 'group', 'members, all online', 'ms', ['answered ms', 'all know ms']),
+  plot('group-created', 'A group is created', 'group', 'members, all online', 'ms',
+    ['answered ms', 'all know ms']),
   plot('group-message', 'A message until the last member has it', 'group', 'members, all online', 'ms',
     ['message p50 ms', 'message worst ms']),
   plot('group-others', 'Others, 50 messages/s, while the group writes', 'group', 'members, all online', 'ms',
@@ -31,12 +32,15 @@ const PLOTS: Plot[] = [
     ['RSS growth MB']),
   plot('history-pages', 'A page of 50 messages', 'history', 'messages in the database', 'ms, median',
     ['page p50 ms', 'deep p50 ms']),
-  plot('history-sending', 'Sending, 64 senders with 4 messages under way', 'history', 'messages in the database',
-    'messages a second', ['messages/s'])
+  plot('history-sending', 'Sending, 64 senders with 4 messages under way', 'history',
+    'messages in the database', 'messages a second', ['messages/s'])
 ]
 
 const { values, positionals } = parseArgs({
-  options: { to: { type: 'string', default: 'docs/performance' }, database: { type: 'string', default: 'postgres' } },
+  options: {
+    to: { type: 'string', default: 'docs/performance' },
+    database: { type: 'string', default: 'postgres' }
+  },
   allowPositionals: true
 })
 const runs = await Promise.all(positionals.map(async file => JSON.parse(await readFile(file, 'utf8'))))

@@ -18,7 +18,8 @@ export function growth (scenarios: Scenario[], results: Result[]): string[] {
     const small = results.find(it =>
       it.server === large.server && it.scenario === large.scenario && it.database === large.database)
     if (small === large) return []
-    return line(`${title(scenarios, large)}: ${large.server} / itself at ${small!.size}`, scenarios, large, small)
+    const label = `${title(scenarios, large)}: ${large.server} / itself at ${small!.size}`
+    return line(label, scenarios, large, small)
   })
 }
 

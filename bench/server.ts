@@ -44,7 +44,9 @@ export interface Server extends AsyncDisposable {
 /** Fails if the server has not said where it listens after a minute. */
 export async function startServer (options: ServerOptions): Promise<Server> {
   const closers: Array<() => Promise<unknown>> = []
-  const close = async (): Promise<void> => { for (const closer of closers.splice(0).reverse()) await closer() }
+  const close = async (): Promise<void> => {
+    for (const closer of closers.splice(0).reverse()) await closer()
+  }
   try {
     const dataDir = await mkdtemp(join(tmpdir(), 'echo-bench-'))
     closers.push(async () => await rm(dataDir, { recursive: true, force: true }))

@@ -19,8 +19,8 @@ export class HttpClient {
   /** `headers` go with every request. */
   constructor (target: { host: string, port: number }, headers: Record<string, string>) {
     this.#target = target
-    this.#headers = [`host: ${target.host}:${target.port}`, ...Object.entries(headers).map(it => it.join(': '))]
-      .map(line => `${line}\r\n`).join('')
+    this.#headers = Object.entries({ host: `${target.host}:${target.port}`, ...headers })
+      .map(([name, value]) => `${name}: ${value}\r\n`).join('')
   }
 
   async post (path: string, body: string): Promise<Answer> {

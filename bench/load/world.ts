@@ -45,7 +45,7 @@ export class World implements Disposable {
   readonly users: User[] = []
   readonly senders: User[] = []
   readonly traces: Trace[] = []
-  /** Events whose `seq` did not rise, and messages that came twice. Both must not happen while a phone stays connected. */
+  /** Events whose `seq` did not rise, and messages that came twice: while a phone stays connected, none. */
   wrong = 0
   receipted = 0
   #delivered = 0
@@ -93,7 +93,9 @@ export class World implements Disposable {
   }
 
   async #meetPartners (sender: User): Promise<void> {
-    for (const partner of partnersOf(index(sender.id), this.#options)) await this.meet(sender, userId(partner))
+    for (const partner of partnersOf(index(sender.id), this.#options)) {
+      await this.meet(sender, userId(partner))
+    }
   }
 
   /** Opens the direct conversation of the two, or finds it. */

@@ -11,7 +11,7 @@ const FIXED: Scenario[] = [group, connect, idle, catchUp, history]
 
 export const SCENARIO_NAMES = ['closed-N', 'rate-N', ...FIXED.map(scenario => scenario.name)]
 
-/** `closed-4`: four messages under way per sender. `rate-200`: 200 messages a second. Throws for an unknown name. */
+/** `closed-4`: 4 messages under way per sender. `rate-200`: 200 a second. Throws for an unknown name. */
 export function scenarioNamed (name: string): Scenario {
   const [, kind, number] = /^(closed|rate)-(\d+)$/.exec(name) ?? []
   if (kind === 'closed') return closedLoop(Number(number))

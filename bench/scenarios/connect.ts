@@ -28,7 +28,8 @@ async function storm ({ meter }: Bench, name: string, work: () => Promise<Arriva
   const failures = arrivals.flatMap(arrival => arrival.failures)
   return {
     [`${name}/s`]: Math.round(1_000 / each('at')),
-    [`${name} errors`]: failures.length === 0 ? 0 : `${failures.length} (${[...new Set(failures)].join(', ')})`,
+    [`${name} errors`]: failures.length,
+    ...(failures.length === 0 ? {} : { [`${name} failed with`]: [...new Set(failures)].join(', ') }),
     ...(name === 'back' ? { 'sessions lost': arrivals.filter(arrival => !arrival.present).length } : {}),
     [`${name} ms CPU`]: rounded(each('serverCpu') * 1_000),
     [`${name} ms PostgreSQL`]: rounded(each('postgresCpu') * 1_000)

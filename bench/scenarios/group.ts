@@ -92,7 +92,9 @@ async function timed (
   const at = performance.now()
   const knowing = new Set<number>()
   const allMs = new Promise<number>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`only ${knowing.size} of ${members} heard of it`)), TIMEOUT_MS)
+    const timer = setTimeout(
+      () => reject(new Error(`only ${knowing.size} of ${members} heard of it`)), TIMEOUT_MS
+    )
     crowd.onEvent = (device, payload) => {
       if (!matches(payload) || knowing.add(device).size < members) return
       clearTimeout(timer)

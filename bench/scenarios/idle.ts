@@ -1,4 +1,4 @@
-/** What phones cost that are connected and silent. The first half warms the process up, the second is counted. */
+/** What connected, silent phones cost. The first half warms the process up, the second is counted. */
 import { Crowd } from '../load/crowd.ts'
 import { rounded } from '../load/latencies.ts'
 import { residentBytes } from '../process-times.ts'

@@ -36,7 +36,9 @@ export const asMuchAsPossible = (outstanding: number): Load => async (world, unt
 }
 
 /** Until a time of `performance.now()`, or until it is aborted. */
-export const poisson = (perSecond: number) => async (world: World, until: number | AbortSignal): Promise<void> => {
+export const poisson = (perSecond: number) => async (
+  world: World, until: number | AbortSignal
+): Promise<void> => {
   const sending: Array<Promise<void>> = []
   for (let due = performance.now(); typeof until === 'number' ? due < until : !until.aborted;) {
     const ahead = due - performance.now()
