@@ -81,7 +81,7 @@ export async function presentMembers (db: Executor, conversationId: string): Pro
   return await db.orm.select(membershipColumns).from(conversation_participants)
     .where(and(
       eq(conversation_participants.conversation_id, conversationId),
-      isNull(conversation_participants.left_at)
+      isNull(conversation_participants.left_seq)
     ))
     .orderBy(conversation_participants.user_id)
 }
@@ -92,7 +92,7 @@ const TYPING_AUDIENCE: Statement = {
   text: `
     select p.user_id
       from conversation_participants p
-     where p.conversation_id = $1 and p.left_at is null and p.user_id <> $2
+     where p.conversation_id = $1 and p.left_seq is null and p.user_id <> $2
        and not ${hiddenFrom('p.user_id', '$2')}`
 }
 

@@ -5,7 +5,7 @@ import { type Executor, type Statement } from '../database.ts'
 const membersOf = (conversation: string): string => `
            (select count(*)
               from conversation_participants o
-             where o.conversation_id = ${conversation} and o.left_at is null) as members`
+             where o.conversation_id = ${conversation} and o.left_seq is null) as members`
 
 // Index: conversation_participants_user_index.
 const PRESENT: Statement = {
@@ -91,7 +91,7 @@ const AUDIENCES: Statement = {
     select a.i::int as i, p.user_id
       from unnest($1::uuid[], $2::bigint[]) with ordinality as a (conversation_id, seq, i)
       join conversation_participants p
-        on p.conversation_id = a.conversation_id and p.left_at is null and p.joined_seq < a.seq
+        on p.conversation_id = a.conversation_id and p.left_seq is null and p.joined_seq < a.seq
      order by a.i, p.user_id`
 }
 

@@ -58,7 +58,7 @@ const AUDIENCE: Statement = {
               where b.blocker_user_id = p.user_id and b.blocked_user_id = $3) as blocks_actor
       from conversation_participants p
       join conversations c on c.id = p.conversation_id
-     where p.conversation_id = $1 and p.left_at is null and p.joined_seq < $2`
+     where p.conversation_id = $1 and p.left_seq is null and p.joined_seq < $2`
 }
 
 export interface AudienceMember {

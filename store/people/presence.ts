@@ -14,7 +14,7 @@ const AUDIENCES: Statement = {
       from conversation_participants p
       join conversations c on c.id = p.conversation_id and c.type = 'direct'
       join conversation_participants o
-        on o.conversation_id = p.conversation_id and o.user_id <> p.user_id and o.left_at is null
+        on o.conversation_id = p.conversation_id and o.user_id <> p.user_id and o.left_seq is null
      where p.user_id = any($1::text[]) and p.left_at is null
        and not ${hiddenFrom('p.user_id', 'o.user_id')}
      group by p.user_id`

@@ -30,7 +30,7 @@ const AUDIENCE: Statement = {
              where p.user_id = $1 and p.left_at is null and ${smallConversation('p.conversation_id')}
              order by c.last_activity_at desc
              limit ${MAX_CONVERSATIONS_TOLD}) as told
-      join conversation_participants o on o.conversation_id = told.conversation_id and o.left_at is null
+      join conversation_participants o on o.conversation_id = told.conversation_id and o.left_seq is null
      order by o.conversation_id, o.user_id`
 }
 
