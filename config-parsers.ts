@@ -1,8 +1,8 @@
 /**
  * How the text of a variable becomes a value.
  *
- * A parser reports what is wrong with `refuse`, in words that follow the name of the variable; `undefined` means
- * that the text has no value at all. No parser of a secret quotes its text.
+ * A parser reports what is wrong with `refuse`, in words that follow the name of the variable; `undefined`
+ * means that the text has no value at all. No parser of a secret quotes its text.
  */
 import { resolve } from 'node:path'
 
