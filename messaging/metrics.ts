@@ -3,7 +3,7 @@ import { Counter, Histogram } from 'prom-client'
 import { findAppError } from '../core/errors.ts'
 import { type Database } from '../store/database.ts'
 import { type Cluster } from './cluster/cluster.ts'
-import { type Connections } from './people/connections.ts'
+import { type Connections } from './deliver/connections.ts'
 import { gaugesOver } from './gauges.ts'
 import { type TrackedSessions } from './deliver/tracked-sessions.ts'
 

@@ -8,7 +8,7 @@ import {
   createAuthentication, type Authentication, type AuthenticationOptions
 } from './access/authentication.ts'
 import { createBlocks, type Blocks } from './people/blocks.ts'
-import { createConnections, type Connections } from './people/connections.ts'
+import { createConnections, type Connections } from './deliver/connections.ts'
 import { createConversations, type Conversations } from './conversations/conversations.ts'
 import { startErasures, type Erasures } from './admin/erasures.ts'
 import { startExpiry } from './log/retention.ts'

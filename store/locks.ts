@@ -10,7 +10,9 @@
  * final what is read after it. To append to an inbox log takes the lock of its user.
  */
 import { type Executor, type Statement } from './database.ts'
-import { type InboxCounters } from './people/users.ts'
+
+/** Of a user: the end of the inbox log, and what any of their devices acknowledged. */
+export interface InboxCounters { id: string, inbox_seq: number, acked_seq: number }
 
 export interface LockedConversation {
   id: string

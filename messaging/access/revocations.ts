@@ -14,7 +14,7 @@ import { type Database } from '../../store/database.ts'
 import { recentRevocations, revokeTokens, type Revocation } from '../../store/people/revocations.ts'
 import { type Authentication } from './authentication.ts'
 import { type Cluster } from '../cluster/cluster.ts'
-import { type Connections } from '../people/connections.ts'
+import { type Connections } from '../deliver/connections.ts'
 
 const POLL_MS = 1_000
 /** Longer than a verified token is trusted without a look at the row, and than a transaction takes. */

@@ -3,9 +3,10 @@ import { AppError } from '../../core/errors.ts'
 import { writeAudit } from '../../store/audit-log.ts'
 import { type Database, type Executor } from '../../store/database.ts'
 import { recentDevices, type StoredDevice } from '../../store/people/devices.ts'
-import { inboxCounters, type InboxCounters } from '../../store/people/users.ts'
+import { inboxCounters } from '../../store/people/users.ts'
+import { type InboxCounters } from '../../store/locks.ts'
 import { type Cluster } from '../cluster/cluster.ts'
-import { type ConnectionState } from '../people/connections.ts'
+import { type ConnectionState } from '../deliver/connections.ts'
 import { type Answers } from '../cluster/questions.ts'
 
 export const MAX_DEVICES_SHOWN = 200

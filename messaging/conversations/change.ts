@@ -10,7 +10,7 @@ import {
 import { type Database, type Executor } from '../../store/database.ts'
 import { appendEvents, type NewEvent } from '../../store/log/inbox.ts'
 import { lockConversations, type LockedConversation } from '../../store/locks.ts'
-import { requirePresent } from './membership.ts'
+import { requirePresent } from '../membership.ts'
 import { wakesWithNames } from '../log/names.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'
 

@@ -13,7 +13,7 @@ import { appendEvents, type AppendedEvent, type NewEvent } from '../../store/log
 import { lockConversations } from '../../store/locks.ts'
 import { ensureUsers } from '../../store/people/users.ts'
 import { createConversationChange, type ChangeDeps } from './change.ts'
-import { requireGroupAdmin, requirePresent } from './membership.ts'
+import { requireGroupAdmin, requirePresent } from '../membership.ts'
 import {
   createParticipants, MAX_PARTICIPANTS, tooManyParticipants, type Participants
 } from './participants.ts'

@@ -2,7 +2,7 @@
 import { LRUCache } from 'lru-cache'
 import { findMembership, typingAudience } from '../../store/conversations/conversations.ts'
 import { type Executor } from '../../store/database.ts'
-import { requirePresent, sendingNotAllowed } from './membership.ts'
+import { requirePresent, sendingNotAllowed } from '../membership.ts'
 import { type Wakes } from '../deliver/wakes.ts'
 
 const TYPING_MS = 10_000

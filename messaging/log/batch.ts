@@ -8,14 +8,15 @@
  */
 import { attachToMessages } from '../../store/attachments.ts'
 import { type Database, type Executor, type Write, violates } from '../../store/database.ts'
-import { type LockedConversation, lockConversations, lockMembers } from '../../store/locks.ts'
+import {
+  type LockedConversation, lockConversations, lockMembers, type InboxCounters
+} from '../../store/locks.ts'
 import { type AppendedEvent, appendNumbered, numberEvents } from '../../store/log/inbox.ts'
 import {
   deliveredMarks, type Participant, raiseMarks, type RisingRead, risingReads
 } from '../../store/log/receipts.ts'
 import { writeMessages, writeShown } from '../../store/log/sends.ts'
 import { advanceCursors, type CursorAdvance, findFenced } from '../../store/people/devices.ts'
-import { type InboxCounters } from '../../store/people/users.ts'
 import { cancelPushes, type DuePush, schedulePushes } from '../../store/push/due.ts'
 import { notePushReads } from '../../store/push/reads.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'

@@ -24,7 +24,7 @@ import {
 } from '../../store/messages/reactions.ts'
 import { lockConversations } from '../../store/locks.ts'
 import { requireVisible } from './history.ts'
-import { sendingNotAllowed } from '../conversations/membership.ts'
+import { sendingNotAllowed } from '../membership.ts'
 import { type Referred, wakesFor } from '../log/render.ts'
 import { createKeyedQueue } from '../keyed-queue.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'

@@ -7,7 +7,7 @@ import {
   findMessage, messagesAfter, messagesBefore, messageView, type MessageForReader
 } from '../../store/messages/messages.ts'
 import { recipientStatuses, type RecipientStatus } from '../../store/log/receipts.ts'
-import { requirePresent } from '../conversations/membership.ts'
+import { requirePresent } from '../membership.ts'
 
 export interface HistoryPage { messages: MessageView[], has_more: boolean }
 export interface HistoryQuery { limit: number, before_id?: string, after_id?: string }

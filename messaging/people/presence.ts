@@ -13,7 +13,7 @@
  * Users are handled in sets: thousands that connect at once cost a few round trips.
  */
 import { type Cluster } from '../cluster/cluster.ts'
-import { type Connections } from './connections.ts'
+import { type Connections } from '../deliver/connections.ts'
 import { type PresenceNotices } from './presence-notices.ts'
 
 const OFFLINE_AFTER_MS = 5_000

@@ -16,7 +16,7 @@ import {
   findRepeats, readMembers, readReplyTargets, type Member, type NewMessage, type ReplyTarget, type Shown
 } from '../../store/log/sends.ts'
 import { messageView } from '../../store/messages/messages.ts'
-import { sendingNotAllowed } from '../conversations/membership.ts'
+import { sendingNotAllowed } from '../membership.ts'
 import { type Send, type SendOutcome, type SendResult } from './queue.ts'
 
 /** A large group's messages make many events: more than this wait for the next batch. */

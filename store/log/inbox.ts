@@ -7,7 +7,7 @@
  */
 import { type EventType } from '../../core/events.ts'
 import { type Executor, type Statement } from '../database.ts'
-import { type InboxCounters } from '../people/users.ts'
+import { type InboxCounters } from '../locks.ts'
 import { lockUsers } from '../locks.ts'
 import { type MessageRow, messageColumns } from '../messages/messages.ts'
 

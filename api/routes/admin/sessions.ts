@@ -1,7 +1,7 @@
 /** Administration: the sessions of a user on every node. */
 import { Type } from 'typebox'
 import { checkText } from '../../../core/message-rules.ts'
-import { type ConnectionState } from '../../../messaging/people/connections.ts'
+import { type ConnectionState } from '../../../messaging/deliver/connections.ts'
 import { type Answers } from '../../../messaging/cluster/questions.ts'
 import { type Messaging } from '../../../messaging/start.ts'
 import { MAX_DEVICES_SHOWN } from '../../../messaging/admin/user-connections.ts'
