@@ -153,7 +153,8 @@ export const VARIABLES = {
     name: 'RATE_LIMIT_REQUESTS',
     parse: integer(0, MAX_RATE),
     default: '100',
-    doc: 'REST requests of a user per second; more are refused with 429. 0 means no limit, also none per address.'
+    doc:
+      'REST requests of a user per second; more are refused with 429. 0 means no limit, also none per address.'
   },
   trustProxy: {
     name: 'TRUST_PROXY',

@@ -101,4 +101,5 @@ export const notReady = (detail: string): Readiness =>
 
 const answers = (probe: () => Promise<unknown>): Promise<boolean> => probe().then(() => true, () => false)
 
-const stateOf = (ok: boolean, detail: string): Readiness['dependencies'][string] => ok ? { ok } : { ok, detail }
+const stateOf = (ok: boolean, detail: string): Readiness['dependencies'][string] =>
+  ok ? { ok } : { ok, detail }

@@ -13,7 +13,9 @@ declare module 'fastify' {
 
 /** Returns a function for the end of the answer: a body that is still coming then is still watched. */
 export function watchBody ({ raw, headers, routeOptions }: FastifyRequest): (() => void) | undefined {
-  if (headers['transfer-encoding'] === undefined && (headers['content-length'] ?? '0') === '0') return undefined
+  if (headers['transfer-encoding'] === undefined && (headers['content-length'] ?? '0') === '0') {
+    return undefined
+  }
   const timer = setTimeout(() => {
     if (raw.complete || raw.destroyed) return
     const error = new Error('the body took too long')

@@ -28,8 +28,8 @@ const MAX_ATTEMPTS = 10
 // 3.6 ms with these settings (test/store/plan-stability.test.ts). Every statement here is written to be
 // answered from indexes, row by row.
 export const PLANNER = [
-  'enable_seqscan = off', 'enable_bitmapscan = off', 'enable_hashjoin = off', 'enable_mergejoin = off', 'jit = off',
-  'plan_cache_mode = force_generic_plan'
+  'enable_seqscan = off', 'enable_bitmapscan = off', 'enable_hashjoin = off', 'enable_mergejoin = off',
+  'jit = off', 'plan_cache_mode = force_generic_plan'
 ].map(setting => `set ${setting}`).join('; ')
 
 /** A hand-written statement, prepared once per connection under its name. */

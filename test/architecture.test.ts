@@ -19,8 +19,8 @@ const ARROWS: Record<string, string[]> = {
 /** The rooms within a room. Each may import from those behind it, and from the files that lie beside them. */
 const ORDER: Record<string, string[]> = {
   messaging: [
-    'admin', 'messages', 'conversations', 'access', 'people', 'cluster', 'log', 'send', 'receipts', 'attachments',
-    'deliver'
+    'admin', 'messages', 'conversations', 'access', 'people', 'cluster', 'log', 'send', 'receipts',
+    'attachments', 'deliver'
   ],
   broker: ['handlers', 'acl', 'aedes', 'inbox', 'transport', 'limits'],
   api: ['routes', 'attachments', 'limits', 'contract'],
@@ -33,7 +33,9 @@ const ONLY: Record<string, string> = {
   aedes: 'broker', 'aedes-persistence': 'broker', 'firebase-admin': 'push-bridge/fcm', pg: 'store'
 }
 const MAX_FILES = 13
-/** Routes: a file a noun, however many nouns there are. Root files start the rooms and hold what they share. */
+/**
+ * Routes: a file a noun, however many nouns there are. Root files start the rooms and hold what they share.
+ */
 const LARGE = new Set(['api/routes', 'push-bridge'])
 const JUNK_DRAWERS = /^(utils?|helpers?|common|shared|lib|types|interfaces|constants)$/
 
@@ -60,7 +62,8 @@ test('rooms import along the arrows: doors know messaging, not each other', () =
   expect(wrong((file, target) => {
     const [from, to] = [roomOf(file), roomOf(target)]
     if (from === to || ARROWS[from]!.includes(to)) return undefined
-    return `${from} may not know ${to === '' ? 'the wiring' : to}, only ${ARROWS[from]!.join(', ') || 'itself'}`
+    const known = ARROWS[from]!.join(', ') || 'itself'
+    return `${from} may not know ${to === '' ? 'the wiring' : to}, only ${known}`
   })).toEqual([])
 })
 
@@ -69,7 +72,9 @@ test('rooms within a room import in one direction', () => {
     const [room, from, to] = [roomOf(file), partOf(file), partOf(target)]
     if (room !== roomOf(target) || from === to || from === undefined || to === undefined) return undefined
     const order = ORDER[room] ?? []
-    if (!order.includes(from) || !order.includes(to)) return `the order of ${room} does not name ${from} and ${to}`
+    if (!order.includes(from) || !order.includes(to)) {
+      return `the order of ${room} does not name ${from} and ${to}`
+    }
     return order.indexOf(from) < order.indexOf(to) ? undefined : `${room}/${to} comes before ${room}/${from}`
   })).toEqual([])
 })
@@ -120,7 +125,8 @@ test('every file is named for what it knows, and no folder is a heap', () => {
 
 const roomOf = (file: string): string => file.includes('/') ? file.split('/')[0]! : ''
 /** The room within the room; undefined for a file that lies beside them. */
-const partOf = (file: string): string | undefined => file.split('/').length > 2 ? file.split('/')[1] : undefined
+const partOf = (file: string): string | undefined =>
+  file.split('/').length > 2 ? file.split('/')[1] : undefined
 
 /** A sentence for each import that `judge` has something against. */
 function wrong (judge: (file: string, target: string) => string | undefined): string[] {

@@ -1,4 +1,6 @@
-/** `npm run config:docs`: writes the variables of config-table.ts into `.env.example` and docs/operations.md. */
+/**
+ * `npm run config:docs`: writes the variables of config-table.ts into `.env.example` and docs/operations.md.
+ */
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { READ_ELSEWHERE, VARIABLES, type Variable } from '../config-table.ts'
@@ -8,7 +10,8 @@ const BEGIN = 'config:docs begins'
 const END = 'config:docs ends'
 const COLUMNS = 100
 
-const documented = [...Object.values<Variable>(VARIABLES), ...READ_ELSEWHERE] as Array<Omit<Variable, 'parse'>>
+const documented =
+  [...Object.values<Variable>(VARIABLES), ...READ_ELSEWHERE] as Array<Omit<Variable, 'parse'>>
 
 /** The files with a part that is made from the table. */
 export const GENERATED = [

@@ -66,7 +66,8 @@ export function createAuthentication (
     return identity
   }
 
-  // A user exists from the first time seen. What is remembered is the name of the latest token, which may not be the user's.
+  // A user exists from the first time seen. What is remembered is the name of the latest token, which may not
+  // be the user's.
   async function lookUp (identity: Identity): Promise<RememberedUser> {
     const { userId, name } = identity
     const known = users.get(userId)

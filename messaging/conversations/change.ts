@@ -29,7 +29,9 @@ export type ChangeConversation = (conversationId: string, actorId: string, work:
 
 export interface ChangeDeps { database: Database, epoch: string, wake: (events: WakeEvent[]) => void }
 
-/** Throws `not_found` for an actor who was never in, `forbidden` for a former member, and what `work` throws. */
+/**
+ * Throws `not_found` for an actor who was never in, `forbidden` for a former member, and what `work` throws.
+ */
 export const createConversationChange = ({ database, epoch, wake }: ChangeDeps): ChangeConversation => async (
   conversationId, actorId, work
 ) => {

@@ -6,7 +6,8 @@ import { checkText } from '../../core/message-rules.ts'
 import { type ConversationView } from '../../core/views.ts'
 import { conversationViews } from '../../store/conversations/views.ts'
 import {
-  enterParticipants, findDirect, findMembership, insertConversation, presentMembers, setMutedUntil, setTitle, touchConversation
+  enterParticipants, findDirect, findMembership, insertConversation, presentMembers, setMutedUntil, setTitle,
+  touchConversation
 } from '../../store/conversations/conversations.ts'
 import { type Executor } from '../../store/database.ts'
 import { appendEvents, type AppendedEvent, type NewEvent } from '../../store/log/inbox.ts'
@@ -100,7 +101,10 @@ export function createConversations (deps: ChangeDeps): Conversations {
   }
 }
 
-/** Who was erased has left their direct conversations: with whoever has their id now, one begins anew where the old one ended. */
+/**
+ * Who was erased has left their direct conversations: with whoever has their id now, one begins anew where
+ * the old one ended.
+ */
 async function reenter (
   tx: Executor, conversationId: string, both: string[], at: Date
 ): Promise<AppendedEvent[]> {

@@ -12,7 +12,10 @@ import { type Change, type ChangeConversation, type ChangeContext } from './chan
 import { requireAdmin, requireGroup, requireGroupAdmin } from '../membership.ts'
 
 export const MAX_PARTICIPANTS = 1_000
-/** Many who enter a large group at once: its members get one event with the whole conversation instead of one each. */
+/**
+ * Many who enter a large group at once: its members get one event with the whole conversation instead of one
+ * each.
+ */
 const MAX_ADDED_EVENTS = 10_000
 
 export interface Rights { role?: 'admin' | 'member', can_send_messages?: boolean }
@@ -21,7 +24,9 @@ export interface Participants {
   addParticipants (actorId: string, conversationId: string, userIds: string[]): Promise<ConversationView>
   /** A group with members keeps an admin: throws `conflict` when the last one would be none. */
   changeParticipant (actorId: string, conversationId: string, userId: string, rights: Rights): Promise<void>
-  /** Removes somebody, or oneself: leaving. When no admin is left, whoever has been in longest becomes one. */
+  /**
+   * Removes somebody, or oneself: leaving. When no admin is left, whoever has been in longest becomes one.
+   */
   removeParticipant (actorId: string, conversationId: string, userId: string): Promise<void>
 }
 

@@ -39,7 +39,8 @@ export function createOpenings ({ database: { opening }, acknowledgements }: {
         return await inLockOrder(devices, ask)
       }
     })
-  const opens = afterSettling((devices: Array<DeviceId & { clean: boolean }>) => openDevices(opening, devices))
+  const opens =
+    afterSettling((devices: Array<DeviceId & { clean: boolean }>) => openDevices(opening, devices))
   const saves = afterSettling((changes: SessionChange[]) => saveSubscriptions(opening, changes))
   const starts = afterSettling((devices: DeviceId[]) => startingPoints(opening, devices))
   return {

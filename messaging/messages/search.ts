@@ -27,7 +27,10 @@ const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
 export interface SearchRequest { query: string, conversationId?: string, beforeId?: string, limit: number }
 
 export interface Search {
-  /** Throws `invalid` for a query without words or one that matches too much, `not_found` or `forbidden` for a conversation that is not the reader's. */
+  /**
+   * Throws `invalid` for a query without words or one that matches too much, `not_found` or `forbidden` for a
+   * conversation that is not the reader's.
+   */
   search (readerId: string, request: SearchRequest): Promise<HistoryPage>
 }
 

@@ -12,7 +12,10 @@ import { messageColumns, messageView, statusColumn, type MessageWithStatus } fro
 /** Counting stops here: beyond it a client shows "999+" anyway. */
 export const MAX_UNREAD_COUNT = 1_000
 
-/** What is counted lies among this many of the newest messages: own, deleted and hidden ones are looked at too. */
+/**
+ * What is counted lies among this many of the newest messages: own, deleted and hidden ones are looked at
+ * too.
+ */
 export const UNREAD_SCAN = 2_000
 
 // The last message this viewer may see. Messages are dense and tombstones stay,
@@ -22,7 +25,8 @@ const END = 'coalesce(me.left_seq, me.shown_seq, c.last_seq)'
 // Indexes: conversations_pkey, conversation_participants_pkey, users_pkey and
 // messages_conversation_seq_unique from END downwards.
 const view = (selection: string): string => `
-    select c.id as view_id, me.user_id as viewer_id, c.type, c.created_at as conversation_created_at, me.muted_until,
+    select c.id as view_id, me.user_id as viewer_id, c.type, c.created_at as conversation_created_at,
+           me.muted_until,
            case when me.left_at is null then c.title else me.left_title end as title,
            ${END} as last_seq,
            coalesce(me.left_at, me.shown_at, c.last_activity_at) as last_activity_at,
@@ -31,7 +35,8 @@ const view = (selection: string): string => `
               select 1
                 from (select m.sender_user_id, m.hidden, coalesce(m.withdrawn_at, m.deleted_at) as deleted_at
                         from messages m
-                       where m.conversation_id = c.id and m.seq > greatest(me.last_read_seq, me.joined_seq) and m.seq <= ${END}
+                       where m.conversation_id = c.id and m.seq > greatest(me.last_read_seq, me.joined_seq)
+                         and m.seq <= ${END}
                        order by m.seq desc
                        limit ${UNREAD_SCAN}) as newest
                where newest.sender_user_id <> me.user_id and not newest.hidden and newest.deleted_at is null
@@ -39,9 +44,11 @@ const view = (selection: string): string => `
       from ${selection}
       cross join lateral (
         select jsonb_agg(jsonb_build_object(
-                 'user_id', o.user_id, 'name', u.name, 'role', o.role, 'can_send_messages', o.can_send_messages,
+                 'user_id', o.user_id, 'name', u.name, 'role', o.role,
+                 'can_send_messages', o.can_send_messages,
                  'joined_at', to_char(o.joined_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
-                 'last_delivered_seq', least(o.last_delivered_seq, ${END}), 'last_read_seq', least(o.last_read_seq, ${END}))
+                 'last_delivered_seq', least(o.last_delivered_seq, ${END}),
+                 'last_read_seq', least(o.last_read_seq, ${END}))
                  order by o.joined_at, o.user_id) as participants
           from conversation_participants o
           join users u on u.id = o.user_id
@@ -54,20 +61,23 @@ const view = (selection: string): string => `
          where m.conversation_id = c.id and m.seq = ${END} and m.seq > me.joined_seq
            and (not m.hidden or m.sender_user_id = me.user_id)) as lm on true`
 
-// Indexes: conversation_participants_user_index, then conversations_pkey once per own conversation (the limit keeps
-// the planner from reading all conversations). The order and the cursor are those of the time that is shown.
+// Indexes: conversation_participants_user_index, then conversations_pkey once per own conversation (the limit
+// keeps the planner from reading all conversations). The order and the cursor are those of the time that is
+// shown.
 const LIST: Statement = {
   name: 'conversations_list',
   text: `${view(`(
         select p.conversation_id, p.user_id, coalesce(p.shown_at, c.last_activity_at) as activity
           from conversation_participants p
-          cross join lateral (select c.id, c.last_activity_at from conversations c where c.id = p.conversation_id limit 1) as c
+          cross join lateral (
+            select c.id, c.last_activity_at from conversations c where c.id = p.conversation_id limit 1) as c
          where p.user_id = $1 and p.left_at is null
            and ($2::timestamptz is null or (coalesce(p.shown_at, c.last_activity_at), c.id) < ($2, $3::uuid))
          order by activity desc, c.id desc
          limit $4) as v
       join conversations c on c.id = v.conversation_id
-      join conversation_participants me on me.conversation_id = v.conversation_id and me.user_id = v.user_id`)}
+      join conversation_participants me
+        on me.conversation_id = v.conversation_id and me.user_id = v.user_id`)}
      order by v.activity desc, c.id desc`
 }
 

@@ -19,13 +19,17 @@ const SEARCHED: Statement = {
   text: `
     select p.conversation_id, p.joined_seq, c.last_message_id
       from conversation_participants p
-      cross join lateral (select c.last_message_id from conversations c where c.id = p.conversation_id limit 1) as c
+      cross join lateral (
+        select c.last_message_id from conversations c where c.id = p.conversation_id limit 1) as c
      where p.user_id = $1 and p.left_at is null and c.last_message_id is not null
        and ($2::uuid is null or p.conversation_id = $2)
      order by c.last_message_id desc`
 }
 
-/** Where a user's search looks, the conversation with the newest message first; `conversationId` narrows it to one. */
+/**
+ * Where a user's search looks, the conversation with the newest message first; `conversationId` narrows it to
+ * one.
+ */
 export async function searchedConversations (
   db: Executor, userId: string, conversationId: string | undefined
 ): Promise<SearchedConversation[]> {
@@ -46,11 +50,13 @@ export async function countWords (db: Executor, query: string): Promise<number> 
 const matches = (message: string): string =>
   `to_tsvector('simple', ${message}.content) @@ websearch_to_tsquery('simple', $3)`
 const visible = (message: string): string =>
-  `${message}.id < $5 and ${message}.seq > s.joined_seq and (not ${message}.hidden or ${message}.sender_user_id = $4) and ${message}.deleted_at is null
+  `${message}.id < $5 and ${message}.seq > s.joined_seq and ${message}.deleted_at is null
+              and (not ${message}.hidden or ${message}.sender_user_id = $4)
               and (${message}.withdrawn_at is null or ${message}.sender_user_id = $4)`
 
 // Indexes: messages_conversation_seq_unique from the cursor downwards, then messages_search_index.
-// The cursor's place in a conversation is that of its first older message: ids of a conversation rise with seq.
+// The cursor's place in a conversation is that of its first older message: ids of a conversation rise with
+// seq.
 const HITS: Statement = {
   name: 'search_hits',
   text: `
@@ -61,8 +67,10 @@ const HITS: Statement = {
           select m.id
             from (select n.id, n.seq, n.content, n.sender_user_id, n.hidden, n.deleted_at, n.withdrawn_at
                     from messages n
-                   where n.conversation_id = s.conversation_id and n.seq > s.joined_seq and n.seq <= coalesce((
-                           select c.seq from messages c where c.id = $5 and c.conversation_id = s.conversation_id), 9223372036854775807)
+                   where n.conversation_id = s.conversation_id and n.seq > s.joined_seq
+                     and n.seq <= coalesce((
+                           select c.seq from messages c
+                            where c.id = $5 and c.conversation_id = s.conversation_id), 9223372036854775807)
                    order by n.seq desc
                    limit ${LOOKED_THROUGH}) as m
            where ${visible('m')} and ${matches('m')}

@@ -95,7 +95,10 @@ const FENCED: Statement = {
       join devices d on d.user_id = a.user_id and d.device_id = a.device_id and d.lease > a.lease`
 }
 
-/** Which of these leases (by position) belong to a connection that a newer one of the same device has replaced. */
+/**
+ * Which of these leases (by position) belong to a connection that a newer one of the same device has
+ * replaced.
+ */
 export async function findFenced (
   tx: Executor, held: Array<{ userId: string, deviceId: string, lease: number }>
 ): Promise<Set<number>> {
@@ -196,7 +199,8 @@ const ADVANCE: Statement = {
   text: `
     insert into devices (user_id, device_id, acked_seq, lease, last_seen_at)
     select user_id, device_id, acked_seq, lease, $5::timestamptz
-      from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) as a (user_id, device_id, acked_seq, lease)
+      from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+           as a (user_id, device_id, acked_seq, lease)
     on conflict (user_id, device_id) do update
        set acked_seq = greatest(devices.acked_seq, excluded.acked_seq), last_seen_at = excluded.last_seen_at
      where devices.lease is null or excluded.lease is null or devices.lease <= excluded.lease`

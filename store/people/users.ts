@@ -1,4 +1,7 @@
-/** Users, and the two counters that drive delivery: inbox_seq (end of the log) and acked_seq (what any device acknowledged). */
+/**
+ * Users, and the two counters that drive delivery: inbox_seq (end of the log) and acked_seq (what any device
+ * acknowledged).
+ */
 import { eq, inArray } from 'drizzle-orm'
 import { users } from '../../migrations/schema.ts'
 import { type InboxCounters } from '../locks.ts'
@@ -33,7 +36,9 @@ const MEET: Statement = {
     select id, name, name_changed_at from created`
 }
 
-/** Creates the users that are new, with these names; returns the names of all as they are now. No id twice. */
+/**
+ * Creates the users that are new, with these names; returns the names of all as they are now. No id twice.
+ */
 export async function meetUsers (
   db: Executor, people: Acquaintance[]
 ): Promise<Map<string, Acquaintance>> {

@@ -1,4 +1,6 @@
-/** Several bridges, bridges that crash or are closed, and a database that goes away: leases keep every push. */
+/**
+ * Several bridges, bridges that crash or are closed, and a database that goes away: leases keep every push.
+ */
 import { expect, test } from 'vitest'
 import { unavailable } from '../../core/errors.ts'
 import { claimPushes } from '../../store/push/due.ts'

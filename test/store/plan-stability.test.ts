@@ -1,6 +1,7 @@
 /**
- * The plans of hot statements do not depend on when they are made: on a database without messages, on one that
- * was never analyzed, on one that was. A plan that was made for empty tables stays with its connection for a while.
+ * The plans of hot statements do not depend on when they are made: on a database without messages, on one
+ * that was never analyzed, on one that was. A plan that was made for empty tables stays with its connection
+ * for a while.
  */
 import { expect, test } from 'vitest'
 import { directId, fillHistory, GROUP, HUB, HUGE, messageId, PEER } from '../../bench/fill.ts'
@@ -39,7 +40,11 @@ const newMessage = {
   hidden: false
 }
 const event = {
-  user_id: HUB, seq: 99_000_000, type: 'new_message' as const, conversation_id: HUGE, message_id: newMessage.id
+  user_id: HUB,
+  seq: 99_000_000,
+  type: 'new_message' as const,
+  conversation_id: HUGE,
+  message_id: newMessage.id
 }
 
 /** What a message, its acknowledgement, its receipt, a page, and a device that connects ask for. */

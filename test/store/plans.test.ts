@@ -57,7 +57,9 @@ function expectBounded (plans: Plan[], pages: number, ...indexes: string[]): voi
 describe('a search', () => {
   const conversation = (conversation_id: string): SearchedConversation =>
     ({ conversation_id, joined_seq: 0, last_message_id: messageId(0) })
-  const hits = (query: string, ...ids: string[]) => plansOf(database.url, db => findHits(db, ids.map(conversation), {
+  const hits = (
+    query: string, ...ids: string[]
+  ) => plansOf(database.url, db => findHits(db, ids.map(conversation), {
     readerId: HUB, query, beforeId: 'ffffffff-ffff-ffff-ffff-ffffffffffff', limit: 51
   }), { search: true })
 
@@ -225,10 +227,12 @@ describe('a send', () => {
     expectBounded(
       await explain(db => writeMessages(db, [message], new Date())), 200, 'conversations_pkey')
     expectBounded(
-      await explain(db => appendNumbered(db, events, [{ id: HUB, inbox_seq: END, acked_seq: 0 }], new Date())), 100,
+      await explain(db =>
+        appendNumbered(db, events, [{ id: HUB, inbox_seq: END, acked_seq: 0 }], new Date())), 100,
       'users_pkey')
     expectBounded(
-      await explain(db => schedulePushes(db, [{ userId: HUB, seq: END, dueAt: new Date() }])), 60, 'users_pkey')
+      await explain(db =>
+        schedulePushes(db, [{ userId: HUB, seq: END, dueAt: new Date() }])), 60, 'users_pkey')
   })
 })
 
@@ -255,10 +259,14 @@ describe('receipts', () => {
 
   test('acknowledging a window of events', async () => {
     const member = { conversation_id: HUGE, user_id: HUB }
-    expectBounded(await explain(db => lockMembers(db, [HUGE], [HUB])), 100, 'users_pkey', 'conversation_participants_pkey')
+    expectBounded(
+      await explain(db => lockMembers(db, [HUGE], [HUB])), 100, 'users_pkey', 'conversation_participants_pkey'
+    )
     expectBounded(await explain(db => deliveredMarks(db, [member])), 20, 'conversation_participants_pkey')
     const raised = { ...member, delivered: END, read: 0, read_client_at: null }
-    expectBounded(await explain(db => raiseMarks(db, [raised], new Date())), 60, 'conversation_participants_pkey')
+    expectBounded(
+      await explain(db => raiseMarks(db, [raised], new Date())), 60, 'conversation_participants_pkey'
+    )
     expectBounded(
       await explain(db => nextDeliveries(db, HUB, HUGE_END, 64)), 6_000, 'inbox_events_pkey', 'messages_pkey')
   })
@@ -272,7 +280,8 @@ describe('devices and pushes', () => {
       await explain(db => openDevices(db, [{ ...device, clean: false }])), 20, 'users_pkey', 'devices_pkey'
     )
     expectBounded(
-      await explain(db => saveSubscriptions(db, [{ ...device, lease: 1, subscriptions: [] }])), 60, 'users_pkey'
+      await explain(db =>
+        saveSubscriptions(db, [{ ...device, lease: 1, subscriptions: [] }])), 60, 'users_pkey'
     )
     expectBounded(await explain(db => tokensValidAfter(db, [HUB])), 20, 'users_pkey')
     expectBounded(

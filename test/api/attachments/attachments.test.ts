@@ -324,7 +324,9 @@ test('what was never sent goes after its day, and what a message carries stays',
   const [unsent, sent] = [(await upload(alice, 'x')).body.id, (await upload(alice, 'y')).body.id]
   await send(alice, conversation, 'look', { attachment_ids: [sent] })
   await api.messaging.database.autocommit.orm.execute(
-    sql`update attachments set released_at = released_at - interval '24 hours' where id in (${unsent}, ${sent})`
+    sql`
+      update attachments set released_at = released_at - interval '24 hours'
+       where id in (${unsent}, ${sent})`
   )
   expect(code(await send(alice, conversation, 'late', { attachment_ids: [unsent] }))).toEqual([
     400, 'unknown_attachment'

@@ -1,4 +1,7 @@
-/** Bytes flow as fast as the slower side takes them: slow stores, slow readers, slow senders, and those who leave. */
+/**
+ * Bytes flow as fast as the slower side takes them: slow stores, slow readers, slow senders, and those who
+ * leave.
+ */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { readdir, readlink } from 'node:fs/promises'
 import { type Socket } from 'node:net'

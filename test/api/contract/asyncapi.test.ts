@@ -1,4 +1,7 @@
-/** docs/asyncapi.yaml against the system: what a device receives and may send is what the document says, and nothing else. */
+/**
+ * docs/asyncapi.yaml against the system: what a device receives and may send is what the document says, and
+ * nothing else.
+ */
 import { readFileSync } from 'node:fs'
 import { Parser } from '@asyncapi/parser'
 import mqtt, { type MqttClient } from 'mqtt'

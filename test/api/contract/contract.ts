@@ -17,7 +17,13 @@ export interface Operation {
 }
 
 /** `path` is what was asked for; `body` what was answered, parsed when it is JSON. */
-export interface JudgedAnswer { method: string, path: string, status: number, mediaType: string | undefined, body: unknown }
+export interface JudgedAnswer {
+  method: string
+  path: string
+  status: number
+  mediaType: string | undefined
+  body: unknown
+}
 
 export interface Contract {
   document: Json
@@ -34,7 +40,12 @@ const PROBLEM = 'application/problem+json'
 export function readContract (document: Json): Contract {
   const operations = Object.entries<Json>(document.paths).flatMap(([path, methods]) =>
     Object.entries<Json>(methods).map(([method, spec]): Operation => ({
-      name: `${method.toUpperCase()} ${path.replace(PREFIX, '')}`, method: method.toUpperCase(), path, behindToken: spec.security?.length > 0, spec
+      name:
+        `${method.toUpperCase()} ${path.replace(PREFIX, '')}`,
+      method: method.toUpperCase(),
+      path,
+      behindToken: spec.security?.length > 0,
+      spec
     })))
   // As in the server's router: fixed segments win over parameters, and a parameter at the end may be empty.
   const routes = operations
@@ -43,7 +54,8 @@ export function readContract (document: Json): Contract {
   const checkers = new Map<object, ReturnType<typeof Compile>>()
 
   function findOperation (method: string, path: string): Operation | undefined {
-    const find = (wanted: string) => routes.find(({ operation, pattern }) => operation.method === wanted && pattern.test(path))?.operation
+    const find = (wanted: string) =>
+      routes.find(({ operation, pattern }) => operation.method === wanted && pattern.test(path))?.operation
     return find(method) ?? (method === 'HEAD' ? find('GET') : undefined)
   }
 
@@ -51,7 +63,9 @@ export function readContract (document: Json): Contract {
     let checker = checkers.get(schema)
     if (checker === undefined) checkers.set(schema, checker = Compile(closed(schema, document)))
     if (!checker.Check(body)) {
-      throw new Error(`${what} is not what the document says: ${JSON.stringify(checker.Errors(body).slice(0, 8))}\n${JSON.stringify(body).slice(0, 2_000)}`)
+      throw new Error(
+        `${what} is not what the document says: ${JSON.stringify(checker.Errors(body).slice(0, 8))}\n${JSON.stringify(body).slice(0, 2_000)}`
+      )
     }
   }
 
@@ -65,24 +79,39 @@ export function readContract (document: Json): Contract {
       const operation = findOperation(method, pathOnly)
       if (operation === undefined) {
         // What is refused before the router has looked.
-        if (![404, 415, 429].includes(status)) throw new Error(`${what}: no operation of the document has this path`)
+        if (![404, 415, 429].includes(status)) {
+          throw new Error(`${what}: no operation of the document has this path`)
+        }
         check(document.components.schemas.Problem, body, what)
         return
       }
       const documented = operation.spec.responses[status]
-      if (documented === undefined) throw new Error(`${what}: ${operation.name} documents no ${status}; the answer was ${JSON.stringify(body)?.slice(0, 500)}`)
+      if (documented === undefined) {
+        throw new Error(
+        `${what}: ${operation.name} documents no ${status}; the answer was ${JSON.stringify(body)?.slice(0, 500)}`
+        )
+      }
       if (method === 'HEAD') return
       if (documented.content === undefined) {
-        if (body !== undefined) throw new Error(`${what} has a body, and the document says there is none: ${JSON.stringify(body).slice(0, 500)}`)
+        if (body !== undefined) {
+          throw new Error(
+          `${what} has a body, and the document says there is none: ${JSON.stringify(body).slice(0, 500)}`
+          )
+        }
         return
       }
       const media = mediaOf(documented.content, mediaType)
-      if (media === undefined) throw new Error(`${what} is ${mediaType}, and the document says ${Object.keys(documented.content).join(', ')}`)
+      if (media === undefined) {
+        throw new Error(
+        `${what} is ${mediaType}, and the document says ${Object.keys(documented.content).join(', ')}`
+        )
+      }
       if (media.schema.format !== 'binary' && /json$/.test(mediaType ?? '')) check(media.schema, body, what)
     },
     codesOf (operation) {
       return new Map(Object.entries<Json>(operation.spec.responses).flatMap(([status, { content }]) =>
-        (content?.[PROBLEM]?.schema.allOf[1].properties.code.enum ?? []).map((code: string) => [code, Number(status)])))
+        (content?.[PROBLEM]?.schema.allOf[1].properties.code.enum ?? []).map((code: string) =>
+          [code, Number(status)])))
     }
   }
 }
@@ -99,17 +128,27 @@ function mediaOf (content: Json, mediaType = ''): Json {
 export function closed (node: Json, document: Json): Json {
   if (Array.isArray(node)) return node.map(item => closed(item, document))
   if (typeof node !== 'object' || node === null) return node
-  if (node.$ref !== undefined) return closed(node.$ref.slice(2).split('/').reduce((target: Json, key: string) => target[key], document), document)
-  if (node.allOf !== undefined) return closed(merged(node.allOf.map((part: Json) => closed(part, document))), document)
+  if (node.$ref !== undefined) {
+    return closed(
+      node.$ref.slice(2).split('/').reduce((target: Json, key: string) => target[key], document), document
+    )
+  }
+  if (node.allOf !== undefined) {
+    return closed(merged(node.allOf.map((part: Json) => closed(part, document))), document)
+  }
   const copy = Object.fromEntries(Object.entries(node).map(([key, value]) => [key, closed(value, document)]))
-  return node.type === 'object' && node.properties !== undefined ? { additionalProperties: false, ...copy } : copy
+  return node.type === 'object' && node.properties !== undefined
+    ? { additionalProperties: false, ...copy }
+    : copy
 }
 
 /** All parts as one object schema: closing each of them would exclude the fields of the others. */
 const merged = (parts: Json[]): Json => ({
   type: 'object',
   properties: parts.reduce((all, { properties }) => {
-    for (const [name, schema] of Object.entries<Json>(properties ?? {})) all[name] = { ...all[name], ...schema }
+    for (const [name, schema] of Object.entries<Json>(properties ?? {})) {
+      all[name] = { ...all[name], ...schema }
+    }
     return all
   }, {}),
   required: parts.flatMap(({ required }) => required ?? [])

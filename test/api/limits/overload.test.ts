@@ -8,7 +8,10 @@ import { direct, send, startTestApi } from '../api.ts'
 
 const limits: OverloadLimits = { ...defaultLimits(), eventLoopDelayMs: 100, sampleMs: 100 }
 
-/** Keeps the loop of this process, which is also the server's, late by `ms` in every turn, until it is stopped. */
+/**
+ * Keeps the loop of this process, which is also the server's, late by `ms` in every turn, until it is
+ * stopped.
+ */
 function makeLate (ms: number): { stop (): void } {
   const state = { late: true }
   const spin = async (): Promise<void> => {

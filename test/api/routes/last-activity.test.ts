@@ -1,4 +1,6 @@
-/** When a conversation was last active: told in order, whatever the clocks of nodes and waiting for locks do. */
+/**
+ * When a conversation was last active: told in order, whatever the clocks of nodes and waiting for locks do.
+ */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { eq, sql } from 'drizzle-orm'
 import { conversations } from '../../../migrations/schema.ts'

@@ -46,7 +46,8 @@ export const messageChanges: Rows = {
       message_not_found: ({ alice }) => alice.patch(`/messages/${UNKNOWN}`, { content: 'x' }),
       message_deleted: onDeleted(({ alice }, path) => alice.patch(path, { content: 'x' })),
       too_many_edits: on(async ({ api, alice }, path) => {
-        await runSql(api.databaseUrl, `insert into message_edits (message_id, version, content, mentions, replaced_at)
+        await runSql(api.databaseUrl, `
+          insert into message_edits (message_id, version, content, mentions, replaced_at)
           select '${idOf(path)}', n, 'x', '[]', now() from generate_series(1, 100) n`)
         return await alice.patch(path, { content: 'once more' })
       })

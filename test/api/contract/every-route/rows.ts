@@ -1,8 +1,10 @@
 /**
  * The table of all operations. The rows are kept by noun, in the files beside this one; codes
- * that are common to all (tokens, malformed bodies, the database away, …) have their tests in every-route.test.ts.
+ * that are common to all (tokens, malformed bodies, the database away, …) have their tests in
+ * every-route.test.ts.
  *
- * A new route: add `'METHOD /path/{id}': { success, problems, outsider }` to the file of its noun. The test names what is missing.
+ * A new route: add `'METHOD /path/{id}': { success, problems, outsider }` to the file of its noun. The test
+ * names what is missing.
  */
 import { admin } from './admin.ts'
 import { attachments } from './attachments.ts'
@@ -18,5 +20,15 @@ import { users } from './users.ts'
 import { type Rows } from './world.ts'
 
 export const ROWS: Rows = {
-  ...operations, ...messages, ...messageChanges, ...attachments, ...conversations, ...participants, ...inbox, ...devices, ...users, ...blocks, ...admin
+  ...operations,
+  ...messages,
+  ...messageChanges,
+  ...attachments,
+  ...conversations,
+  ...participants,
+  ...inbox,
+  ...devices,
+  ...users,
+  ...blocks,
+  ...admin
 }

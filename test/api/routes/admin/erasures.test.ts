@@ -168,8 +168,10 @@ test('many messages go in pieces of a bounded size, and a bystander\'s stay', as
   const [hal, bob, ida] = [await api.user('hal'), await api.user('bob'), await api.user('ida')]
   const team = await group(hal, bob, ida)
   await send(bob, team, 'of a bystander')
-  await sql(`insert into messages (id, conversation_id, seq, sender_user_id, content, message_type, created_at)
-             select gen_random_uuid(), $1, n, $2, 'message ' || n, 'text', now() from generate_series(2, 3001) n`, team, hal.id)
+  await sql(`
+    insert into messages (id, conversation_id, seq, sender_user_id, content, message_type, created_at)
+    select gen_random_uuid(), $1, n, $2, 'message ' || n, 'text', now()
+      from generate_series(2, 3001) n`, team, hal.id)
   await sql('update conversations set last_seq = 3001 where id = $1', team)
   await root.post(`/admin/users/${hal.id}/erase`)
   expect((await erased(hal.id)).messages_erased).toBe(3_000)
@@ -177,7 +179,8 @@ test('many messages go in pieces of a bounded size, and a bystander\'s stay', as
     await sql('select content from messages where conversation_id = $1 and content is not null', team)
   ).toEqual([{ content: 'of a bystander' }])
   const [{ largest, told }] = await sql(`select max(n)::int as largest, sum(n)::int as told from (
-    select count(*) as n from inbox_events where conversation_id = $1 and type = 'message_deleted' group by created_at) as pieces`, team)
+    select count(*) as n from inbox_events
+     where conversation_id = $1 and type = 'message_deleted' group by created_at) as pieces`, team)
   expect(told).toBe(6_000)
   expect(largest).toBeLessThanOrEqual(2_000)
 })
