@@ -41,12 +41,25 @@ export interface Server extends AsyncDisposable {
   token (userId: string): string
 }
 
+// Whatever ends the benchmark, no server, cluster or folder of it is left.
+const running = new Set<() => Promise<void>>()
+for (const event of ['SIGINT', 'SIGTERM', 'uncaughtException', 'unhandledRejection']) {
+  process.once(event, (reason: unknown) => {
+    if (reason instanceof Error) console.error(reason)
+    const exit = (): never => process.exit(1)
+    Promise.allSettled([...running].map(async close => await close())).then(exit, exit)
+  })
+}
+
 /** Fails if the server has not said where it listens after a minute. */
 export async function startServer (options: ServerOptions): Promise<Server> {
   const closers: Array<() => Promise<unknown>> = []
-  const close = async (): Promise<void> => {
-    for (const closer of closers.splice(0).reverse()) await closer()
-  }
+  let closed: Promise<void> | undefined
+  const close = async (): Promise<void> => await (closed ??= (async () => {
+    for (const closer of closers.toReversed()) await closer()
+    running.delete(close)
+  })())
+  running.add(close)
   try {
     const dataDir = await mkdtemp(join(tmpdir(), 'echo-bench-'))
     closers.push(async () => await rm(dataDir, { recursive: true, force: true }))

@@ -49,6 +49,8 @@ export class World implements Disposable {
   wrong = 0
   receipted = 0
   #delivered = 0
+  /** On a database that is used again, what is left of an earlier run is not mistaken for ours. */
+  readonly #mark = Date.now().toString(36)
   readonly #options: WorldOptions
   readonly #server: Server
   /** Delivered and not receipted, by conversation and sender, in order. */
@@ -114,9 +116,10 @@ export class World implements Disposable {
     const trace = { sentAt: performance.now(), answeredAt: NaN, deviceAt: NaN, receiptAt: NaN }
     this.traces.push(trace)
     const { door, clientIds } = this.#options
-    const ofClient = clientIds || door === 'mqtt' ? `"client_message_id":"bench-${number}",` : ''
+    const mark = `${this.#mark} ${number}`
+    const ofClient = clientIds || door === 'mqtt' ? `"client_message_id":"${mark}",` : ''
     const message =
-      `"conversation_id":"${conversationId}",${ofClient}"message_type":"text","content":"${number} ${TEXT}"}`
+      `"conversation_id":"${conversationId}",${ofClient}"message_type":"text","content":"${mark} ${TEXT}"}`
     if (door === 'mqtt') {
       await sender.device.publish(`user/${sender.id}/outbox`, `{"type":"send_message",${message}`)
     } else {
@@ -145,7 +148,8 @@ export class World implements Disposable {
 
   #arrived (payload: string): void {
     const { message } = JSON.parse(payload)
-    const number = parseInt(message.content, 10)
+    if (!message.content.startsWith(this.#mark)) return
+    const number = parseInt(message.content.slice(this.#mark.length + 1), 10)
     const trace = this.traces[number]!
     if (Number.isFinite(trace.deviceAt)) {
       this.wrong++
