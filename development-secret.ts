@@ -1,4 +1,7 @@
-/** The secret that signs tokens where none is configured: made once, kept below DATA_DIR, readable by its owner only. */
+/**
+ * The secret that signs tokens where none is configured: made once, below DATA_DIR, readable by its owner
+ * only.
+ */
 import { randomBytes } from 'node:crypto'
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -19,7 +22,7 @@ async function readSecret (file: string): Promise<Uint8Array | undefined> {
   return text === undefined ? undefined : new TextEncoder().encode(text.trim())
 }
 
-// Linked into place whole: of two processes that start at once, both end up with the same one.
+// The finished file is linked into place: two processes that start at once end up with the same secret.
 async function createSecret (file: string): Promise<Uint8Array> {
   const draft = `${file}.${process.pid}`
   await writeFile(draft, `${randomBytes(SECRET_BYTES).toString('base64url')}\n`, { mode: 0o600 })

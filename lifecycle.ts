@@ -3,7 +3,7 @@ import { type Logger } from 'pino'
 
 const STOP_WITHIN_MS = 30_000
 
-/** What was opened so far. Starting is all or nothing: whoever fails half-way closes this. */
+/** The resources opened so far. Starting is all or nothing: a start that fails half-way closes them. */
 export class Opened implements AsyncDisposable {
   readonly #resources: AsyncDisposable[] = []
 
@@ -27,14 +27,20 @@ export class Opened implements AsyncDisposable {
   }
 }
 
-/** Resolves with the signal's name on the first SIGINT or SIGTERM; later ones are ignored, for Ctrl-C reaches us twice under npm. */
+/**
+ * Resolves with the signal's name on the first SIGINT or SIGTERM. Later ones are ignored, because under npm
+ * Ctrl-C reaches the process twice.
+ */
 export async function stopSignal (): Promise<NodeJS.Signals> {
   return await new Promise(resolve => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve(signal))
   })
 }
 
-/** Closes the system and ends the process, whatever still holds it; exit code 1 when the deadline passes. */
+/**
+ * Closes the system and ends the process, even if something still holds it; exit code 1 when the deadline
+ * passes.
+ */
 export async function stop (system: AsyncDisposable, log: Logger): Promise<never> {
   const deadline = setTimeout(() => {
     log.error({ within_ms: STOP_WITHIN_MS }, 'stopping took too long; the process ends now')

@@ -1,4 +1,4 @@
-/** The root logger: JSON for machines, readable lines on a terminal; never a token, never a message's content. */
+/** The root logger: JSON for machines, readable lines on a terminal. Tokens and contents are redacted. */
 import { pino, type Logger } from 'pino'
 import pretty from 'pino-pretty'
 

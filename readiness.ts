@@ -1,14 +1,24 @@
-/** What a process needs before it can serve: waits for each, and says so. */
+/**
+ * Whether a process can do its work: waiting for what it needs at start, and the state of each dependency
+ * later.
+ */
 import { Redis } from 'ioredis'
 import { type Logger } from 'pino'
+import { type Readiness } from './api/contract/schemas.ts'
 import { AppError, findAppError } from './core/errors.ts'
+import { type Cluster } from './messaging/cluster/cluster.ts'
+import { type PushHealth } from './push-bridge/pace/gate.ts'
 import { type Database } from './store/database.ts'
+import { type FileStore } from './store/files/file-store.ts'
 import { readEpoch } from './store/meta.ts'
 
 const FIRST_PAUSE_MS = 200
 const LONGEST_PAUSE_MS = 3_000
 
-/** Resolves when `probe` does. Throws what is no matter of waiting, and when `signal` ends the wait. */
+/**
+ * Resolves when `probe` does. Throws an error that waiting does not heal, and the signal's reason when it
+ * ends the wait.
+ */
 export async function waitFor (
   name: string, probe: () => Promise<unknown>, { log, signal }: { log: Logger, signal?: AbortSignal }
 ): Promise<void> {
@@ -36,8 +46,7 @@ export const probeRedis = (url: string) => async (): Promise<void> => {
   const redis = new Redis(url, {
     lazyConnect: true,
     maxRetriesPerRequest: 0,
-    retryStrategy: () =>
-      null,
+    retryStrategy: () => null,
     commandTimeout: 2_000,
     connectTimeout: 2_000
   })
@@ -51,3 +60,45 @@ export const probeRedis = (url: string) => async (): Promise<void> => {
     redis.disconnect()
   }
 }
+
+/** The parts of a process that may fail while it runs. */
+export interface Dependencies {
+  database: Database
+  cluster: Pick<Cluster, 'state'>
+  /** Undefined: the process has no push bridge. */
+  push: PushHealth | undefined
+  /** Undefined: the process serves no attachments. */
+  files: FileStore | undefined
+}
+
+/**
+ * Only the database decides. Without Redis everything goes on, only slower; without FCM pushes are kept;
+ * without files attachments alone fail.
+ */
+export async function readinessOf ({ database, cluster, push, files }: Dependencies): Promise<Readiness> {
+  const databaseAnswers = await answers(probeDatabase(database))
+  const dependencies: Readiness['dependencies'] =
+    { database: stateOf(databaseAnswers, 'the database does not answer') }
+  const redis = cluster.state()
+  if (redis !== 'alone') {
+    dependencies.redis = stateOf(
+      redis === 'connected', 'Redis does not answer; nodes find each other\'s events by the sweep'
+    )
+  }
+  if (push !== undefined) dependencies.push = push
+  if (files !== undefined) {
+    dependencies.files = stateOf(
+      await answers(() => files.probe()),
+      'the file store does not take files; attachments fail, the rest goes on'
+    )
+  }
+  return { ready: databaseAnswers, dependencies }
+}
+
+/** Of a process that cannot serve yet, or no longer. */
+export const notReady = (detail: string): Readiness =>
+  ({ ready: false, dependencies: { echo: { ok: false, detail } } })
+
+const answers = (probe: () => Promise<unknown>): Promise<boolean> => probe().then(() => true, () => false)
+
+const stateOf = (ok: boolean, detail: string): Readiness['dependencies'][string] => ok ? { ok } : { ok, detail }

@@ -1,4 +1,7 @@
-/** The wiring: which parts a process has, what each is given, and in which order they open. Closing goes the other way round. */
+/**
+ * The wiring: which parts a process has, what each is given, and in which order they open; they close in
+ * reverse.
+ */
 import { join } from 'node:path'
 import { type Logger } from 'pino'
 import { startHealth } from './api/health-server.ts'
@@ -7,24 +10,23 @@ import { startApi } from './api/server.ts'
 import { startBroker } from './broker/start.ts'
 import { type Config, type Role } from './config.ts'
 import { unavailable } from './core/errors.ts'
-import { probeDatabase, probeRedis, waitFor } from './readiness.ts'
 import { developmentSecret } from './development-secret.ts'
 import { Opened } from './lifecycle.ts'
 import { startAttachments } from './messaging/attachments/attachments.ts'
 import { type TokenKey } from './messaging/access/authentication.ts'
-import { alone, type Cluster } from './messaging/cluster/cluster.ts'
-import { joinRedis } from './messaging/cluster/cluster-redis.ts'
+import { alone } from './messaging/cluster/cluster.ts'
+import { startRedisCluster } from './messaging/cluster/cluster-redis.ts'
 import { startMessaging } from './messaging/start.ts'
 import { migrate } from './migrations/migrate.ts'
-import { openFcmSender } from './push-bridge/fcm/sender.ts'
-import { type PushHealth } from './push-bridge/pace/gate.ts'
+import { startFcmSender } from './push-bridge/fcm/sender.ts'
 import { createLogSender } from './push-bridge/log-sender.ts'
 import { startPushBridge } from './push-bridge/start.ts'
-import { openDatabase, type Database } from './store/database.ts'
+import { notReady, probeDatabase, probeRedis, readinessOf, waitFor } from './readiness.ts'
+import { openDatabase } from './store/database.ts'
 import { startEmbeddedPostgres } from './store/embedded-postgres/start.ts'
 import { type FileStore } from './store/files/file-store.ts'
-import { localFiles } from './store/files/local-files.ts'
-import { s3Files } from './store/files/s3-files.ts'
+import { startLocalFiles } from './store/files/local-files.ts'
+import { startS3Files } from './store/files/s3-files.ts'
 
 export interface SystemDeps {
   log: Logger
@@ -47,16 +49,16 @@ export async function startSystem (config: Config, { log, signal }: SystemDeps):
   const has = (role: Role): boolean => config.roles.includes(role)
   const state = { ready: false }
   try {
-    // HTTP comes first: a process that waits says so, and a taken port is found before anything else has started.
+    // HTTP comes first: a process that waits can say so, and a taken port stops the start at once.
     const waiting = await startHealth({ host: config.host, port: config.httpPort }, {
       log,
       ready: async () => notReady('it is starting'),
       elsewhere: () => unavailable('Echo is starting')
     }).then(server => opened.add(server))
 
-    // A credentials file that cannot be used is found before anything waits for a database.
+    // Before the wait for a database: a credentials file that cannot be used stops the start at once.
     const sender = has('push-bridge') && config.fcm !== undefined
-      ? await opened.add(openFcmSender(config.fcm))
+      ? await opened.add(startFcmSender(config.fcm))
       : createLogSender(log)
     const databaseUrl = config.databaseUrl ?? await startDatabase(config, log, opened)
     const database = await opened.add(openDatabase(
@@ -65,7 +67,7 @@ export async function startSystem (config: Config, { log, signal }: SystemDeps):
     await waitFor('the database', probeDatabase(database), { log, signal })
     if (config.redisUrl !== undefined) await waitFor('Redis', probeRedis(config.redisUrl), { log, signal })
     const cluster =
-      await opened.add(config.redisUrl === undefined ? alone() : joinRedis(config.redisUrl, log))
+      await opened.add(config.redisUrl === undefined ? alone() : startRedisCluster(config.redisUrl, log))
 
     const developmentKey = config.tokenKey === undefined ? await developmentSecret(config.dataDir) : undefined
     const key: TokenKey = config.tokenKey ?? { kind: 'secret', secret: developmentKey! }
@@ -92,7 +94,9 @@ export async function startSystem (config: Config, { log, signal }: SystemDeps):
     await waiting[Symbol.asyncDispose]()
     const http = { host: config.host, port: waiting.port }
     const files = has('api') ? await opened.add(openFiles(config)) : undefined
-    const ready = () => readiness(state, database, cluster, bridge?.health(), files)
+    const ready = async () => state.ready
+      ? await readinessOf({ database, cluster, push: bridge?.health(), files })
+      : notReady('it is stopping')
     const api = await opened.add(files === undefined
       ? startHealth(http, { log, ready })
       : startApi(http, {
@@ -132,32 +136,4 @@ const rateLimitsOf = ({ rateLimitRequests, rateLimitSends, redisUrl }: Config): 
   ({ requests: rateLimitRequests, sends: rateLimitSends, redisUrl })
 
 const openFiles = ({ s3, dataDir }: Config): FileStore =>
-  s3 === undefined ? localFiles(join(dataDir, 'attachments')) : s3Files(s3)
-
-const notReady = (detail: string) => ({ ready: false, dependencies: { echo: { ok: false, detail } } })
-
-/** Without Redis everything goes on, only slower, without FCM pushes are kept, and without files only attachments fail: the process stays ready. */
-async function readiness (
-  state: { ready: boolean }, database: Database, cluster: Cluster, push: PushHealth | undefined,
-  files: FileStore | undefined
-) {
-  if (!state.ready) return notReady('it is stopping')
-  const databaseAnswers = await probeDatabase(database)().then(() => true, () => false)
-  const dependencies: Record<string, { ok: boolean, detail?: string }> = {
-    database: databaseAnswers ? { ok: true } : { ok: false, detail: 'the database does not answer' }
-  }
-  const redis = cluster.state()
-  if (redis !== 'alone') {
-    dependencies.redis = redis === 'connected'
-      ? { ok: true }
-      : { ok: false, detail: 'Redis does not answer; nodes find each other\'s events by the sweep' }
-  }
-  if (push !== undefined) dependencies.push = push
-  const filesAnswer = await files?.probe().then(() => true, () => false)
-  if (filesAnswer !== undefined) {
-    dependencies.files = filesAnswer
-      ? { ok: true }
-      : { ok: false, detail: 'the file store does not take files; attachments fail, the rest goes on' }
-  }
-  return { ready: databaseAnswers, dependencies }
-}
+  s3 === undefined ? startLocalFiles(join(dataDir, 'attachments')) : startS3Files(s3)

@@ -1,4 +1,4 @@
-/** `npm run -s token -- <user-id> [--ttl 1h] [--scope admin] [--name Alice] [--acl '{"pub":[],"sub":[]}']`: prints a JWT and nothing else. */
+/** `npm run -s token -- <user-id> …`: prints a JWT and nothing else. USAGE has the options. */
 import { parseArgs } from 'node:util'
 import { loadConfig } from './config.ts'
 import { isUserId } from './core/identity.ts'

@@ -1,9 +1,11 @@
-/** What a newcomer sees once everything is up: where it listens, and commands to paste. */
+/** Printed when everything is up: where Echo listens, and commands to paste. */
 import { type Config } from './config.ts'
 import { issueToken } from './messaging/access/tokens.ts'
 import { type System } from './system.ts'
 
 const TOKEN_TTL_SECONDS = 86_400
+/** The quotes let the shell put its variable in. */
+const MESSAGE = '{"conversation_id":"\'$CONVERSATION\'","content":"Hello Bob","message_type":"text"}'
 
 export async function welcome (config: Config, system: System): Promise<string> {
   const host = ['0.0.0.0', '::'].includes(config.host) ? '127.0.0.1' : config.host
@@ -27,11 +29,15 @@ export async function welcome (config: Config, system: System): Promise<string> 
 
 async function demo (config: Config, system: System, host: string, http: string): Promise<string[]> {
   const token = (userId: string, name: string): Promise<string> => issueToken({
-    secret: system.developmentKey!, userId, name, ttlSeconds: TOKEN_TTL_SECONDS, issuer: config.jwtIssuer, audience: config.jwtAudience
+    secret: system.developmentKey!,
+    userId,
+    name,
+    ttlSeconds: TOKEN_TTL_SECONDS,
+    issuer: config.jwtIssuer,
+    audience: config.jwtAudience
   })
   const alice = await token('alice', 'Alice')
   const bob = await token('bob', 'Bob')
-  const json = "-H 'content-type: application/json'"
   return [
     '',
     'Paste into a second terminal: bob\'s phone (needs mosquitto-clients)',
@@ -42,8 +48,8 @@ async function demo (config: Config, system: System, host: string, http: string)
     'Paste into a third terminal: alice opens a conversation, sends, and asks who has it',
     '',
     `ALICE=${alice} BOB=${bob} API=${http}/api/v1`,
-    `CONVERSATION=$(curl -s $API/conversations -H "authorization: Bearer $ALICE" ${json} -d '{"type":"direct","participant_ids":["bob"]}' | node -p 'JSON.parse(fs.readFileSync(0)).id')`,
-    `MESSAGE=$(curl -s $API/messages -H "authorization: Bearer $ALICE" ${json} -d '{"conversation_id":"'$CONVERSATION'","content":"Hello Bob","message_type":"text"}' | node -p 'JSON.parse(fs.readFileSync(0)).id')`,
+    `CONVERSATION=${postedId('conversations', '{"type":"direct","participant_ids":["bob"]}')}`,
+    `MESSAGE=${postedId('messages', MESSAGE)}`,
     'sleep 1; curl -s $API/messages/$MESSAGE/status -H "authorization: Bearer $ALICE"; echo',
     'curl -s -X POST $API/messages/$MESSAGE/read -H "authorization: Bearer $BOB"',
     'curl -s $API/messages/$MESSAGE/status -H "authorization: Bearer $ALICE"; echo',
@@ -52,3 +58,8 @@ async function demo (config: Config, system: System, host: string, http: string)
     'More tokens: npm run -s token -- <user-id>. Stop with Ctrl-C.'
   ]
 }
+
+/** A shell expression: posts `body` as alice and gives the id of the answer. */
+const postedId = (path: string, body: string): string =>
+  `$(curl -s $API/${path} -H "authorization: Bearer $ALICE" -H 'content-type: application/json' -d '${body}' ` +
+  '| node -p \'JSON.parse(fs.readFileSync(0)).id\')'

@@ -1,38 +1,34 @@
 /**
  * The HTTP application without its routes: how requests are read, checked and
- * answered. Bodies are checked by the validator that MQTT commands use, and
- * every error leaves as a problem.
+ * answered. The validator is the one that MQTT commands use, and every error
+ * leaves as a problem.
  */
-import { TypeBoxValidatorCompiler, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import { type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify, {
   LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest,
-  type RawServerDefault
+  type FastifySchemaCompiler, type RawServerDefault
 } from 'fastify'
 import { type IncomingMessage, type ServerResponse } from 'node:http'
 import { type Logger } from 'pino'
+import { type TSchema } from 'typebox'
+import { Compile } from 'typebox/compile'
+import { Value } from 'typebox/value'
 import { invalid } from '../core/errors.ts'
-import { followRequests } from './metrics.ts'
 import { answerBadConnection, answerError, routeNotFound } from './contract/problems.ts'
-import { REQUEST_ID_HEADER, REQUEST_ID_LABEL, requestIdOf } from './request-id.ts'
+import { REQUEST_ID_LABEL, requestIdOf } from './request-id.ts'
+import { followRequests, type Requests } from './requests.ts'
 
 const BODY_LIMIT_BYTES = 256 * 1024
-/** A body that is not whole by then ends its request: slow senders hold no connection for ever. Uploads have longer. */
-const BODY_WITHIN_MS = 60_000
 /** Above what any route allows; the HTTP parser knows only one for all. */
 const REQUEST_TIMEOUT_MS = 900_000
 /** Longer than any poll: a client that reads nothing of its answer for so long loses its connection. */
 const CONNECTION_TIMEOUT_MS = 120_000
-/** A device id of 128 characters, percent-encoded, fits; what is too long for its meaning is a problem, not a lost route. */
+/** A device id of 128 characters fits, percent-encoded. A longer one is a problem, not an unknown route. */
 const MAX_PARAM_LENGTH = 2_048
 
-export type App = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>
-
-declare module 'fastify' {
-  interface FastifyContextConfig {
-    /** How long the body of a request may take. */
-    bodyWithinMs?: number
-  }
-}
+export type App = FastifyInstance<
+  RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider
+>
 
 export interface AppOptions {
   /** Answers what no route takes. */
@@ -42,7 +38,7 @@ export interface AppOptions {
 
 export function createApp (
   log: Logger, { onUnknownRoute = routeNotFound, trustProxy = false }: AppOptions = {}
-): App {
+): { app: App, requests: Requests } {
   const app = fastify({
     // One hop: what stands further left in X-Forwarded-For is what the client claims.
     trustProxy: trustProxy && ((_address: string, hop: number) => hop === 0),
@@ -60,47 +56,54 @@ export function createApp (
     clientErrorHandler: answerBadConnection
   }).withTypeProvider<TypeBoxTypeProvider>()
 
-  app.setValidatorCompiler(TypeBoxValidatorCompiler)
+  app.setValidatorCompiler(compileValidator)
   // Response schemas describe, they do not filter: a compiled serializer drops
   // every field that its schema does not name.
   app.setSerializerCompiler(() => data => JSON.stringify(data))
   app.setErrorHandler(answerError)
   app.setNotFoundHandler(onUnknownRoute)
-  app.addHook('onRequest', async request => endSlowBody(request))
-  app.removeAllContentTypeParsers()
-  app.addHook('onRequest', async (request, reply) => { reply.header(REQUEST_ID_HEADER, request.id) })
-  followRequests(app, log)
+  const requests = followRequests(app, log)
   app.addHook('onRequest', refuseCompressed)
-  app.addContentTypeParser(
-    'application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) => parseJson(body)
-  )
-  return app
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, parseJson)
+  return { app, requests }
 }
 
-// Limits are for what is sent; what it would unpack to is nobody's promise (RFC 9110, 15.5.16).
-async function refuseCompressed (request: FastifyRequest, reply: FastifyReply): Promise<void> {
-  const coding = request.headers['content-encoding']
-  if (coding === undefined || coding.toLowerCase() === 'identity') return
-  reply.header('accept-encoding', 'identity')
-  throw Object.assign(new Error('a compressed body'), { statusCode: 415 })
-}
-
-function endSlowBody ({ raw, headers, routeOptions }: FastifyRequest): void {
-  if (headers['transfer-encoding'] === undefined && (headers['content-length'] ?? '0') === '0') return
-  const timer = setTimeout(
-    () => answerBadConnection(
-      Object.assign(new Error('the body took too long'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), raw.socket
-    ),
-    routeOptions.config.bodyWithinMs ?? BODY_WITHIN_MS)
-  raw.once('end', () => clearTimeout(timer)).once('close', () => clearTimeout(timer))
-}
-
-/** Undefined for an empty body. Throws `invalid` for what is not JSON in UTF-8: nothing is stored as replacement characters. */
-function parseJson (body: Buffer): unknown {
-  if (body.length === 0) return undefined
-  try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body))
-  } catch {
-    throw invalid('malformed_json', 'the body is not valid JSON in UTF-8')
+/**
+ * Numbers and booleans in paths, queries and headers arrive as text and are converted. Only what does not fit
+ * as it came is: a conversion walks the whole part, and most fit.
+ */
+const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
+  const checker = Compile(schema)
+  return value => {
+    if (checker.Check(value)) return { value }
+    if (httpPart === 'body') return { error: checker.Errors(value) as never }
+    const converted = Value.Convert(schema, value)
+    return checker.Check(converted) ? { value: converted } : { error: checker.Errors(converted) as never }
   }
+}
+
+// The limit is on what a client sends; it says nothing of what that would unpack to (RFC 9110, 15.5.16).
+function refuseCompressed (
+  request: FastifyRequest, reply: FastifyReply, next: (error?: Error) => void
+): void {
+  const coding = request.headers['content-encoding']
+  if (coding === undefined || coding.toLowerCase() === 'identity') return next()
+  reply.header('accept-encoding', 'identity')
+  next(Object.assign(new Error('a compressed body'), { statusCode: 415 }))
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true })
+
+// Undefined for an empty body. Bytes that are not UTF-8 must not be stored as replacement characters.
+function parseJson (
+  _request: FastifyRequest, body: Buffer, done: (error: Error | null, value?: unknown) => void
+): void {
+  let value: unknown
+  try {
+    value = body.length === 0 ? undefined : JSON.parse(utf8.decode(body))
+  } catch {
+    return done(invalid('malformed_json', 'the body is not valid JSON in UTF-8'))
+  }
+  done(null, value)
 }

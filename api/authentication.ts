@@ -1,4 +1,4 @@
-/** Bearer tokens (RFC 6750): who is asking, settled before anything else of a request is looked at. */
+/** Bearer tokens (RFC 6750): the caller is known before any other part of a request is looked at. */
 import { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { AppError } from '../core/errors.ts'
 import { type Identity } from '../core/identity.ts'
@@ -7,7 +7,7 @@ import { type Authentication } from '../messaging/access/authentication.ts'
 const CALLER = 'caller'
 const BEARER = /^Bearer +([^\s]+) *$/i
 
-/** Every route registered on `app` from here on requires a token; its handler asks `callerOf`. */
+/** Every route registered on `app` from here on requires a token; `callerOf` tells its handler whose. */
 export function requireToken (
   app: Pick<FastifyInstance, 'decorateRequest' | 'addHook'>,
   authentication: Pick<Authentication, 'authenticate'>

@@ -6,9 +6,9 @@ import { checkText } from '../core/message-rules.ts'
 const MAX_LENGTH = 128
 
 /**
- * The header's text, or undefined when it is absent or empty. Node hands headers over byte by byte;
- * they are read as UTF-8, so that an id is the same here as in a body or in an MQTT packet.
- * Throws `invalid` for other bytes and for more than 128 characters.
+ * The header's text, or undefined when it is absent or empty. Node makes a character of each byte; they are
+ * read as UTF-8, so that an id is the same here as in a body or in an MQTT packet. Throws `invalid` for
+ * bytes that are not UTF-8 and for more than 128 characters.
  */
 export function readIdHeader (headers: IncomingHttpHeaders, name: string): string | undefined {
   const raw = headers[name]

@@ -1,10 +1,10 @@
 import { type AddressInfo } from 'node:net'
 import { type App } from './app.ts'
 
-/** `portVariable` is what an error names as the way out. */
+/** `portVariable` names the variable to change when the port is taken. */
 export interface Address { host: string, port: number, portVariable?: string }
 
-/** Returns the port. Throws an Error that names the port and its variable when it cannot listen there; port 0 is any free one. */
+/** Returns the port; 0 asks for any free one. Throws an Error that names the port and its variable. */
 export async function listen (
   app: App, { host, port, portVariable = 'HTTP_PORT' }: Address
 ): Promise<number> {

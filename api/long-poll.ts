@@ -2,8 +2,8 @@
  * Long polls: requests that wait for news in their user's inbox.
  *
  * A poll listens before its caller reads, so no wake falls between the read and
- * the wait. It ends with the time, with the client's connection, or with the
- * server. A user who opens more than MAX_POLLS_PER_USER has the oldest ended.
+ * the wait. It ends when its time is up, when the client goes, and when the
+ * server stops. A user has MAX_POLLS_PER_USER at most: one more ends the oldest.
  */
 import { type Socket } from 'node:net'
 import { type Wakes } from '../messaging/deliver/wakes.ts'
@@ -17,7 +17,7 @@ export interface Poll extends Disposable {
 
 export interface LongPolls {
   open (userId: string, waitMs: number, socket: Socket): Poll
-  /** Ends all, and everyone who comes later at once. */
+  /** Ends all polls, and those opened later at once. */
   end (): void
 }
 

@@ -1,42 +1,40 @@
 /**
  * The REST door. The list in `registerRoutes` is its table of contents.
  *
- * Stopping: no new connections, long polls answer at once with what they have,
- * running requests are finished, uploads and downloads cut off after a while,
- * then the connections end.
+ * Stopping: the server takes no new connections, long polls answer at once with
+ * what they have, running requests are finished, uploads and downloads are cut
+ * off after a while, then the connections end.
  */
 import { type Logger } from 'pino'
 import { type Attachments } from '../messaging/attachments/attachments.ts'
 import { type Messaging } from '../messaging/start.ts'
 import { createApp, type App } from './app.ts'
 import { requireToken } from './authentication.ts'
+import { UPLOAD_PACE, type UploadPace } from './attachments/upload-form.ts'
 import { serveDocumentation } from './contract/documentation.ts'
-import { createLongPolls, type LongPolls } from './long-poll.ts'
-import { listen, type Address } from './listen.ts'
+import { type Readiness } from './contract/schemas.ts'
 import { refuseOverload, type OverloadLimits } from './limits/overload.ts'
-import { limitRates, type LimitedApp, type RateLimits } from './limits/rate-limits.ts'
+import { createRateLimiter, type RateLimiter, type RateLimits } from './limits/rate-limits.ts'
+import { createTransfers } from './limits/transfers.ts'
+import { listen, type Address } from './listen.ts'
+import { createLongPolls, type LongPolls } from './long-poll.ts'
 import { adminRoutes } from './routes/admin/admin.ts'
 import { attachmentRoutes, type TransferLimits } from './routes/attachments.ts'
 import { blockRoutes } from './routes/blocks.ts'
 import { conversationRoutes } from './routes/conversations.ts'
 import { deviceRoutes } from './routes/devices.ts'
-import { healthRoutes } from './routes/health.ts'
 import { inboxRoutes } from './routes/inbox.ts'
 import { messageChangeRoutes } from './routes/message-changes.ts'
-import { messageVersionRoutes } from './routes/admin/message-versions.ts'
 import { messageRoutes } from './routes/messages.ts'
-import { metricsRoute } from './routes/metrics.ts'
+import { operationRoutes } from './routes/operations.ts'
 import { participantRoutes } from './routes/participants.ts'
 import { reactionRoutes } from './routes/reactions.ts'
 import { searchRoutes } from './routes/search.ts'
 import { userRoutes } from './routes/users.ts'
-import { type Readiness } from './contract/schemas.ts'
-import { limitTransfers } from './limits/transfers.ts'
-import { UPLOAD_PACE, type UploadPace } from './attachments/upload-form.ts'
 
 const UPLOADS = { perUser: 4, inAll: 32 }
 const DOWNLOADS = { perUser: 16, inAll: 512 }
-/** What is left of uploads and downloads when the server stops has so long to end. */
+/** When the server stops, uploads and downloads under way have so long to end. */
 const TRANSFERS_END_WITHIN_MS = 5_000
 
 export interface ApiDeps {
@@ -44,7 +42,7 @@ export interface ApiDeps {
   attachments: Attachments
   log: Logger
   ready: () => Promise<Readiness>
-  /** The proxy in front is believed where a request comes from. */
+  /** The server believes the proxy in front where a request comes from. */
   trustProxy?: boolean
   /** None by default. */
   rateLimits?: RateLimits
@@ -53,17 +51,16 @@ export interface ApiDeps {
 }
 export interface ApiServer extends AsyncDisposable { port: number }
 
-/** Throws an Error that names the port and its variable when it cannot listen there. Port 0 is any free one. */
+/** Port 0 is any free one. Throws an Error that names the port and its variable when the port is taken. */
 export async function startApi (address: Address, deps: ApiDeps): Promise<ApiServer> {
   const { messaging, log, trustProxy = false, rateLimits = { requests: 0, sends: 0 } } = deps
-  const app = createApp(log, { trustProxy })
+  const { app, requests } = createApp(log, { trustProxy })
   const polls = createLongPolls(messaging.wakes)
-  const uploads = limitTransfers('uploads', UPLOADS)
-  const downloads = limitTransfers('downloads', DOWNLOADS)
-  const requests = countRequests(app)
-  const limits = await limitRates(app, rateLimits, log)
+  const uploads = createTransfers('uploads', UPLOADS)
+  const downloads = createTransfers('downloads', DOWNLOADS)
+  const limiter = await createRateLimiter(app, rateLimits, log)
   await serveDocumentation(app)
-  registerRoutes(app, deps, { uploads, downloads, pace: deps.uploadPace ?? UPLOAD_PACE }, polls, limits)
+  registerRoutes(app, deps, { uploads, downloads, pace: deps.uploadPace ?? UPLOAD_PACE }, polls, limiter)
   const port = await listen(app, address)
 
   return {
@@ -75,7 +72,7 @@ export async function startApi (address: Address, deps: ApiDeps): Promise<ApiSer
         setTimeout(() => [uploads, downloads].forEach(transfers => transfers.end()), TRANSFERS_END_WITHIN_MS)
       await requests.finished()
       clearTimeout(timer)
-      // What is left are connections without a request: kept alive, or opened and never used.
+      // The remaining connections have no request: they were kept alive, or opened and never used.
       app.server.closeAllConnections()
       await closed
     }
@@ -84,14 +81,13 @@ export async function startApi (address: Address, deps: ApiDeps): Promise<ApiSer
 
 function registerRoutes (
   app: App, { messaging, attachments, ready, overload }: ApiDeps, transfers: TransferLimits, polls: LongPolls,
-  limits: LimitedApp
+  limiter: RateLimiter
 ): void {
-  healthRoutes(app, ready)
-  metricsRoute(app)
+  operationRoutes(app, ready)
   app.register(async api => {
     await refuseOverload(api, overload)
     requireToken(api, messaging.authentication)
-    limits.limitUsers(api)
+    limiter.limitUsers(api)
     messageRoutes(api, messaging)
     searchRoutes(api, messaging)
     messageChangeRoutes(api, messaging)
@@ -103,21 +99,6 @@ function registerRoutes (
     deviceRoutes(api, messaging)
     userRoutes(api, messaging)
     blockRoutes(api, messaging)
-    api.register(async admin => {
-      adminRoutes(admin, messaging)
-      messageVersionRoutes(admin, messaging)
-    }, { prefix: '/admin' })
+    api.register(async admin => adminRoutes(admin, messaging), { prefix: '/admin' })
   }, { prefix: '/api/v1' })
-}
-
-/** Counts the requests that are being answered. */
-function countRequests (app: App): { finished: () => Promise<void> } {
-  let running = 0
-  let idle: (() => void) | undefined
-  app.addHook('onRequest', async (_request, reply) => {
-    running++
-    // Not the onResponse hook: that one is never called when the client has gone.
-    reply.raw.once('close', () => { if (--running === 0) idle?.() })
-  })
-  return { finished: () => running === 0 ? Promise.resolve() : new Promise(resolve => { idle = resolve }) }
 }

@@ -1,93 +1,73 @@
 /**
- * `npm run bench [-- --seconds 10 --pairs 50]`: REST → commit → MQTT device →
- * PUBACK recorded, on 127.0.0.1, load generator included. The same loads go to
- * Echo and to a server that does the same statement by statement; two fixed
- * rates for latency, then as much as goes through.
+ * `npm run bench`: drives a running server from outside, in the shape its users
+ * have, and prints what came of it. `-- --help` lists the options.
+ *
+ * Every scenario gets a server and a database of its own, fresh, so that
+ * nothing depends on what ran before; what is compared ran in the same run.
  */
-import { parseArgs } from 'node:util'
-import { openPair, type Pair } from './pairs.ts'
-import { startServer, type Server } from './server.ts'
+import { execFileSync } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
+import { cpus } from 'node:os'
+import { openMeter } from './meter.ts'
+import { HELP, readOptions } from './options.ts'
+import { growth, ratios, type Result } from './ratios.ts'
+import { type Row, type Scenario } from './scenarios/scenario.ts'
+import { startServer, type DatabaseKind } from './server.ts'
+import { serverOptions, type ServerName } from './subjects.ts'
 
-const { values } = parseArgs({
-  options: { seconds: { type: 'string', default: '10' }, pairs: { type: 'string', default: '50' } }
-})
-const seconds = Number(values.seconds)
-const WARM_UP_MS = 3_000
-const SETTLE_TIMEOUT_MS = 60_000
-
-interface Load { name: string, run: (pairs: Pair[], until: number) => Promise<void> }
-
-const loads: Load[] = [
-  { name: '200 messages/s', run: (pairs, until) => atRate(pairs, 200, until) },
-  { name: '500 messages/s', run: (pairs, until) => atRate(pairs, 500, until) },
-  { name: '1 in flight per pair', run: (pairs, until) => closedLoop(pairs, 1, until) },
-  { name: '20 in flight per pair', run: (pairs, until) => closedLoop(pairs, 20, until) }
-]
-const servers = [['Echo', 'main.ts'], ['one by one', 'bench/one-by-one.ts']] as const
-
-const rows = []
-for (const [name, entry] of servers) {
-  await using server = await startServer(entry)
-  const pairs = await Promise.all(Array.from({ length: Number(values.pairs) }, (_, i) => openPair(server, i)))
-  await closedLoop(pairs, 2, performance.now() + WARM_UP_MS) // compiled code, prepared statements
-  await settled(pairs)
-  for (const load of loads) rows.push({ server: name, ...await measure(server, pairs, load) })
-  await Promise.all(pairs.map(pair => pair.end()))
-}
-console.table(rows)
-for (const { name } of loads) {
-  const [echo, other] = rows.filter(row => row.load === name)
-  console.log(
-    `${name}: ${(echo!['messages/s'] / other!['messages/s']).toFixed(1)} times the messages, p99 to receipt ${(echo!['receipt p99 ms'] / other!['receipt p99 ms']).toFixed(2)} times`
-  )
+const options = readOptions(process.argv.slice(2))
+if (options === undefined) {
+  console.log(HELP)
+  process.exit(0)
 }
 
-async function measure (server: Server, pairs: Pair[], { name, run }: Load) {
-  for (const pair of pairs) pair.toDevice.length = pair.toReceipt.length = 0
-  const [cpuBefore, began] = [await server.cpu(), performance.now()]
-  await run(pairs, began + seconds * 1_000)
-  await settled(pairs)
-  const [elapsed, cpu] = [(performance.now() - began) / 1_000, await server.cpu()]
-  const toDevice = pairs.flatMap(pair => pair.toDevice).sort((a, b) => a - b)
-  const toReceipt = pairs.flatMap(pair => pair.toReceipt).sort((a, b) => a - b)
+const results: Result[] = []
+for (const scenario of options.scenarios) {
+  for (const database of options.databases) {
+    for (const server of options.servers.filter(name => !scenario.without?.includes(name))) {
+      for (const size of scenario.sizes === undefined ? [0] : options.sizes[scenario.sizes]) {
+        console.error(`${scenario.name}${size === 0 ? '' : ` ${size}`}: ${server}, ${database}`)
+        const row = await runScenario(scenario, { size, name: server, database })
+        results.push({ scenario: scenario.name, database, server, size, row })
+      }
+    }
+    printTable(scenario, database)
+  }
+}
+for (const line of ratios(options.scenarios, results)) console.log(line)
+for (const line of growth(options.scenarios, results)) console.log(line)
+if (options.json !== undefined) {
+  const { scenarios: _, ...settings } = options
+  const text = JSON.stringify({ ...circumstances(), options: settings, results }, undefined, 2)
+  await writeFile(options.json, `${text}\n`)
+}
+
+async function runScenario (
+  scenario: Scenario, { size, name, database }: { size: number, name: ServerName, database: DatabaseKind }
+): Promise<Row> {
+  await using server = await startServer(serverOptions(name, database, options!))
+  await using meter = await openMeter(server)
+  return await scenario.run({ server, meter, ...options! }, size)
+}
+
+function printTable (scenario: Scenario, database: DatabaseKind): void {
+  console.log(`\n${scenario.name}, ${database}`)
+  console.table(results
+    .filter(result => result.scenario === scenario.name && result.database === database)
+    .map(({ server, size, row }) => ({
+      server, ...(scenario.sizes === undefined ? {} : { [scenario.sizes]: size }), ...row
+    })))
+}
+
+function circumstances () {
+  const { cwd } = options!
+  const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd, encoding: 'utf8' })
+  const [{ model } = { model: 'unknown' }] = cpus()
   return {
-    load: name,
-    'messages/s': Math.round(toReceipt.length / elapsed),
-    'device p50 ms': quantile(toDevice, 0.5),
-    'device p99 ms': quantile(toDevice, 0.99),
-    'receipt p50 ms': quantile(toReceipt, 0.5),
-    'receipt p99 ms': quantile(toReceipt, 0.99),
-    'CPU server %': Math.round((cpu.server - cpuBefore.server) / elapsed * 100),
-    'CPU postgres %': Math.round((cpu.postgres - cpuBefore.postgres) / elapsed * 100)
+    commit: commit.trim(),
+    at: new Date().toISOString(),
+    node: process.version,
+    cores: cpus().length,
+    model
   }
-}
-
-async function atRate (pairs: Pair[], perSecond: number, until: number): Promise<void> {
-  const sending: Array<Promise<void>> = []
-  const began = performance.now()
-  for (let sent = 0; performance.now() < until; sent++) {
-    const due = began + sent * 1_000 / perSecond
-    if (due > performance.now()) await new Promise(resolve => setTimeout(resolve, due - performance.now()))
-    sending.push(pairs[sent % pairs.length]!.send())
-  }
-  await Promise.all(sending)
-}
-
-async function closedLoop (pairs: Pair[], inFlight: number, until: number): Promise<void> {
-  await Promise.all(pairs.flatMap(pair => Array.from({ length: inFlight }, async () => {
-    while (performance.now() < until) await pair.send()
-  })))
-}
-
-/** Every message sent so far has reached its device, and the sender has its receipt. */
-async function settled (pairs: Pair[]): Promise<void> {
-  const deadline = performance.now() + SETTLE_TIMEOUT_MS
-  while (pairs.some(pair => pair.waiting() > 0)) {
-    if (performance.now() > deadline) throw new Error('some messages never got their receipt')
-    await new Promise(resolve => setTimeout(resolve, 5))
-  }
-}
-
-function quantile (sorted: number[], share: number): number {
-  return Number((sorted[Math.floor(sorted.length * share)] ?? 0).toFixed(1))
 }

@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -13,6 +13,7 @@ import pino from 'pino'
 import { migrate } from '../migrations/migrate.ts'
 import { startEmbeddedPostgres } from '../store/embedded-postgres/start.ts'
 import { startFakeFcm } from '../tools/fake-fcm/server.ts'
+import { residentBytes } from './process-times.ts'
 
 const SAMPLE_MS = 1_000
 const GIVE_UP_MS = 120_000
@@ -50,14 +51,17 @@ while (told.size < users && Date.now() - began < GIVE_UP_MS) {
   await new Promise(resolve => setTimeout(resolve, first === undefined ? 20 : SAMPLE_MS))
   if (first !== undefined) {
     samples.push({
-      seconds: ((Date.now() - first) / 1_000).toFixed(1), pushes: taken, 'RSS MB': await residentMb(echo.pid!)
+      seconds: ((Date.now() - first) / 1_000).toFixed(1),
+      pushes: taken,
+      'RSS MB': Math.round(await residentBytes(echo.pid!) / 1e6)
     })
   }
 }
 const elapsed = (last - first!) / 1_000
 console.table(samples)
 console.log(
-  `${told.size} of ${users} users told, ${taken} pushes in ${elapsed.toFixed(1)} s: ${Math.round(taken / elapsed)} a second`
+  `${told.size} of ${users} users told, ${taken} pushes in ${elapsed.toFixed(1)} s: ` +
+  `${Math.round(taken / elapsed)} a second`
 )
 echo.kill('SIGTERM')
 await once(echo, 'exit')
@@ -74,25 +78,28 @@ async function seed (url: string): Promise<void> {
     [users]
   )
   await client.query(
-    'insert into devices (user_id, device_id, platform, push_token) select id, \'phone\', \'android\', id from users where id <> \'sender\''
+    `insert into devices (user_id, device_id, platform, push_token)
+     select id, 'phone', 'android', id from users where id <> 'sender'`
   )
   await client.query(
-    'create temporary table pairs as select id as user_id, gen_random_uuid() as conversation_id, gen_random_uuid() as message_id from users where id <> \'sender\''
+    `create temporary table pairs as
+     select id as user_id, gen_random_uuid() as conversation_id, gen_random_uuid() as message_id
+       from users where id <> 'sender'`
   )
   await client.query(
-    'insert into conversations (id, type, last_seq, last_activity_at) select conversation_id, \'direct\', 1, now() from pairs'
+    `insert into conversations (id, type, last_seq, last_activity_at)
+     select conversation_id, 'direct', 1, now() from pairs`
   )
   await client.query(`insert into conversation_participants (conversation_id, user_id, joined_at, joined_seq)
-                      select conversation_id, member, now(), 0 from pairs, lateral (values (user_id), ('sender')) as m (member)`)
-  await client.query(`insert into messages (id, conversation_id, seq, sender_user_id, content, message_type, created_at)
-                      select message_id, conversation_id, 1, 'sender', 'Are you coming tonight?', 'text', now() from pairs`)
+                      select conversation_id, member, now(), 0
+                        from pairs, lateral (values (user_id), ('sender')) as m (member)`)
+  await client.query(`insert into messages (id, conversation_id, seq, sender_user_id, content, message_type,
+                                            created_at)
+                      select message_id, conversation_id, 1, 'sender', 'Are you coming tonight?', 'text',
+                             now()
+                        from pairs`)
   await client.query(`insert into inbox_events (user_id, seq, type, conversation_id, message_id, created_at)
                       select user_id, 1, 'new_message', conversation_id, message_id, now() from pairs`)
   await client.query('analyze')
   await client.end()
-}
-
-async function residentMb (pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')
-  return Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1_024)
 }

@@ -1,98 +1,149 @@
-/** Starts a server in a process of its own, and reads how much CPU it and its database use. */
+/** Starts a server in a process of its own, with a database as asked for, and says how it is reached. */
 import { spawn, type ChildProcess } from 'node:child_process'
+import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
-import { issueToken } from '../messaging/access/tokens.ts'
+import { startFreshCluster, type ClusterOptions } from './database.ts'
 
-const START_TIMEOUT_MS = 30_000
-const SECRET = new TextEncoder().encode('a secret for benchmarks, nothing else')
-const CLOCK_TICKS_PER_SECOND = 100
+const START_TIMEOUT_MS = 60_000
+const SECRET = 'a secret for benchmarks, nothing else'
+const TOKEN_TTL_SECONDS = 24 * 3_600
+const BENCH = import.meta.dirname
+
+export type DatabaseKind = 'embedded' | 'postgres' | 'url'
+
+export interface ServerOptions {
+  /** The file that node runs, from `cwd` on; main.ts for Echo as `npm start` runs it. */
+  entry: string
+  /** The checkout whose code runs; this one by default. */
+  cwd?: string
+  database: DatabaseKind
+  /** For `postgres`. */
+  cluster?: ClusterOptions
+  /** For `url`. */
+  databaseUrl?: string
+  /** Whether `npm run migrate` has to come first, as with Echo on a database of its user's. */
+  migrate?: boolean
+  /** A folder for the server's CPU profile. */
+  profile?: string
+  environment?: Record<string, string>
+}
 
 export interface Server extends AsyncDisposable {
   pid: number
-  /** A server that knows no users: client ids must differ. */
-  bare: boolean
-  api: string
+  api: { host: string, port: number }
   mqttPort: number
-  token (userId: string): Promise<string>
-  /** CPU seconds used so far by the process and by PostgreSQL. */
-  cpu (): Promise<{ server: number, postgres: number }>
+  /** Undefined for a server without a database. */
+  databaseUrl: string | undefined
+  token (userId: string): string
 }
 
-/** `entry`: main.ts for Echo as `npm start` runs it. */
-export async function startServer (entry: string): Promise<Server> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'echo-bench-'))
-  const child = spawn(process.execPath, [
-    '--expose-gc', '--import', 'tsx', '--import', './bench/collect.ts', entry
+/** Fails if the server has not said where it listens after a minute. */
+export async function startServer (options: ServerOptions): Promise<Server> {
+  const closers: Array<() => Promise<unknown>> = []
+  const close = async (): Promise<void> => {
+    for (const closer of closers.splice(0).reverse()) await closer()
+  }
+  try {
+    const dataDir = await mkdtemp(join(tmpdir(), 'echo-bench-'))
+    closers.push(async () => await rm(dataDir, { recursive: true, force: true }))
+    let url = options.databaseUrl
+    if (options.database === 'postgres') {
+      const cluster = await startFreshCluster(options.cluster!)
+      closers.push(async () => await cluster[Symbol.asyncDispose]())
+      url = cluster.url
+    }
+    const cwd = options.cwd ?? resolve(BENCH, '..')
+    if (url !== undefined && options.migrate === true) await migrate(cwd, url)
+    const child = spawnNode(options, { cwd, dataDir, url })
+    closers.push(async () => await ended(child))
+    const { api, mqttPort } = await readUrls(child)
+    return {
+      pid: child.pid!,
+      api,
+      mqttPort,
+      databaseUrl: url ?? await embeddedUrl(dataDir),
+      token: issueToken,
+      [Symbol.asyncDispose]: close
+    }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+function spawnNode (
+  { entry, profile, environment }: ServerOptions,
+  { cwd, dataDir, url }: { cwd: string, dataDir: string, url: string | undefined }
+): ChildProcess {
+  return spawn(process.execPath, [
+    ...(profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${resolve(profile)}`]),
+    '--expose-gc', '--import', 'tsx', '--import', join(BENCH, 'collect.ts'), entry
   ], {
+    cwd,
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {
       ...process.env,
       DATA_DIR: dataDir,
+      DATABASE_URL: url ?? '',
+      REDIS_URL: '',
       HTTP_PORT: '0',
       MQTT_PORT: '0',
       WS_PORT: '0',
-      JWT_SECRET: new TextDecoder().decode(SECRET),
+      JWT_SECRET: SECRET,
       RATE_LIMIT_SENDS: '0',
       RATE_LIMIT_REQUESTS: '0',
-      LOG_LEVEL: 'warn'
+      LOG_LEVEL: 'warn',
+      ...environment
     }
   })
-  const urls = await readUrls(child)
-  return {
-    pid: child.pid!,
-    bare: entry.includes('bare'),
-    api: urls.api,
-    mqttPort: urls.mqttPort,
-    token: userId => issueToken({ secret: SECRET, userId, ttlSeconds: 3_600 }),
-    cpu: async () => ({
-      server: await cpuSeconds(child.pid!),
-      postgres: await familyCpuSeconds(Number(
-        (await readFile(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')[0]
-      ))
-    }),
-    async [Symbol.asyncDispose] () {
-      child.kill('SIGTERM')
-      if (child.exitCode === null) await once(child, 'exit')
-      await rm(dataDir, { recursive: true, force: true })
-    }
-  }
 }
 
-async function readUrls (child: ChildProcess): Promise<{ api: string, mqttPort: number }> {
-  const found: { api?: string, mqttPort?: number } = {}
+async function migrate (cwd: string, url: string): Promise<void> {
+  const child = spawn('npm', ['run', '-s', 'migrate'], {
+    cwd, stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, DATABASE_URL: url }
+  })
+  const [code] = await once(child, 'exit') as [number | null]
+  if (code !== 0) throw new Error('npm run migrate failed')
+}
+
+async function ended (child: ChildProcess): Promise<void> {
+  child.kill('SIGTERM')
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+}
+
+async function readUrls (child: ChildProcess): Promise<Pick<Server, 'api' | 'mqttPort'>> {
+  let api: URL | undefined
+  let mqttPort: number | undefined
   const timer = setTimeout(() => child.kill('SIGKILL'), START_TIMEOUT_MS)
   for await (const line of createInterface({ input: child.stdout! })) {
-    found.api ??= /(http:\S+\/api\/v1)/.exec(line)?.[1]
+    const rest = /(http:\S+\/api\/v1)/.exec(line)?.[1]
+    if (rest !== undefined) api ??= new URL(rest)
     const mqtt = /mqtt:\/\/\S+:(\d+)/.exec(line)?.[1]
-    if (mqtt !== undefined) found.mqttPort = Number(mqtt)
-    if (found.api !== undefined && found.mqttPort !== undefined) break
+    if (mqtt !== undefined) mqttPort = Number(mqtt)
+    if (api !== undefined && mqttPort !== undefined) break
   }
   clearTimeout(timer)
-  if (found.api === undefined || found.mqttPort === undefined) throw new Error('the server did not start')
+  if (api === undefined || mqttPort === undefined) throw new Error('the server did not start')
   child.stdout!.resume()
-  return { api: found.api, mqttPort: found.mqttPort }
+  return { api: { host: api.hostname, port: Number(api.port) }, mqttPort }
 }
 
-// utime and stime are fields 14 and 15 of /proc/<pid>/stat, counted from behind the name, which may hold spaces.
-async function cpuSeconds (pid: number): Promise<number> {
-  const fields = await statFields(pid)
-  return fields === undefined ? 0 : (Number(fields[11]) + Number(fields[12])) / CLOCK_TICKS_PER_SECOND
+/** The embedded database is reached through the socket folder that its postmaster.pid names. */
+async function embeddedUrl (dataDir: string): Promise<string | undefined> {
+  const text = await readFile(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8').catch(() => undefined)
+  if (text === undefined) return undefined
+  const [, , , port, folder] = text.split('\n')
+  return `postgres://postgres@/echo?host=${encodeURIComponent(folder!)}&port=${port}&sslmode=disable`
 }
 
-async function statFields (pid: number | string): Promise<string[] | undefined> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined)
-  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')
-}
-
-async function familyCpuSeconds (parent: number): Promise<number> {
-  let total = await cpuSeconds(parent)
-  for (const entry of await readdir('/proc')) {
-    if (!/^\d+$/.test(entry)) continue
-    if ((await statFields(entry))?.[1] === String(parent)) total += await cpuSeconds(Number(entry))
-  }
-  return total
+/** HS256. Thousands are needed at once, so nothing but the signature is computed. */
+function issueToken (userId: string): string {
+  const now = Math.floor(Date.now() / 1_000)
+  const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
+  const signed = `${part({ alg: 'HS256' })}.${part({ sub: userId, iat: now, exp: now + TOKEN_TTL_SECONDS })}`
+  return `${signed}.${createHmac('sha256', SECRET).update(signed).digest('base64url')}`
 }

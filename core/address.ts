@@ -1,4 +1,4 @@
-/** Whose address is it: what limits per address count under one key. */
+/** The key under which limits per address count a client. */
 import { BlockList, isIPv6 } from 'node:net'
 
 const loopback = new BlockList()
@@ -8,12 +8,16 @@ loopback.addAddress('::1', 'ipv6')
 const MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i
 
 /**
- * Loopback is exempt from limits per address: through a tunnel or a proxy on the same machine everybody
- * comes from there, and whoever runs programs here needs no connections to do harm. Takes what addressKey gives.
+ * Takes a key that addressKey made. Loopback is exempt from limits per address: all clients of a tunnel or
+ * proxy on the same machine come from there, and a user who can run programs here needs no connections to
+ * do harm.
  */
 export const isLoopback = (key: string): boolean => loopback.check(key, isIPv6(key) ? 'ipv6' : 'ipv4')
 
-/** IPv4 as it is, also when it comes mapped; of IPv6 the network of 64 bits, for every customer has one to choose addresses from. */
+/**
+ * An IPv4 address as it is, also when it comes mapped into IPv6. Of an IPv6 address the /64 network: within
+ * one, a customer chooses addresses freely.
+ */
 export function addressKey (address: string): string {
   const mapped = MAPPED.exec(address)?.[1]
   if (mapped !== undefined) return mapped

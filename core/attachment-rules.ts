@@ -1,13 +1,13 @@
 /**
  * What an attachment may be: its size, its name, and which types a browser may show in place.
  *
- * The type comes from the content, whatever the upload claims. What scripts could run in (HTML, SVG and
- * any other XML) is never in INLINE_TYPES, and so only ever offered for download.
+ * The type comes from the content, never from what the upload claims. Types in which scripts could run (HTML,
+ * SVG and any other XML) are not in INLINE_TYPES, so they are only ever offered for download.
  */
 import { fileTypeFromBuffer } from 'file-type'
 
 export const MAX_ATTACHMENT_BYTES = 25 * 1024 * 1024
-/** How much of the beginning tells the type. */
+/** The type is found by so much of the beginning. */
 export const SAMPLE_BYTES = 16 * 1024
 const MAX_NAME_LENGTH = 255
 const TEXT = 'text/plain; charset=utf-8'
@@ -20,8 +20,10 @@ const PICTURES = [
 const AVATARS = new Set(PICTURES)
 const INLINE_TYPES = new Set([
   ...PICTURES,
-  'audio/aac', 'audio/amr', 'audio/flac', 'audio/mp4', 'audio/mpeg', 'audio/ogg', 'audio/ogg; codecs=opus', 'audio/wav', 'audio/x-m4a',
-  'video/3gpp', 'video/3gpp2', 'video/matroska', 'video/mp4', 'video/mpeg', 'video/ogg', 'video/quicktime', 'video/webm', 'video/x-m4v'
+  'audio/aac', 'audio/amr', 'audio/flac', 'audio/mp4', 'audio/mpeg', 'audio/ogg', 'audio/ogg; codecs=opus',
+  'audio/wav', 'audio/x-m4a',
+  'video/3gpp', 'video/3gpp2', 'video/matroska', 'video/mp4', 'video/mpeg', 'video/ogg', 'video/quicktime',
+  'video/webm', 'video/x-m4v'
 ])
 
 export const shownInline = (contentType: string): boolean => INLINE_TYPES.has(contentType)
@@ -44,10 +46,13 @@ function isText (sample: Uint8Array, whole: boolean): boolean {
   }
 }
 
-// Controls, and the marks that turn the direction of text around: "photo<RLO>gpj.exe" reads as "photoexe.jpg".
+// Controls, and the marks that reverse the direction of text: "photo<RLO>gpj.exe" reads as "photoexe.jpg".
 const UNSEEN = /[\p{Cc}\u200E\u200F\u202A-\u202E\u2066-\u2069\u2028\u2029\uFEFF]/gu
 
-/** The name as a person may see it: no folders, nothing invisible, at most 255 code points with the extension kept. Null when nothing is left. */
+/**
+ * The name as a person may see it: no folders, nothing invisible, at most 255 code points with the extension
+ * kept. Null when nothing is left.
+ */
 export function cleanFileName (claimed: string | undefined): string | null {
   const name = (claimed ?? '').split(/[/\\]/).at(-1)!.toWellFormed().replace(UNSEEN, '').trim()
   if (name === '' || name === '.' || name === '..') return null

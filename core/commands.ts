@@ -47,7 +47,7 @@ const checkers = Object.fromEntries(
   Object.entries(COMMANDS).map(([type, schema]) => [type, Compile(schema)])
 ) as Record<string, { Check (value: unknown): boolean, Errors (value: unknown): SchemaError[] }>
 
-/** What can still be said of a command that was refused: enough to answer it. */
+/** A refusal that knows enough of its command to be answered. */
 export class RefusedCommand extends AppError {
   readonly echo: CommandEcho
   constructor (error: AppError, echo: CommandEcho) {
@@ -58,12 +58,14 @@ export class RefusedCommand extends AppError {
 
 export interface CommandEcho { client_message_id?: string, request_id?: string }
 
+// Bytes that are not UTF-8 must not be stored as replacement characters.
+const utf8 = new TextDecoder('utf-8', { fatal: true })
+
 /** Throws RefusedCommand (`invalid`) for anything that is not exactly one known command. */
 export function parseCommand (payload: Buffer): Command {
   let value: unknown
   try {
-    // Text that is no UTF-8 must not be stored as replacement characters.
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload))
+    value = JSON.parse(utf8.decode(payload))
   } catch {
     throw new RefusedCommand(invalid('malformed_json', 'the command is not valid JSON in UTF-8'), {})
   }
@@ -83,7 +85,7 @@ export function parseCommand (payload: Buffer): Command {
   return value as Command
 }
 
-/** What a malformed command says of itself, as far as it can be used. */
+/** The ids of a command that may be malformed, as far as they can be used. */
 function looseEcho (value: unknown): CommandEcho {
   if (typeof value !== 'object' || value === null) return {}
   const echo: CommandEcho = {}

@@ -3,12 +3,14 @@
 const MAX_LENGTH = 64
 const VARIATION_SELECTOR = '\u{FE0F}'
 const RGI_EMOJI = '\\p{RGI_Emoji}'
-// No literal: TypeScript refuses the flag below ES2024, Node 20 has it.
+// Not a literal: TypeScript refuses the flag below ES2024, Node 20 knows it.
 const ONE_EMOJI = new RegExp(`^${RGI_EMOJI}$`, 'v')
 // ED-20: a character that is text by default needs the selector, unless a skin tone follows.
 const TEXT_BY_DEFAULT = /(?!\p{Emoji_Presentation})\p{Emoji}(?!\p{Emoji_Modifier})/gu
 
-/** The emoji with all its variation selectors, so that each is known by one name; undefined for any other text. */
+/**
+ * The emoji with all its variation selectors, so that each has one spelling; undefined for any other text.
+ */
 export function normaliseEmoji (text: string): string | undefined {
   if (text.length > MAX_LENGTH) return undefined
   const qualified =

@@ -1,7 +1,7 @@
 /**
- * What can go wrong on purpose. A fault is the kind of trouble, known to every
- * door, which has one table that translates it into its own terms; the code is
- * stable and meant for programs, the detail for people.
+ * The errors that Echo answers with. A fault is the kind of error; each door has
+ * one table that translates faults into its own terms. The code is stable and
+ * meant for programs, the detail for people.
  */
 export type Fault =
   | 'invalid' | 'unauthenticated' | 'forbidden' | 'not_found' | 'conflict'
@@ -10,7 +10,7 @@ export type Fault =
 export class AppError extends Error {
   readonly fault: Fault
   readonly code: string
-  /** Of a transient one: in how many seconds it is worth trying again, where that is known. */
+  /** After how many seconds a transient error may be gone, when that is known. */
   retryAfterS?: number
 
   constructor (fault: Fault, code: string, detail: string, options?: ErrorOptions) {
@@ -26,7 +26,7 @@ export class AppError extends Error {
   }
 }
 
-/** The AppError behind whatever wraps it: query builders and batches put their own error around. */
+/** The AppError among an error and its causes: query builders and batches wrap errors in their own. */
 export function findAppError (error: unknown): AppError | undefined {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     if (cause instanceof AppError) return cause
@@ -39,7 +39,7 @@ export const invalid = (code: string, detail: string): AppError => new AppError(
 export const unavailable = (detail: string, cause?: unknown): AppError =>
   new AppError('unavailable', 'unavailable', detail, { cause })
 
-/** There is more to do than can be done in time; what is refused early costs little. */
+/** There is more to do than can be done in time; refusing early costs little. */
 export const overloaded = (detail: string): AppError => new AppError('unavailable', 'overloaded', detail)
 
 export function rateLimited (detail: string, retryAfterS: number): AppError {
@@ -48,7 +48,7 @@ export function rateLimited (detail: string, retryAfterS: number): AppError {
   return error
 }
 
-/** Never a member: the conversation looks as if it did not exist. */
+/** For a user who was never a member the conversation looks as if it did not exist. */
 export const unknownConversation = (): AppError =>
   new AppError('not_found', 'conversation_not_found', 'there is no such conversation')
 
@@ -58,7 +58,7 @@ export const formerMember = (): AppError =>
 export const unknownMessage = (): AppError =>
   new AppError('not_found', 'message_not_found', 'there is no such message')
 
-/** Unknown, not the sender's own, or released: a sender learns nothing of what others uploaded. */
+/** One answer for unknown, another user's, and released: a sender learns nothing of the uploads of others. */
 export const unknownUpload = (): AppError =>
   new AppError(
     'invalid', 'unknown_attachment', 'this names no attachment that you have uploaded and that is still there'

@@ -17,22 +17,51 @@ export const EVENT_TYPES = [
 
 export type EventType = (typeof EVENT_TYPES)[number]
 
+/** The message that reaches a user with a `new_message`: what its acknowledgement says to the sender. */
+export interface Delivery {
+  conversation_id: string
+  sender_user_id: string
+  message_id: string
+  /** Of the message in its conversation. */
+  seq: number
+  /** When it was stored, milliseconds since 1970. */
+  stored_at: number
+  /** False in large conversations: receipts are recorded, the sender is not told. */
+  told: boolean
+}
+
 /** The shared part of an event: `,"epoch":"…","type":"…",…}` as UTF-8. */
-export interface EventBody { type: EventType, tail: Buffer }
+export interface EventBody {
+  type: EventType
+  tail: Buffer
+  /** Present for `new_message`. */
+  delivers?: Delivery
+}
 
 export const encodeBody = (epoch: string, type: EventType, fields: object): EventBody =>
   ({ type, tail: tailOf(epoch, type, JSON.stringify(fields)) })
 
-/** Encodes `message` once for the two events that carry it. */
+/** Encodes `message` once for the two events that carry it. `told`: the sender hears of receipts. */
 export function encodeMessageBodies (
-  epoch: string, message: MessageView
+  epoch: string, message: MessageView, told: boolean
 ): { received: EventBody, sent: EventBody } {
   const fields = `{"message":${JSON.stringify(message)}}`
   return {
-    received: { type: 'new_message', tail: tailOf(epoch, 'new_message', fields) },
+    received: {
+      type: 'new_message', tail: tailOf(epoch, 'new_message', fields), delivers: deliveryOf(message, told)
+    },
     sent: { type: 'message_sent', tail: tailOf(epoch, 'message_sent', fields) }
   }
 }
+
+export const deliveryOf = (message: MessageView, told: boolean): Delivery => ({
+  conversation_id: message.conversation_id,
+  sender_user_id: message.sender_user_id,
+  message_id: message.id,
+  seq: message.seq,
+  stored_at: Date.parse(message.created_at),
+  told
+})
 
 function tailOf (epoch: string, type: EventType, fields: string): Buffer {
   const rest = fields === '{}' ? '}' : `,${fields.slice(1)}`

@@ -1,4 +1,4 @@
-/** Who a verified token speaks for: its claims in the shape the doors use. */
+/** The user a verified token speaks for: its claims in the shape the doors use. */
 import { invalid, AppError } from './errors.ts'
 
 const USER_ID = /^[A-Za-z0-9_.:-]{1,64}$/
@@ -46,7 +46,9 @@ export function identityFromClaims (claims: Record<string, unknown>): Identity {
   }
 }
 
-/** Revoked are tokens without a date, and those issued up to the second of the revocation: `iat` knows nothing finer. */
+/**
+ * A revocation holds for tokens without `iat`, and for those issued up to its second: `iat` counts seconds.
+ */
 export function isRevoked ({ issuedAt }: Pick<Identity, 'issuedAt'>, validAfter: Date): boolean {
   return issuedAt === undefined || Math.floor(issuedAt) <= Math.floor(validAfter.getTime() / 1000)
 }
@@ -72,7 +74,7 @@ function readGrants (value: unknown): TopicGrants | undefined {
 }
 
 // A grant that could match a user's topics or the broker's own would open
-// somebody else's inbox, so it grants nothing.
+// another user's inbox, so it grants nothing.
 function readFilters (value: unknown): string[] {
   if (!Array.isArray(value)) return []
   return value.filter((filter): filter is string =>

@@ -1,6 +1,6 @@
 /**
- * What a message may be. The shape is one schema for every door; the rules a
- * schema cannot say (well-formed text, mentions inside the content) follow it.
+ * What a message may be. Every door checks its shape with one schema; the rules
+ * that a schema cannot express (well-formed text, mentions inside the content) follow.
  * Lengths and offsets count Unicode code points.
  */
 import { Type, type Static } from 'typebox'
@@ -66,13 +66,15 @@ export function checkEdit ({ content, mentions = [] }: MessageEdit): void {
   for (const mention of mentions) {
     requireUserId(mention.user_id)
     if (mention.offset + mention.length > length) {
-      throw invalid('mention_outside_content',
-        `the mention at ${mention.offset} with length ${mention.length} does not lie inside content of ${length} code points`)
+      const where = `the mention at ${mention.offset} with length ${mention.length}`
+      throw invalid(
+        'mention_outside_content', `${where} does not lie inside content of ${length} code points`
+      )
     }
   }
 }
 
-/** Returns the length in code points; throws `invalid` for text PostgreSQL or JSON could not carry. */
+/** Returns the length in code points; throws `invalid` for text that PostgreSQL or JSON cannot carry. */
 export function checkText (text: string, field: string): number {
   if (text.includes('\0')) throw invalid('invalid_text', `${field} must not contain U+0000`)
   if (!text.isWellFormed()) throw invalid('invalid_text', `${field} contains a lone surrogate`)
@@ -88,7 +90,10 @@ function codePoints (text: string): number {
   return count
 }
 
-/** Tells whether a repeated client_message_id carries the same message; survives edits of the stored one. */
+/**
+ * Equal for equal drafts: tells whether a repeated client_message_id carries the same message, edited or
+ * not.
+ */
 export function draftFingerprint (draft: MessageDraft): string {
   return createHash('sha256').update(JSON.stringify([
     draft.conversation_id, draft.content, draft.message_type, draft.reply_to_id?.toLowerCase() ?? null,

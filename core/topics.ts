@@ -12,7 +12,7 @@ export const ownFilters = (userId: string): string[] =>
 /** Topics below `user/` belong to Echo and never pass through the broker's emitter or store. */
 export const isUserTopic = (topic: string): boolean => topic.startsWith('user/') || topic === 'user'
 
-/** Does a subscription with this filter receive this topic? A leading wildcard does not match `$…` [MQTT-4.7.2-1]. */
+/** Does this filter match this topic? A leading wildcard does not match `$…` [MQTT-4.7.2-1]. */
 export function filterMatches (filter: string, topic: string): boolean {
   if (filter === topic) return true
   if (topic.startsWith('$') && !filter.startsWith('$')) return false

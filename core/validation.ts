@@ -1,6 +1,6 @@
 /** Says in one sentence what a schema check found wrong, for problem details and rejections. */
 
-/** The part of a schema error that every door has at hand. */
+/** The fields of a schema error that every door's validator has. */
 export interface SchemaError {
   keyword: string
   instancePath: string
@@ -22,8 +22,9 @@ function describe ({ keyword, instancePath, message, params }: SchemaError, root
   const unknown = (params as { additionalProperties?: string[] } | undefined)?.additionalProperties
   if (keyword === 'additionalProperties' && unknown !== undefined) {
     const names = [unknown].flat()
+    const shown = names.slice(0, MAX_NAMED).map(name => name.slice(0, MAX_NAME_LENGTH)).join(', ')
     const more = names.length > MAX_NAMED ? `, and ${names.length - MAX_NAMED} more` : ''
-    return `${place} has unknown fields: ${names.slice(0, MAX_NAMED).map(name => name.slice(0, MAX_NAME_LENGTH)).join(', ')}${more}`
+    return `${place} has unknown fields: ${shown}${more}`
   }
   return `${place} ${message ?? 'is invalid'}`
 }

@@ -97,7 +97,7 @@ export async function acknowledge (
   await messaging.acknowledgements.apply({ userId, deviceId, seq })
 }
 
-// RFC 3339 allows a leap second, which is no Date; and nobody read a message before 1970.
+// RFC 3339 allows a leap second, which is no Date; and no message was read before 1970.
 function clientTime (readAt: string | number | undefined): Date | undefined {
   const time = new Date(readAt ?? NaN)
   return time.getTime() >= 0 ? time : undefined

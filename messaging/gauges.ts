@@ -1,5 +1,5 @@
 /**
- * Gauges that are asked when somebody scrapes. Several systems may be open in one
+ * Gauges that are read when Prometheus scrapes. Several systems may be open in one
  * process (tests do that): each metric exists once, and shows them together.
  */
 import { Gauge } from 'prom-client'

@@ -2,11 +2,9 @@
 import { Counter, Histogram } from 'prom-client'
 import { findAppError } from '../core/errors.ts'
 import { type Database } from '../store/database.ts'
-import { type Acknowledgements } from './receipts/acknowledgements.ts'
 import { type Cluster } from './cluster/cluster.ts'
-import { type Connections } from './people/connections.ts'
+import { type Connections } from './deliver/connections.ts'
 import { gaugesOver } from './gauges.ts'
-import { type Sends } from './send/queue.ts'
 import { type TrackedSessions } from './deliver/tracked-sessions.ts'
 
 const COUNTS = [1, 2, 5, 10, 25, 50, 100, 250, 500]
@@ -51,8 +49,8 @@ export const outcomeOf = (error: unknown): 'refused' | 'failed' =>
 
 export interface MessagingParts {
   database: Pick<Database, 'pools'>
-  sends: Pick<Sends, 'waiting'>
-  acknowledgements: Pick<Acknowledgements, 'waiting'>
+  sends: { waiting (): number }
+  acknowledgements: { waiting (): number }
   sessions: Pick<TrackedSessions, 'all' | 'count'>
   connections: Pick<Connections, 'users'>
   cluster: Pick<Cluster, 'state'>

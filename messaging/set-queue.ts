@@ -5,7 +5,7 @@
  * round trips. One set is in flight: items with the same key keep their order.
  */
 import { overloaded } from '../core/errors.ts'
-import { commitInHalves } from './log/halves.ts'
+import { commitInHalves } from './halves.ts'
 
 /** An answer of so many keeps the process busy for some ten milliseconds, and others wait for no longer. */
 export const MAX_SET = 200

@@ -4,13 +4,11 @@ import { type Database } from '../store/database.ts'
 import { readEpoch } from '../store/meta.ts'
 import { recoverPushes } from '../store/push/due.ts'
 import { alone, type Cluster, type Opening } from './cluster/cluster.ts'
-import { createAcknowledgements, type Acknowledgements } from './receipts/acknowledgements.ts'
 import {
   createAuthentication, type Authentication, type AuthenticationOptions
 } from './access/authentication.ts'
 import { createBlocks, type Blocks } from './people/blocks.ts'
-import { commitSends, type KnownSessions } from './send/plan.ts'
-import { createConnections, type Connections } from './people/connections.ts'
+import { createConnections, type Connections } from './deliver/connections.ts'
 import { createConversations, type Conversations } from './conversations/conversations.ts'
 import { startErasures, type Erasures } from './admin/erasures.ts'
 import { startExpiry } from './log/retention.ts'
@@ -19,16 +17,15 @@ import { createMessageChanges, type MessageChanges } from './messages/changes.ts
 import { createOpenings, type Openings } from './deliver/openings.ts'
 import { createOverdue, type Overdue } from './deliver/overdue.ts'
 import { showParts } from './metrics.ts'
-import { traceCommits, traceSends } from './send/trace.ts'
+import { type KnownSessions } from './log/batch.ts'
+import { type Acknowledgements, type Committer, type Sends, startCommitter } from './log/commit.ts'
 import { createPresenceNotices } from './people/presence-notices.ts'
 import { createPresenceViews, type PresenceViews } from './people/presence-views.ts'
 import { startPresence, type Presence } from './people/presence.ts'
 import { createProfiles, type Profiles } from './people/profiles.ts'
 import { answerFrom } from './cluster/questions.ts'
-import { createReadReceipts, type ReadReceipts } from './receipts/read-receipts.ts'
 import { startRevocations, type Revocations } from './access/revocations.ts'
 import { createSearch, type Search } from './messages/search.ts'
-import { startSends, type Sends } from './send/queue.ts'
 import { createTrackedSessions, type TrackedSessions } from './deliver/tracked-sessions.ts'
 import { gatherStatistics, type Statistics } from './admin/statistics.ts'
 import { startSweep } from './deliver/sweep.ts'
@@ -45,7 +42,7 @@ export interface MessagingDeps {
   log: Logger
   /** The other nodes; none by default. */
   cluster?: Cluster
-  /** How long a user must be gone before anybody is told. */
+  /** How long a user must be gone before others are told. */
   offlineAfterMs?: number
   /** What is under way has this long before what it does is erased. */
   erasureSettleMs?: number
@@ -56,7 +53,7 @@ export interface Messaging extends AsyncDisposable {
   epoch: string
   authentication: Pick<Authentication, 'authenticate'>
   sends: Sends
-  readReceipts: ReadReceipts
+  readReceipts: Committer['readReceipts']
   search: Search
   messageChanges: MessageChanges
   conversations: Conversations
@@ -104,19 +101,19 @@ export async function startMessaging ({
   }
 
   const overdue = createOverdue({ database, pushDue, log })
-  const sends = traceSends(startSends(traceCommits(commitSends({
+  const committer = startCommitter({
     database,
     epoch,
+    fenced: cluster.state() !== 'alone',
     graceMs,
     wake,
     pushDue,
     overdue: overdue.add,
-    findSessions: userIds => findSessions(userIds, sessions, cluster)
-  }), log)), log)
-  const reads = createReadReceipts({ database, epoch, wake })
+    findSessions: userIds => findSessions(userIds, sessions, cluster),
+    log
+  })
+  const { sends, acknowledgements, readReceipts } = committer
   const messageChanges = createMessageChanges({ database, epoch, wake })
-  const acknowledgements =
-    createAcknowledgements({ database, epoch, fenced: cluster.state() !== 'alone', wake, log })
   const sweep = startSweep({ sessions, database, overdue, graceMs, stalledMs, log, now: Date.now })
   const expiry = startExpiry({ database, log, now: Date.now }, sessions)
   const profiles = createProfiles({ database, epoch, wake })
@@ -127,7 +124,7 @@ export async function startMessaging ({
   const presenceViews = createPresenceViews(database.autocommit, presence)
   const revocations = startRevocations({ database, authentication: known, connections, cluster, log })
   const erasures = startErasures({ database, epoch, wake, revocations, log, settleMs: erasureSettleMs })
-  // Nobody watches the sessions of a node that is gone; those that come back cancel this by acknowledging.
+  // No node watches the sessions of one that is gone; devices that come back cancel this by acknowledging.
   cluster.onNodeLost(() => {
     log.warn('a node is gone; what its sessions left unacknowledged becomes due')
     recoverPushes(database.autocommit, new Date(Date.now() + graceMs))
@@ -152,7 +149,7 @@ export async function startMessaging ({
     epoch,
     authentication: known,
     sends,
-    readReceipts: reads,
+    readReceipts,
     search: createSearch(database),
     messageChanges,
     conversations: createConversations({ database, epoch, wake }),
@@ -183,8 +180,8 @@ export async function startMessaging ({
       await sweep[Symbol.asyncDispose]()
       await revocations[Symbol.asyncDispose]()
       await presence[Symbol.asyncDispose]()
-      await Promise.all([sends.drained(), reads.drained(), messageChanges.drained()])
-      await acknowledgements.close()
+      await messageChanges.drained()
+      await committer[Symbol.asyncDispose]()
       await overdue.flush()
       await notices.flush()
     }

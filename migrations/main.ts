@@ -1,4 +1,7 @@
-/** `npm run migrate`: migrates the database at DATABASE_URL; `-- --new-epoch` is the last step of a restore. */
+/**
+ * `npm run migrate`: migrates the database at DATABASE_URL; `-- --new-epoch` is the last step
+ * of a restore.
+ */
 import { migrate } from './migrate.ts'
 
 const url = process.env.DATABASE_URL

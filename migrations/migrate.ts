@@ -1,4 +1,7 @@
-/** Brings a database to the shape of schema.ts. Safe when several processes start at once: one migrates, the others wait. */
+/**
+ * Brings a database to the shape of schema.ts. Safe when several processes start at once:
+ * one migrates, the others wait.
+ */
 import { fileURLToPath } from 'node:url'
 import { drizzle } from 'drizzle-orm/node-postgres'
 import { migrate as runMigrations } from 'drizzle-orm/node-postgres/migrator'
@@ -10,7 +13,7 @@ export async function migrate (databaseUrl: string, { newEpoch = false } = {}): 
   const client = new pg.Client({ connectionString: databaseUrl })
   await client.connect()
   try {
-    // A session lock: it goes with the connection, so a killed migration blocks nobody.
+    // A session lock: it goes with the connection, so a killed migration blocks no other.
     await client.query('select pg_advisory_lock($1)', [LOCK_KEY])
     await runMigrations(
       drizzle({ client }), { migrationsFolder: fileURLToPath(new URL('.', import.meta.url)) }

@@ -10,7 +10,8 @@
  */
 import { sql } from 'drizzle-orm'
 import {
-  bigint, boolean, check, customType, foreignKey, index, integer, jsonb, pgSequence, pgTable, primaryKey, text, timestamp, unique, uuid
+  bigint, boolean, check, customType, foreignKey, index, integer, jsonb, pgSequence, pgTable, primaryKey,
+  text, timestamp, unique, uuid
 } from 'drizzle-orm/pg-core'
 
 const userId = customType<{ data: string }>({ dataType: () => 'text collate "C"' })
@@ -32,7 +33,7 @@ export const users = pgTable('users', {
   last_seen_at: time('last_seen_at'),
   created_at: time('created_at').notNull().defaultNow()
 }, table => [
-  // Every node asks each second whose tokens were just revoked; nearly nobody is in here.
+  // Every node asks each second whose tokens were just revoked; few users are in here.
   index('users_tokens_valid_after_index').on(table.tokens_valid_after)
     .where(sql`${table.tokens_valid_after} is not null`)
 ])
@@ -102,7 +103,10 @@ export const messages = pgTable('messages', {
   hidden: boolean('hidden').notNull().default(false),
   created_at: time('created_at').notNull(),
   edited_at: time('edited_at'),
-  /** Edited by somebody the other one had blocked by then: since this time only the sender sees more than a tombstone. */
+  /**
+   * Edited by a sender whom the other one had blocked by then: since this time only the sender
+   * sees more than a tombstone.
+   */
   withdrawn_at: time('withdrawn_at'),
   deleted_at: time('deleted_at')
 }, table => [
@@ -110,7 +114,8 @@ export const messages = pgTable('messages', {
   unique('messages_client_message_id_unique').on(table.sender_user_id, table.client_message_id),
   // What one sender said in one conversation, without passing over the others or over what is hidden.
   index('messages_sender_index').on(table.conversation_id, table.sender_user_id, table.hidden, table.seq),
-  // The conversation comes first (extension btree_gin): a search costs what its own conversations hold, not what all do.
+  // The conversation comes first (extension btree_gin): a search costs what its own
+  // conversations hold, not what all do.
   index('messages_search_index').using(
     'gin', table.conversation_id, sql`to_tsvector('simple', ${table.content})`
   )
@@ -192,7 +197,10 @@ export const push_reads = pgTable('push_reads', {
   index('push_reads_due_at_index').on(table.due_at)
 ])
 
-/** An uploaded file. `released_at`: from when on it may go, the file first, then the row; null while something refers to it. */
+/**
+ * An uploaded file. `released_at`: from when on it may go, the file first, then the row;
+ * null while something refers to it.
+ */
 export const attachments = pgTable('attachments', {
   id: uuid('id').primaryKey(),
   owner_user_id: userId('owner_user_id').notNull(),
@@ -225,7 +233,7 @@ export const reactions = pgTable('reactions', {
   message_id: uuid('message_id').notNull(),
   user_id: userId('user_id').notNull(),
   emoji: text('emoji').notNull(),
-  /** By somebody the other one had blocked: for nobody else to see. */
+  /** By a user whom the other one had blocked: only that user sees it. */
   hidden: boolean('hidden').notNull().default(false),
   created_at: time('created_at').notNull().defaultNow()
 }, table => [

@@ -42,8 +42,8 @@ export interface BatchDeps {
 
 export interface Batch { claims: ClaimedPush[], leasedUntil: Date }
 
-/** Returns what delivers a batch. Never rejects. */
-export function deliverBatches (deps: BatchDeps): (batch: Batch) => Promise<void> {
+/** What is returned delivers a batch and never rejects. */
+export function createBatchDelivery (deps: BatchDeps): (batch: Batch) => Promise<void> {
   const { database, dispatch, gate, privacy, epoch, log, now, mergeMs, expireAfterMs } = deps
   const backoff = (attempts: number): number => retryDelayMs(attempts, deps.retryBaseMs, deps.random)
 
@@ -56,8 +56,7 @@ export function deliverBatches (deps: BatchDeps): (batch: Batch) => Promise<void
   async function deliver ({ claims, leasedUntil }: Batch): Promise<void> {
     const at = new Date(now())
     const devices = await pendingPushes(database.autocommit, {
-      userIds: claims.map(claim =>
-        claim.user_id),
+      userIds: claims.map(claim => claim.user_id),
       leasedUntil,
       now: at,
       expiresBefore: new Date(at.getTime() - expireAfterMs)
@@ -85,9 +84,10 @@ export function deliverBatches (deps: BatchDeps): (batch: Batch) => Promise<void
     cancelledPushes.inc(claims.length - new Set(plans
       .filter(plan => plan.send.length > 0 || plan.heldUntil !== undefined)
       .map(({ device }) => device.user_id)).size)
-    log.debug({
-      users: claims.length, pushes: sends.length, postponed: conclusion.postponed.length
-    }, 'a batch of pushes is done')
+    log.debug(
+      { users: claims.length, pushes: sends.length, postponed: conclusion.postponed.length },
+      'a batch of pushes is done'
+    )
   }
 
   // One transaction that takes devices before push rows, like the acknowledgements.
@@ -103,9 +103,10 @@ export function deliverBatches (deps: BatchDeps): (batch: Batch) => Promise<void
         })
       } catch (error) {
         if (!isUnavailable(error) || deps.signal.aborted) throw error
-        log.warn({
-          err: error, users: settled.length + postponed.length
-        }, 'what was pushed could not be written down and will be tried again')
+        log.warn(
+          { err: error, users: settled.length + postponed.length },
+          'what was pushed could not be written down and will be tried again'
+        )
         await pause(RETRY_WRITE_MS, undefined, { signal: deps.signal })
       }
     }
@@ -128,9 +129,9 @@ export function deliverBatches (deps: BatchDeps): (batch: Batch) => Promise<void
         return
       }
       log.error({ err: error, users }, 'a batch of pushes failed and will be tried again')
-      await giveBack(batch).catch((
-        error: unknown
-      ) => { log.warn({ err: error, users }, 'a batch of pushes is left until its lease ends') })
+      await giveBack(batch).catch((error: unknown) => {
+        log.warn({ err: error, users }, 'a batch of pushes is left until its lease ends')
+      })
     }
   }
 }

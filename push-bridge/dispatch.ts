@@ -1,5 +1,6 @@
 /** Sends any number of pushes and learns from the answers what concerns more than one of them. */
 import { type Logger } from 'pino'
+import { withinMs } from '../core/deadline.ts'
 import { type Gate } from './pace/gate.ts'
 import { failedPushes, sentPushes } from './metrics.ts'
 import { type Push, type PushResult, type PushSender } from './sender.ts'
@@ -20,7 +21,10 @@ export function createDispatch ({ sender, gate, trust, sendTimeoutMs, log }: {
 }): Dispatch {
   async function sendPart (part: Push[]): Promise<PushResult[]> {
     try {
-      const results = await within(sendTimeoutMs, sender.send(part))
+      const results = await withinMs(sendTimeoutMs, sender.send(part))
+      if (results === undefined) {
+        throw new Error(`the push service has not answered within ${sendTimeoutMs} ms`)
+      }
       return part.map((push, i): PushResult => results[i] ?? { outcome: 'retry' })
     } catch (error) {
       log.warn({ err: error, pushes: part.length }, 'pushes could not be sent and will be tried again')
@@ -31,8 +35,7 @@ export function createDispatch ({ sender, gate, trust, sendTimeoutMs, log }: {
   return async pushes => {
     const parts: Push[][] = []
     for (let i = 0; i < pushes.length; i += MAX_PUSHES_PER_SEND) {
-      parts.push(pushes.slice(i, i +
-      MAX_PUSHES_PER_SEND))
+      parts.push(pushes.slice(i, i + MAX_PUSHES_PER_SEND))
     }
     const results = withBrokenTokens(pushes, (await Promise.all(parts.map(sendPart))).flat())
     gate.learn(pushes, results)
@@ -42,8 +45,8 @@ export function createDispatch ({ sender, gate, trust, sendTimeoutMs, log }: {
   }
 }
 
-// FCM calls a broken token an invalid argument, and an invalid payload too. What another device has taken as it is
-// cannot be the payload's fault.
+// FCM calls a broken token an invalid argument, and an invalid payload too. A payload that
+// another device has taken as it is cannot be at fault.
 function withBrokenTokens (pushes: Push[], results: PushResult[]): PushResult[] {
   const taken = new Set(pushes.filter((_, i) => results[i]!.outcome === 'ok').map(payloadOf))
   return results.map((result, i) => result.outcome === 'rejected' && result.reason === 'invalid_argument' &&
@@ -78,16 +81,4 @@ function report (pushes: Push[], results: PushResult[], log: Logger): void {
 function reasonOf (result: Exclude<PushResult, { outcome: 'ok' }>): string {
   if (result.outcome === 'retry') return result.reason ?? 'other'
   return result.outcome === 'rejected' ? result.reason : result.outcome
-}
-
-async function within<T> (ms: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const deadline = new Promise<never>((resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`the push service has not answered within ${ms} ms`)), ms)
-  })
-  try {
-    return await Promise.race([work, deadline])
-  } finally {
-    clearTimeout(timer)
-  }
 }

@@ -34,7 +34,10 @@ export interface ReadsDeps {
   retryBaseMs: number
 }
 
-/** Claims and serves one batch; returns how many users it had. Rejects when the database is away: the lease runs out then. */
+/**
+ * Claims and serves one batch; returns how many users it had. Rejects when the database is away:
+ * the lease runs out then.
+ */
 export async function deliverReads (deps: ReadsDeps): Promise<number> {
   const { database, dispatch, now, expireAfterMs } = deps
   const at = new Date(now())
@@ -44,9 +47,7 @@ export async function deliverReads (deps: ReadsDeps): Promise<number> {
   const devices = await devicesShowingRead(database.autocommit, {
     userIds: claims.map(claim => claim.user_id),
     leasedUntil,
-    expiresBefore: new Date(
-      at.getTime() - expireAfterMs
-    ),
+    expiresBefore: new Date(at.getTime() - expireAfterMs),
     maxConversations: MAX_CONVERSATIONS
   })
   const ready = devices.filter(device => mayBeToldAt(device) <= at.getTime())
@@ -69,9 +70,10 @@ export async function deliverReads (deps: ReadsDeps): Promise<number> {
     await settleReads(tx, claims.filter(({ user_id }) => !waiting.has(user_id)), again, leasedUntil)
   })
   removedTokens.inc(gone.length)
-  deps.log.debug({
-    users: claims.length, pushes: ready.length, postponed: again.length
-  }, 'a batch of silent pushes is done')
+  deps.log.debug(
+    { users: claims.length, pushes: ready.length, postponed: again.length },
+    'a batch of silent pushes is done'
+  )
   return claims.length
 }
 

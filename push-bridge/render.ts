@@ -4,7 +4,7 @@ import { type Push } from './sender.ts'
 
 const MAX_TITLE_LENGTH = 100
 const MAX_BODY_LENGTH = 140
-/** As JSON. With everything else at its longest a push stays below the 4,096 bytes that push services take. */
+/** As JSON. With everything else at its longest a push stays below the 4,096 bytes of push services. */
 const MAX_TEXT_BYTES = 900
 
 /** `content-free`: the push services learn ids and a count; no names, no contents. */

@@ -29,7 +29,7 @@ export type PushResult =
   | { outcome: 'token_gone' }
   /** The token was issued for another project than ours. */
   | { outcome: 'token_foreign' }
-  /** Refused for good, whoever sends it. */
+  /** Refused for good, however it is sent. */
   | { outcome: 'rejected', reason: string }
   /** Nothing of ours is taken, whatever it is: a person must act. */
   | { outcome: 'blocked', detail: string }
@@ -39,6 +39,9 @@ export type RetryReason =
   | 'quota' | 'unavailable' | 'internal' | 'third_party_auth' | 'network' | 'not_sent' | 'other'
 
 export interface PushSender {
-  /** At most 500 pushes; one result for each, in order. Throws when it cannot tell: all of them are tried again. */
+  /**
+   * At most 500 pushes; one result for each, in order. Throws when it cannot tell: all of them are
+   * tried again.
+   */
   send (pushes: Push[]): Promise<PushResult[]>
 }

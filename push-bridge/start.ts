@@ -5,15 +5,16 @@
  * batches that run beside it. It is woken by a hint when rows were written in this
  * process and otherwise looks when the next row is due, or once a second. A claim is
  * a lease: rows of a bridge that died, or that lost its database, are claimed
- * again by whoever comes after it ran out. Any number of bridges work side by side.
+ * again, by any bridge, when it has run out. Any number of bridges work side by side.
  */
 import { type Logger } from 'pino'
+import { withinMs } from '../core/deadline.ts'
 import { type Database } from '../store/database.ts'
 import { readEpoch } from '../store/meta.ts'
 import { claimPushes, measureDue, nextPushDue, recoverPushes } from '../store/push/due.ts'
 import { createAlarm } from './pace/alarm.ts'
 import { retryDelayMs } from './pace/backoff.ts'
-import { deliverBatches } from './batch.ts'
+import { createBatchDelivery } from './batch.ts'
 import { createDispatch } from './dispatch.ts'
 import { createGate, type PushHealth } from './pace/gate.ts'
 import { dueRows, oldestDueSeconds } from './metrics.ts'
@@ -31,7 +32,7 @@ export interface PushBridgeOptions {
   pollMs: number
   /** What comes within this time of a device's last push is merged. */
   mergeMs: number
-  /** Nobody is told of what is older. */
+  /** Older messages are pushed no more. */
   expireAfterMs: number
   /** The first retry; each further one doubles it, up to an hour. FCM asks for at least 10 s. */
   retryBaseMs: number
@@ -93,7 +94,7 @@ export async function startPushBridge ({
   const gate = createGate({ now, random, log })
   const trust = createTrust(log)
   const dispatch = createDispatch({ sender, gate, trust, sendTimeoutMs: settings.sendTimeoutMs, log })
-  const deliver = deliverBatches({
+  const deliver = createBatchDelivery({
     ...settings, database, dispatch, gate, privacy, epoch, log, now, random, signal: giveUp.signal
   })
 
@@ -101,7 +102,7 @@ export async function startPushBridge ({
     while (!closing.signal.aborted) await alarm.wait(await claimBatch())
   }
 
-  /** Starts a batch if somebody is due; returns for how long there is nothing more to claim. */
+  /** Starts a batch if a user is due; returns for how long there is nothing more to claim (ms). */
   async function claimBatch (): Promise<number> {
     // The end of a batch rings. Behind a closed gate one batch at a time looks whether it is open.
     if (inFlight.size >= (gate.closedUntil() === undefined ? settings.batchesInFlight : 1)) {
@@ -127,16 +128,17 @@ export async function startPushBridge ({
     }
   }
 
-  // Beside the pushes that wake, one batch at a time: nobody waits for these.
+  // Beside the pushes that wake, one batch at a time: no user waits for silent ones.
   async function runReads (): Promise<void> {
     while (!closing.signal.aborted) {
       try {
         if (gate.waitMs() === 0 &&
           await deliverReads({ ...settings, database, dispatch, gate, epoch, log, now, random }) > 0) continue
       } catch (error) {
-        log.warn({
-          err: error
-        }, 'a batch of silent pushes failed; what it had claimed is tried again when its lease ends')
+        log.warn(
+          { err: error },
+          'a batch of silent pushes failed; what it had claimed is tried again when its lease ends'
+        )
       }
       await readsAlarm.wait(settings.pollMs)
     }
@@ -173,14 +175,8 @@ export async function startPushBridge ({
       alarm.ring()
       readsAlarm.ring()
       await running
-      const finished = Promise.all([runningReads, ...inFlight])
-      const deadline = setTimeout(() => giveUp.abort(), settings.closeWithinMs)
-      const gaveUp = new Promise<void>(resolve => {
-        if (giveUp.signal.aborted) resolve()
-        giveUp.signal.addEventListener('abort', () => resolve())
-      })
-      await Promise.race([finished, gaveUp])
-      clearTimeout(deadline)
+      const finished = await withinMs(settings.closeWithinMs, Promise.all([runningReads, ...inFlight]))
+      if (finished === undefined) giveUp.abort()
     }
   }
 }

@@ -1,9 +1,11 @@
 /**
- * Attachments: who uploaded which file, what it was sent with, and who may have it. The files are in `files/`.
+ * Attachments: who uploaded which file, what it was sent with, and who may have it.
+ * The files are in `files/`.
  *
- * `released_at` is from when on a file may go. Uploads have one in the future until something refers to
- * them (a message, an avatar); null means that something does. Once it has passed it is final: nothing
- * can refer to the attachment any more, so its file can be removed without holding anybody up.
+ * `released_at` is from when on a file may go. Uploads have one in the future until
+ * something refers to them (a message, an avatar); null means that something does.
+ * Once it has passed it is final: nothing can refer to the attachment any more, so its
+ * file can be removed while no transaction waits for it.
  *
  * Locks: after conversations and users, in id order.
  */
@@ -50,7 +52,8 @@ export async function removeAttachments (db: Executor, ids: string[]): Promise<v
   if (ids.length > 0) await db.rows(REMOVE, [ids])
 }
 
-// The column keeps milliseconds and would round up: a claimed attachment could be sent until the clock gets there.
+// The column keeps milliseconds and would round up: a claimed attachment could be
+// sent until the clock gets there.
 const CLOCK_DOWN = "date_trunc('milliseconds', clock_timestamp())"
 const CLOCK: Statement = { name: 'attachments_clock', text: `select ${CLOCK_DOWN}::text as now` }
 
@@ -59,7 +62,8 @@ export async function releaseClock (db: Executor): Promise<string> {
   return (await db.rows<{ now: string }>(CLOCK, []))[0]!.now
 }
 
-// Index: attachments_released_at_index. Whoever sends or shows one of these has its lock, or has read that it is released.
+// Index: attachments_released_at_index. A transaction that sends or shows one of these has
+// its lock, or has read that it is released.
 const CLAIM: Statement = {
   name: 'attachments_claim',
   text: `
@@ -73,13 +77,17 @@ const CLAIM: Statement = {
        limit $2
          for update skip locked
     )
-    update attachments a set released_at = ${CLOCK_DOWN} from claimed where a.id = claimed.id
+    update attachments a
+       set released_at = ${CLOCK_DOWN}
+      from claimed
+     where a.id = claimed.id
     returning a.id`
 }
 
 /**
- * Takes up to `limit` attachments that were released before `before`, the longest waiting first. They count as
- * released now, which puts them behind all others: one whose file cannot be removed is in nobody's way.
+ * Takes up to `limit` attachments that were released before `before`, the longest waiting first.
+ * They count as released now, which puts them behind all others: one whose file cannot be removed
+ * does not hold up the rest.
  */
 export async function claimReleased (db: Executor, before: string, limit: number): Promise<string[]> {
   return (await db.rows<{ id: string }>(CLAIM, [before, limit])).map(row => row.id)
@@ -114,7 +122,10 @@ const ATTACH: Statement = {
   text: `
     with locked as materialized (${LOCK_KEPT}
     ), kept as (
-      update attachments a set released_at = null from locked where a.id = locked.id and a.released_at is not null
+      update attachments a
+         set released_at = null
+        from locked
+       where a.id = locked.id and a.released_at is not null
     )
     insert into message_attachments (message_id, position, attachment_id)
     select v.message_id, v.position, v.attachment_id
@@ -125,7 +136,10 @@ const ATTACH: Statement = {
 
 export interface SentAttachment { messageId: string, position: number, attachmentId: string }
 
-/** Writes what is sent with which message. False, with nothing to be kept of it, when one has been released since it was read. */
+/**
+ * Writes what is sent with which message. False when one has been released since it
+ * was read: the transaction must then be rolled back.
+ */
 export async function attachToMessages (tx: Executor, sent: SentAttachment[]): Promise<boolean> {
   const written = await tx.rows(ATTACH, [
     [...new Set(sent.map(s => s.attachmentId))],
@@ -148,7 +162,8 @@ const DETACH: Statement = {
        for no key update`
 }
 
-// Index: message_attachments_attachment_index. A statement of its own: it sees what was sent before the lock was had.
+// Index: message_attachments_attachment_index. A statement of its own: it sees what was
+// sent before this transaction had the lock.
 const RELEASE: Statement = {
   name: 'attachments_release',
   text: `
@@ -159,7 +174,10 @@ const RELEASE: Statement = {
        and not exists (select 1 from users u where u.id = a.owner_user_id and u.avatar = a.id)`
 }
 
-/** Takes their attachments from messages; what nothing else refers to is released, and its file goes soon after. */
+/**
+ * Takes their attachments from messages; what nothing else refers to is released,
+ * and its file goes soon after.
+ */
 export async function releaseAttachments (tx: Executor, messageIds: string[], at: Date): Promise<void> {
   const locked = await tx.rows<{ id: string }>(DETACH, [messageIds])
   if (locked.length > 0) await tx.rows(RELEASE, [locked.map(row => row.id), at])
@@ -173,7 +191,10 @@ const KEEP: Statement = {
 const SET_AVATAR: Statement =
   { name: 'attachments_set_avatar', text: 'update users set avatar = $2 where id = $1' }
 
-/** Changes the avatar of a user whom this transaction has locked; the earlier one is released when nothing else refers to it. False when the new one is released. */
+/**
+ * Changes the avatar of a user; this transaction must have locked the user. The earlier avatar
+ * is released when nothing else refers to it. False when the new one is released.
+ */
 export async function replaceAvatar (
   tx: Executor, userId: string, earlier: string | null, avatar: string | null, at: Date
 ): Promise<boolean> {
@@ -186,8 +207,9 @@ export async function replaceAvatar (
   return true
 }
 
-// Indexes: attachments_pkey, message_attachments_attachment_index, messages_pkey, conversation_participants_pkey,
-// conversations_direct_key_unique. Deleted messages have no rows in message_attachments.
+// Indexes: attachments_pkey, message_attachments_attachment_index, messages_pkey,
+// conversation_participants_pkey, conversations_direct_key_unique. Deleted messages have
+// no rows in message_attachments.
 const FOR_READER: Statement = {
   name: 'attachments_for_reader',
   text: `
@@ -195,10 +217,13 @@ const FOR_READER: Statement = {
            (a.owner_user_id = $2 and a.size > 0 and a.released_at > now())
            or coalesce(seen.present, false)
            or exists (
-             select 1 from users u
+             select 1
+               from users u
               where u.id = a.owner_user_id and u.avatar = a.id
                 and (u.id = $2 or exists (
-                  select 1 from conversations c where c.direct_key in ($2 || '/' || u.id, u.id || '/' || $2)))) as readable,
+                      select 1
+                        from conversations c
+                       where c.direct_key in ($2 || '/' || u.id, u.id || '/' || $2)))) as readable,
            coalesce(seen.left_since, false) as left_since
       from attachments a
       left join lateral (
@@ -214,7 +239,7 @@ const FOR_READER: Statement = {
 
 export type AttachmentForReader = AttachmentView & {
   readable: boolean
-  /** Somebody who has left a conversation in which they could see it. */
+  /** The reader has left a conversation in which they could see it. */
   left_since: boolean
 }
 

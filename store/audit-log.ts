@@ -1,4 +1,4 @@
-/** The audit log: who did what to whom; written in the transaction of the deed. */
+/** The audit log: which admin did what to which user; written in the transaction of the deed. */
 import { and, desc, eq, lt } from 'drizzle-orm'
 import { uuidv7 } from 'uuidv7'
 import { audit_log } from '../migrations/schema.ts'

@@ -7,10 +7,12 @@
  *
  * Transactions that share rows then queue up instead of deadlocking. "No key"
  * keeps the foreign key checks of other transactions from waiting. A lock makes
- * final what is read after it; whoever appends to an inbox log holds its user.
+ * final what is read after it. To append to an inbox log takes the lock of its user.
  */
 import { type Executor, type Statement } from './database.ts'
-import { type InboxCounters } from './people/users.ts'
+
+/** Of a user: the end of the inbox log, and what any of their devices acknowledged. */
+export interface InboxCounters { id: string, inbox_seq: number, acked_seq: number }
 
 export interface LockedConversation {
   id: string
@@ -47,34 +49,35 @@ const LOCK_USERS: Statement = {
        for no key update`
 }
 
+// Index: conversation_participants_pkey once per conversation. The conversations are locked by then, so their
+// members are final. Not `left_at is null`, which means the same: the planner then sees a partial index it
+// takes for tiny, and reads the present members of all conversations from it.
+const LOCK_MEMBERS: Statement = {
+  name: 'locks_members',
+  text: `
+    select id, inbox_seq, acked_seq
+      from users
+     where id = any(array(
+             select p.user_id
+               from unnest($1::uuid[]) as c (id)
+               join conversation_participants p on p.conversation_id = c.id
+              where p.left_seq is null
+              union
+             select unnest($2::text[])))
+     order by id
+       for no key update`
+}
+
+/** Locks the present members of locked conversations, and other users. */
+export async function lockMembers (
+  tx: Executor, conversationIds: string[], others: string[]
+): Promise<Map<string, InboxCounters>> {
+  const rows = await tx.rows<InboxCounters>(LOCK_MEMBERS, [conversationIds, others])
+  return new Map(rows.map(row => [row.id, row]))
+}
+
 /** The users' counters, final until the end of the transaction. Unknown users are left out. */
 export async function lockUsers (tx: Executor, ids: string[]): Promise<Map<string, InboxCounters>> {
   const rows = await tx.rows<InboxCounters>(LOCK_USERS, [ids])
   return new Map(rows.map(row => [row.id, row]))
-}
-
-// The senders are found before the lock, from counters that only rise: what
-// remains to be delivered under the lock concerns a subset of them.
-// Indexes: inbox_events_pkey, messages_pkey.
-const LOCK_FOR_DELIVERY: Statement = {
-  name: 'receipts_lock_for_delivery',
-  text: `
-    select u.id, u.inbox_seq, u.acked_seq
-      from users u
-     where u.id in (
-             select id from unnest($1::text[]) as receiver (id)
-             union
-             select m.sender_user_id
-               from unnest($1::text[], $2::bigint[]) as a (user_id, up_to)
-               join users r on r.id = a.user_id
-               join inbox_events e on e.user_id = a.user_id and e.seq > r.acked_seq and e.seq <= a.up_to and e.type = 'new_message'
-               join messages m on m.id = e.message_id)
-     order by u.id
-       for no key update of u`
-}
-
-export async function lockForDelivery (
-  tx: Executor, receivers: string[], upTo: number[]
-): Promise<Array<{ id: string, inbox_seq: number, acked_seq: number }>> {
-  return await tx.rows(LOCK_FOR_DELIVERY, [receivers, upTo])
 }

@@ -12,14 +12,16 @@ const COUNTED_PUSHES = 10_000
 const COUNTED = ['users', 'conversations', 'messages', 'inbox_events'] as const
 type Counted = typeof COUNTED[number]
 
-const pages = (table: string): string => `(pg_relation_size('${table}') / current_setting('block_size')::int)`
+const pages = (table: string): string =>
+  `(pg_relation_size('${table}') / current_setting('block_size')::int)`
 
 // Each branch is a subquery of its own, which is run only when it is chosen.
 const count = (table: string): string => `
   (select case
      when ${pages(table)} <= ${EXACT_PAGES} then (select count(*) from ${table})
      when c.reltuples >= 0 and c.relpages > 0 then (c.reltuples / c.relpages * ${pages(table)})::bigint
-     else (select count(*) from ${table} where ctid < '(${EXACT_PAGES},0)'::tid) * ${pages(table)} / ${EXACT_PAGES}
+     else (select count(*) from ${table} where ctid < '(${EXACT_PAGES},0)'::tid)
+          * ${pages(table)} / ${EXACT_PAGES}
    end from pg_class c where c.oid = '${table}'::regclass) as ${table},
   ${pages(table)} <= ${EXACT_PAGES} as ${table}_exact`
 
@@ -28,8 +30,14 @@ const STATISTICS: Statement = {
   name: 'statistics',
   text: `
     select ${COUNTED.map(count).join(',')},
-           (select count(*) from (select 1 from push_due where due_at <= now() limit ${COUNTED_PUSHES}) as due) as pushes_due,
-           (select extract(epoch from now() - min(due_at))::float8 from push_due where due_at <= now()) as oldest_due_seconds,
+           (select count(*)
+              from (select 1
+                      from push_due
+                     where due_at <= now()
+                     limit ${COUNTED_PUSHES}) as due) as pushes_due,
+           (select extract(epoch from now() - min(due_at))::float8
+              from push_due
+             where due_at <= now()) as oldest_due_seconds,
            pg_database_size(current_database()) as database_bytes`
 }
 

@@ -1,6 +1,12 @@
-/** Environment to Config. */
+/** Environment to Config, and the table of variables to the files that are made from it. */
+import { readFile } from 'node:fs/promises'
+import { parseEnv } from 'node:util'
 import { expect, test } from 'vitest'
 import { ConfigError, loadConfig } from '../config.ts'
+import { VARIABLES, type Variable } from '../config-table.ts'
+import { GENERATED, upToDate } from '../tools/config-docs.ts'
+
+const variables = Object.values<Variable>(VARIABLES)
 
 test('switches are on or off, in the usual words', () => {
   const words = { on: true, ON: true, true: true, 1: true, off: false, false: false, 0: false, '': false }
@@ -77,4 +83,36 @@ test('an api that may be one of several is told that attachments must be shared'
   expect(loadConfig(several, ['api']).warnings.join()).toMatch(/attachments/)
   expect(loadConfig({ ...several, S3_BUCKET: 'echo' }, ['api']).warnings.join()).not.toMatch(/attachments/)
   expect(loadConfig(several, ['broker']).warnings.join()).not.toMatch(/attachments/)
+})
+
+test('.env.example and the reference in docs/operations.md are what the table of variables says', async () => {
+  for (const part of GENERATED) {
+    const same = await readFile(part.file, 'utf8') === await upToDate(part)
+    expect(same, `${part.file} differs from config-table.ts: run npm run config:docs`).toBe(true)
+  }
+})
+
+test('a copy of .env.example changes nothing', async () => {
+  expect(loadConfig(parseEnv(await readFile('.env.example', 'utf8')))).toEqual(loadConfig({}))
+})
+
+test('a variable has one row, a default that its parser takes or an example, and what it means', () => {
+  expect(new Set(variables.map(({ name }) => name)).size).toBe(variables.length)
+  for (const { name, parse, default: fallback, example, doc } of variables) {
+    const problems: string[] = []
+    if (fallback !== undefined) expect(parse(fallback, problem => problems.push(problem)), name).toBeDefined()
+    expect(problems, name).toEqual([])
+    expect(fallback ?? example, name).toEqual(expect.any(String))
+    expect(doc, name).toMatch(/^[A-Z`].*\.$/)
+  }
+})
+
+test('a secret has no default, and its problem does not show it', () => {
+  for (const { name, parse, default: fallback } of variables.filter(({ secret }) => secret)) {
+    expect(fallback, name).toBeUndefined()
+    const problems: string[] = []
+    parse('hunter2', problem => problems.push(problem))
+    expect(problems, name).toHaveLength(1)
+    expect(problems.join(), name).not.toContain('hunter2')
+  }
 })

@@ -2,8 +2,8 @@
 import { type ByteRange } from '../../store/files/file-store.ts'
 
 /**
- * What a Range header asks of `size` bytes: a range, `unsatisfiable`, or undefined for all of it, which is also
- * the answer to what is no single range of bytes ("a server MAY ignore the Range header field").
+ * What a Range header asks of `size` bytes: a range, `unsatisfiable`, or undefined for all of it. A header
+ * that is no single range of bytes asks for all of it, too ("a server MAY ignore the Range header field").
  */
 export function parseRange (
   header: string | undefined, size: number
@@ -23,7 +23,7 @@ export function parseRange (
     : { start, end: Math.min(last === '' ? size - 1 : Number(last), size - 1) }
 }
 
-/** Does If-None-Match name this (strong) entity tag? Compared weakly, as 13.1.2 says. */
+/** Does If-None-Match name this strong entity tag? The comparison is the weak one (13.1.2). */
 export function matchesTag (header: string | undefined, tag: string): boolean {
   if (header === undefined) return false
   return header.trim() === '*' || header.split(',').some(one => one.trim().replace(/^W\//, '') === tag)

@@ -2,7 +2,7 @@
  * A multipart form (RFC 7578) with one file and nothing else, read as a stream.
  *
  * The body ends only when the whole form has: a second part, a truncated form
- * and a client that goes away fail it, so nobody keeps half an upload.
+ * and a client that goes away fail it, so half an upload is never stored.
  */
 import { type Multipart } from '@fastify/multipart'
 import { type FastifyRequest } from 'fastify'
@@ -13,7 +13,10 @@ import { findAppError, invalid, type AppError } from '../../core/errors.ts'
 /** How long an upload may pause, and take. */
 export interface UploadPace { stalledMs: number, wholeMs: number }
 export const UPLOAD_PACE: UploadPace = { stalledMs: 30_000, wholeMs: 600_000 }
-/** What a client still sends after its upload was refused is thrown away for so long, so that it gets to read why. */
+/**
+ * A client may still send for so long after its upload was refused: it reads the answer only when it has
+ * sent.
+ */
 const DISCARD_MS = 10_000
 
 export interface UploadForm {
@@ -31,8 +34,9 @@ export const FORM_LIMITS = {
 }
 
 /**
- * Runs `use` with the form of the request. `abort` ends it from outside with an error; so does a client that
- * stalls. Throws `invalid` for what is not such a form, and whatever `use` throws.
+ * Runs `use` with the form of the request and returns its result. The signal `abort` ends it with the
+ * signal's reason, a client that stalls with `invalid`. Throws `invalid` for any other form, and what `use`
+ * throws.
  */
 export async function readUploadForm<T> (
   request: FastifyRequest<any, any, any, any, any, any, any, any>, abort: AbortSignal, pace: UploadPace,
@@ -79,7 +83,7 @@ export async function readUploadForm<T> (
 function watchProgress (abort: AbortSignal, { stalledMs, wholeMs }: UploadPace) {
   let fail: (error: unknown) => void = () => {}
   const failed = new Promise<never>((_resolve, reject) => { fail = reject })
-  failed.catch(() => {}) // it is raced with, or nobody waits any more
+  failed.catch(() => {}) // it may fail while nothing waits for it
   const tooSlow = (): void => fail(invalid(
     'upload_too_slow',
     `an upload takes at most ${wholeMs / 1_000} s, and never pauses for ${stalledMs / 1_000} s`
@@ -108,17 +112,16 @@ function discardRest (raw: IncomingMessage): void {
   raw.on('error', () => {}).resume()
 }
 
-/** The parser's errors in our terms; everything else as it is. */
+/** The parser's errors as problems; all other errors as they are. */
 function formError (error: unknown): unknown {
   if (findAppError(error) !== undefined) return error
   const { code, message = '' } = error as { code?: string, message?: string }
   if (code === 'FST_PARTS_LIMIT' || code === 'FST_FILES_LIMIT' || code === 'FST_FIELDS_LIMIT') {
     return oneFile()
   }
-  if (code === 'FST_MP_PREMATURE_CLOSE' || /^FST_PROTO_VIOLATION|^FST_INVALID/.test(
-    code ?? ''
-  ) || /multipart|terminated early|boundary/i.test(message)) return malformedForm()
-  return error
+  const malformed = /^FST_MP_PREMATURE_CLOSE$|^FST_PROTO_VIOLATION|^FST_INVALID/.test(code ?? '') ||
+    /multipart|terminated early|boundary/i.test(message)
+  return malformed ? malformedForm() : error
 }
 
 const fileRequired = (): AppError =>

@@ -1,15 +1,17 @@
 /** The OpenAPI document, made from the routes' schemas, and its page at /docs. */
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
-import { type FastifySchema, type RouteOptions } from 'fastify'
-import { type App } from '../app.ts'
+import { type FastifyInstance, type FastifySchema, type RouteOptions } from 'fastify'
 import { withExamples } from './examples.ts'
 import { commonCodes, type ProblemCode } from './problem-codes.ts'
+import { problems } from './operations.ts'
 import { PROBLEM_TYPE } from './problems.ts'
-import { NAMED, problems } from './schemas.ts'
+import { NAMED } from './schemas.ts'
 
-/** Registered before the routes, which it listens to. */
-export async function serveDocumentation (app: App): Promise<void> {
+/** To be registered before the routes: it listens to their registration. */
+export async function serveDocumentation (
+  app: Pick<FastifyInstance, 'addSchema' | 'register'>
+): Promise<void> {
   for (const schema of NAMED) app.addSchema(schema)
   await app.register(swagger, {
     openapi: {
@@ -17,8 +19,8 @@ export async function serveDocumentation (app: App): Promise<void> {
       info: {
         title: 'Echo',
         version: '1',
-        description:
-          'A messaging backend. What changes arrives as events over MQTT, or here through `/inbox`. Errors are RFC 9457 problems with a stable `code`.'
+        description: 'A messaging backend. Changes arrive as events over MQTT, or here through `/inbox`. ' +
+          'Errors are RFC 9457 problems with a stable `code`.'
       },
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } },
       tags: [
@@ -40,16 +42,16 @@ export async function serveDocumentation (app: App): Promise<void> {
   await app.register(swaggerUi, { routePrefix: '/docs' })
 }
 
-/** Adds the problems that no route names, because every operation of its kind has them. */
+/** Adds the problems that all operations of a kind share, and that no route names. */
 function withCommonProblems (schema: FastifySchema, { method, url }: RouteOptions): FastifySchema {
   if (schema?.response === undefined) return schema
+  const readsForm = schema.consumes !== undefined
   const traits = {
     behindToken: schema.security !== undefined && schema.security.length > 0,
-    hasInput: [schema.params, schema.querystring, schema.headers, schema.consumes === undefined
-      ? schema.body
-      : undefined].some(part => part !== undefined),
+    hasInput: [schema.params, schema.querystring, schema.headers, readsForm ? undefined : schema.body]
+      .some(part => part !== undefined),
     // JSON is read whether the operation wants a body or not; forms have codes of their own.
-    readsJson: schema.consumes === undefined && !['GET', 'HEAD'].includes([method].flat()[0]!),
+    readsJson: !readsForm && !['GET', 'HEAD'].includes([method].flat()[0]!),
     hasParams: url.includes(':')
   }
   const response = schema.response as Record<string, ProblemResponse | undefined>
@@ -67,7 +69,3 @@ interface ProblemResponse {
     schema: { allOf: [unknown, { properties: { code: { enum: ProblemCode[] } } }] }
   }>
 }
-
-/** What every operation behind a token says of itself. */
-export const operation = (tag: string, summary: string) =>
-  ({ tags: [tag], summary, security: [{ token: [] }] })

@@ -1,7 +1,7 @@
-/** Examples of the OpenAPI document's bodies and answers, put together from what the schemas say of their fields. */
+/** Examples of the OpenAPI document's bodies and answers, put together from the examples of their fields. */
 type Json = any
 
-/** Gives every JSON body and answer without an example one. */
+/** Adds an example to every JSON body and answer that has none. */
 export function withExamples (document: Json): Json {
   for (const path of Object.values<Json>(document.paths)) {
     for (const { requestBody, responses } of Object.values<Json>(path)) {
@@ -17,7 +17,7 @@ export function withExamples (document: Json): Json {
   return document
 }
 
-/** The first example of a schema, or one made of those of its parts; the shortest that has every field. */
+/** The first example of a schema, or one made of the examples of its parts; lists have one entry. */
 function exampleOf (schema: Json, document: Json): Json {
   if (schema.$ref !== undefined) return exampleOf(follow(schema.$ref, document), document)
   if (schema.examples !== undefined) return schema.examples[0]

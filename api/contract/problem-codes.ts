@@ -1,7 +1,7 @@
 /**
  * Every problem code of the REST API, by status, with what it tells a client.
- * A route names its own codes with `problems(…)` of schemas.ts; those that any
- * operation may answer with are added by `commonCodes`, and by nobody else.
+ * A route names its own codes with `problems(…)` of operations.ts. `commonCodes`
+ * alone adds those that any operation of a kind may answer with.
  */
 export const PROBLEM_CODES = {
   400: {
@@ -13,25 +13,25 @@ export const PROBLEM_CODES = {
     duplicate_attachment: 'A message names an attachment twice',
     file_required: 'The form must have a file: a part with a filename',
     idempotency_key_mismatch: 'Idempotency-Key and client_message_id are synonyms and must be equal',
-    invalid_block: 'Nobody blocks themselves',
+    invalid_block: 'A user cannot block themselves',
     invalid_cursor: 'The cursor comes from another list or conversation, or two exclude each other',
     invalid_emoji: 'A reaction is exactly one emoji',
     invalid_header: 'A header is not UTF-8, or has more than 128 characters',
     invalid_muted_until: 'A mute ends at a time after 1970 in ISO 8601, or is null',
     invalid_name: 'A name has 1 to 200 code points',
-    invalid_participants: 'A direct conversation has exactly one participant besides oneself',
+    invalid_participants: 'A direct conversation has exactly one participant besides the caller',
     invalid_query: 'A search needs a word, and has at most 200 code points',
     invalid_reply: 'The message replied to is not one of this conversation that the sender can see',
     invalid_request: 'A field or parameter is missing, unknown or of the wrong shape',
     invalid_text: 'The text contains U+0000 or a lone surrogate',
     invalid_title: 'A title has at most 200 code points, and a direct conversation has none',
-    invalid_user_id: 'A mention names something that is no user id',
+    invalid_user_id: 'A mention names no valid user id',
     malformed_form: 'The body is not a whole multipart form',
     malformed_json: 'The body is not JSON in UTF-8',
     mention_outside_content: 'A mention does not lie inside the content',
     one_file_required: 'The form must have exactly one file and nothing else',
     query_too_broad:
-      'Too many messages match to be looked through in time: add a word, or name a conversation',
+      'Too many messages match to search them all in time: add a word, or name a conversation',
     seq_beyond_end: 'The inbox ends before this seq',
     unknown_attachment: 'An attachment is not an upload of the sender that is still there',
     upload_too_slow: 'An upload takes at most 600 s, and never pauses for 30 s'
@@ -41,10 +41,10 @@ export const PROBLEM_CODES = {
     token_required: 'The header `Authorization: Bearer <token>` is missing'
   },
   403: {
-    admin_required: 'This is for an admin: of the group, or by the scope of the token',
+    admin_required: 'Only an admin may do this: of the group, or by the scope of the token',
     not_a_participant: 'The caller has left the conversation or was removed',
-    not_the_sender: 'This is for the sender of the message',
-    sending_not_allowed: 'The caller may read this conversation and not write to it'
+    not_the_sender: 'Only the sender of the message may do this',
+    sending_not_allowed: 'The caller may read this conversation, but not write to it'
   },
   404: {
     attachment_not_found: 'There is no such attachment, or the caller may not have it',
@@ -53,12 +53,12 @@ export const PROBLEM_CODES = {
     erasure_not_found: 'This user was never erased',
     message_not_found: 'There is no such message, or the caller cannot see it',
     participant_not_found: 'This user is not in the conversation',
-    user_not_found: 'There is no such user among those the caller may know of'
+    user_not_found: 'There is no such user among those whose profile the caller may see'
   },
   409: {
     client_message_id_reused: 'The client_message_id was already used for another message',
     direct_conversation: 'Title and participants of a direct conversation do not change',
-    last_admin: 'A group keeps an admin: make somebody else one first',
+    last_admin: 'A group keeps an admin: make another participant one first',
     message_deleted: 'The message has been deleted',
     too_many_blocks: 'A user blocks at most 10,000 others',
     too_many_edits: 'A message is edited at most 100 times',
@@ -83,11 +83,11 @@ export const PROBLEM_CODES = {
   },
   429: {
     rate_limited: 'More requests than allowed: try again after `Retry-After` seconds',
-    too_many_downloads: 'A user has at most 16 downloads under way',
-    too_many_uploads: 'A user has at most 4 uploads under way'
+    too_many_downloads: 'A user may have at most 16 downloads at once',
+    too_many_uploads: 'A user may have at most 4 uploads at once'
   },
   500: {
-    internal: 'Something went wrong on our side'
+    internal: 'Something went wrong on the server'
   },
   503: {
     overloaded: 'The server has more to do than it can: try again after `Retry-After` seconds',
@@ -96,25 +96,26 @@ export const PROBLEM_CODES = {
 }
 
 type CodesByStatus = typeof PROBLEM_CODES
-export type ProblemCode = { [Status in keyof CodesByStatus]: keyof CodesByStatus[Status] }[keyof CodesByStatus] & string
+type CodesOf = { [Status in keyof CodesByStatus]: keyof CodesByStatus[Status] }
+export type ProblemCode = CodesOf[keyof CodesByStatus] & string
 
 export const STATUS_DESCRIPTIONS: Record<keyof CodesByStatus, string> = {
   400: 'The request is wrong; `detail` says where',
   401: 'No valid token',
-  403: 'A former member, or a right one lacks',
-  404: 'Unknown, or not yours to know',
-  409: 'It contradicts what is there',
+  403: 'The caller is a former member, or lacks the right',
+  404: 'Unknown, or not visible to the caller',
+  409: 'It contradicts the present state',
   410: 'No longer kept',
   413: 'The body is too large',
   414: 'The address is too long',
   415: 'The body has the wrong type, or is compressed',
   416: 'The range lies outside the file',
   429: 'Too many requests, or too many at once: try again after `Retry-After` seconds',
-  500: 'Something went wrong on our side',
+  500: 'Something went wrong on the server',
   503: 'Not now: try again after `Retry-After` seconds'
 }
 
-/** What is said of an operation that decides which common codes it has. */
+/** The traits of an operation that decide which common codes it has. */
 export interface OperationTraits {
   behindToken: boolean
   hasInput: boolean

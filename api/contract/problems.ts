@@ -1,4 +1,4 @@
-/** Errors as RFC 9457 problem details: one table, one shape, nothing of what is behind a 500. */
+/** Errors as RFC 9457 problem details: one table, one shape; a 500 does not say what caused it. */
 import { DrizzleQueryError } from 'drizzle-orm/errors'
 import { type FastifyReply, type FastifyRequest } from 'fastify'
 import { STATUS_CODES } from 'node:http'
@@ -23,7 +23,7 @@ export const STATUS_OF_FAULT: Record<Fault, number> = {
   unavailable: 503
 }
 
-/** What the framework refuses by itself, in our terms. */
+/** What the framework refuses by itself. */
 const CODE_OF_STATUS: Record<number, { code: string, detail: string }> = {
   400: { code: 'invalid_request', detail: 'the request could not be read' },
   413: { code: 'body_too_large', detail: 'the body is larger than this route accepts' },
@@ -42,9 +42,9 @@ export function answerError (error: unknown, request: FastifyRequest, reply: Fas
   if (problem.code === 'internal') {
     request.log.error({
       err: loggable(error), method: request.method, route: request.routeOptions.url
-    }, 'a request failed for a reason nobody expected')
+    }, 'a request failed unexpectedly')
   }
-  reply.header(REQUEST_ID_HEADER, request.id) // what the framework refuses has passed no hook
+  reply.header(REQUEST_ID_HEADER, request.id) // no hook ran for what the framework refuses
   if (problem.status === 401) reply.header('www-authenticate', 'Bearer')
   if (problem.status === 429 || problem.status === 503) {
     reply.header('retry-after', findAppError(error)?.retryAfterS ?? RETRY_AFTER_S)
@@ -56,7 +56,9 @@ export function routeNotFound (request: FastifyRequest): never {
   throw new AppError('not_found', 'route_not_found', `there is no ${request.method} on this path`)
 }
 
-/** Answers what the HTTP parser itself refuses, and a body that does not come: the application has no say there. */
+/**
+ * Answers what the HTTP parser itself refuses, and a body that does not come; Fastify cannot answer these.
+ */
 export function answerBadConnection (error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()
@@ -68,9 +70,14 @@ export function answerBadConnection (error: Error & { code?: string }, socket: S
   const body = JSON.stringify(problem(
     status, 'invalid_request', 'the request is not valid HTTP, or was not sent in time'
   ))
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: ${PROBLEM_TYPE}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`
-  )
+  socket.end([
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    `Content-Type: ${PROBLEM_TYPE}`,
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Connection: close',
+    '',
+    body
+  ].join('\r\n'))
 }
 
 function problemOf (error: unknown): ProblemBody {
@@ -83,11 +90,11 @@ function problemOf (error: unknown): ProblemBody {
   }
   const known = statusCode === undefined ? undefined : CODE_OF_STATUS[statusCode]
   if (known !== undefined) return problem(statusCode!, known.code, known.detail)
-  return problem(500, 'internal', 'something went wrong on our side')
+  return problem(500, 'internal', 'something went wrong on the server')
 }
 
 export const problem = (status: number, code: string, detail: string): ProblemBody =>
   ({ type: 'about:blank', title: STATUS_CODES[status] ?? 'Error', status, code, detail })
 
-// The query builder's own message repeats the parameters: names, tokens, texts.
+// The query builder's own message repeats the parameters: user names, tokens, contents.
 const loggable = (error: unknown): unknown => error instanceof DrizzleQueryError ? error.cause : error

@@ -5,8 +5,6 @@
  */
 import { Type, type Static, type TSchema, type TUnsafe } from 'typebox'
 import { MESSAGE_TYPES, Mention } from '../../core/message-rules.ts'
-import { meaningOf, STATUS_DESCRIPTIONS, statusOf, type ProblemCode } from './problem-codes.ts'
-import { problem, PROBLEM_TYPE } from './problems.ts'
 
 export const UUID_EXAMPLE = '01980f5c-6f1e-7cc3-98a4-1d2b3c4d5e6f'
 
@@ -23,11 +21,13 @@ export const Seq = Type.Integer({ minimum: 0, examples: [42] })
 const Status = Type.Enum(['sent', 'delivered', 'read'])
 export const orNull = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 
-/** A query parameter that says how many. */
-export const limit = (fallback: number, maximum: number) =>
-  Type.Optional(Type.Integer({ minimum: 1, maximum, default: fallback }))
+export const UserById = Type.Object({ id: UserId })
+/** A message, conversation or attachment named in a path. */
+export const ById = Type.Object({ id: Uuid })
+/** UUIDs are stored in lower case, and a client may write them as it likes. */
+export const idOf = (request: { params: { id: string } }): string => request.params.id.toLowerCase()
 
-/** Points to a schema that was given an `$id`, and keeps its type. A response says with `description` what it means. */
+/** Points to a schema that has an `$id`, and keeps its type; a response needs a `description`. */
 export const refer = <T extends TSchema>(schema: T, description?: string): TUnsafe<Static<T>> =>
   Type.Unsafe<Static<T>>({
     $ref: `${(schema as { $id?: string }).$id}#`, ...(description === undefined ? {} : { description })
@@ -36,7 +36,7 @@ export const refer = <T extends TSchema>(schema: T, description?: string): TUnsa
 export const Attachment = Type.Object({
   id: Uuid,
   content_type: Type.String({
-    description: 'By content, whatever the upload claimed', examples: ['image/png']
+    description: 'Found by the content, not by what the upload claimed', examples: ['image/png']
   }),
   file_name: orNull(Type.String({ examples: ['beach.png'] })),
   size: Type.Integer({ minimum: 1, description: 'Bytes', examples: [48_213] })
@@ -166,7 +166,7 @@ export const Presence = Type.Object({
   user_id: UserId,
   online: Type.Boolean(),
   last_seen_at: orNull(Type.Unsafe<string>({
-    ...Time, description: 'The last coming or going; null for somebody who was never there'
+    ...Time, description: 'When the user last came or went; null when the user was never online'
   }))
 }, { $id: 'Presence' })
 
@@ -188,45 +188,6 @@ export const Problem = Type.Object({
 }, { $id: 'Problem', description: 'RFC 9457 problem details' })
 
 export const NAMED = [
-  Attachment, Reaction, Message, MessagePage, MessageVersions, MessageStatus, Participant, Conversation, ConversationPage, Event, InboxPage, Device, OwnProfile, Profile, BlockPage, Presence, Readiness, Problem
+  Attachment, Reaction, Message, MessagePage, MessageVersions, MessageStatus, Participant, Conversation,
+  ConversationPage, Event, InboxPage, Device, OwnProfile, Profile, BlockPage, Presence, Readiness, Problem
 ]
-
-export const NoContent = Type.Null({ description: 'Done' })
-
-/**
- * The problems of an operation, to be spread into its `response`: name the codes that are its own, as in
- * `...problems('message_not_found', 'not_the_sender')`. The compiler knows the codes of problem-codes.ts; those that all operations
- * share (tokens, malformed bodies, the database away, …) come by themselves. The type is left open: handlers throw problems and never send them.
- */
-export function problems (...codes: ProblemCode[]): object {
-  const responses: Record<number, object> = {}
-  for (const [status, own] of byStatus(codes)) {
-    responses[status] = {
-      description: STATUS_DESCRIPTIONS[status],
-      ...(HEADERS[status] === undefined ? {} : { headers: HEADERS[status] }),
-      content: {
-        [PROBLEM_TYPE]: {
-          schema: { allOf: [refer(Problem), { properties: { code: { enum: own } } }] },
-          examples: Object.fromEntries(own.map(code =>
-            [code, { value: problem(status, code, meaningOf(code)) }]))
-        }
-      }
-    }
-  }
-  return responses
-}
-
-const RETRY_AFTER = { 'retry-after': { type: 'integer', description: 'Seconds', examples: [1] } }
-const HEADERS: Record<number, object> = {
-  401: { 'www-authenticate': { type: 'string', examples: ['Bearer'] } },
-  429: RETRY_AFTER,
-  503: RETRY_AFTER
-}
-
-function byStatus (codes: ProblemCode[]): Map<ReturnType<typeof statusOf>, ProblemCode[]> {
-  const grouped = new Map<ReturnType<typeof statusOf>, ProblemCode[]>()
-  for (const code of [...new Set(codes)].sort()) {
-    grouped.set(statusOf(code), [...grouped.get(statusOf(code)) ?? [], code])
-  }
-  return grouped
-}

@@ -1,7 +1,7 @@
 /**
- * Counts for the rate limits in Redis, so that all apis together hold one limit.
+ * Counts for the rate limits in Redis, so that all api processes together hold one limit.
  *
- * Nothing waits for a Redis that is away: from the first failure on every count
+ * No request waits for a Redis that is away: from the first failure on every count
  * fails at once, which means no limit, until Redis has answered a probe. So a
  * Redis that hangs costs the requests of that moment COMMAND_TIMEOUT_MS, once.
  */
@@ -25,7 +25,7 @@ type Callback = (error: Error | null, count?: { current: number, ttl: number }) 
 
 export interface RedisCounts extends Disposable { store: Store }
 
-export function countInRedis (url: string, log: Logger): RedisCounts {
+export function startRedisCounts (url: string, log: Logger): RedisCounts {
   const redis = new Redis(url, {
     commandTimeout: COMMAND_TIMEOUT_MS,
     enableOfflineQueue: false,
@@ -43,11 +43,11 @@ export function countInRedis (url: string, log: Logger): RedisCounts {
   let probing: NodeJS.Timeout | undefined
   let closed = false
 
-  redis.on('error', () => {}) // its end is what counts
+  redis.on('error', () => {}) // `close` follows
   redis.on('close', doubt)
   redis.on('ready', doubt)
 
-  // A timeout may be our own loop's lateness: the probe tells.
+  // A timeout may also mean that this process is late: the probe tells.
   function doubt (): void {
     answers = false
     probe(0)

@@ -1,6 +1,7 @@
 /**
- * Refuses early what could only be answered late: 503 `overloaded` while the
- * event loop runs behind or memory is about to end. Being busy is no reason.
+ * Refuses requests early that could only be answered late: 503 `overloaded`
+ * while the event loop is late or memory runs out. A process that is only busy
+ * refuses nothing.
  */
 import underPressure from '@fastify/under-pressure'
 import { totalmem } from 'node:os'
@@ -17,7 +18,10 @@ export interface OverloadLimits {
   sampleMs: number
 }
 
-/** A loop that is late by this on average answers in seconds; 50 pairs with 20 messages in flight each make it late by 9 to 13 ms. */
+/**
+ * A loop this late on average answers in seconds. 50 pairs with 20 messages in flight each make it 9 to 13
+ * ms.
+ */
 const EVENT_LOOP_DELAY_MS = 500
 const SAMPLE_MS = 1_000
 const SHARE_OF_MEMORY = 0.9
@@ -28,7 +32,7 @@ const REASONS: Record<string, string> = {
   rssBytes: 'the server is short of memory'
 }
 
-/** Registers on `app`, a scope of its own: routes outside, like /health, go on answering. */
+/** `app` must be a scope of its own: routes outside of it, like /health, go on answering. */
 export async function refuseOverload (app: App, limits: OverloadLimits = defaultLimits()): Promise<void> {
   await app.register(underPressure, {
     maxEventLoopDelay: limits.eventLoopDelayMs,
@@ -49,7 +53,7 @@ export const defaultLimits = (): OverloadLimits => ({
   sampleMs: SAMPLE_MS
 })
 
-/** What the container grants; without a container, what the machine has. */
+/** The memory of the container; without one, of the machine. */
 const memoryLimit = (): number => {
   const granted = process.constrainedMemory() ?? 0
   return granted > 0 && granted < totalmem() ? granted : totalmem()

@@ -1,9 +1,9 @@
 /**
- * How many requests are answered per second: of one address, counted before
- * anything is known of the caller, and of one user.
+ * How many requests are answered per second: of one address, counted before the
+ * caller is known, and of one user.
  *
- * Counts are in Redis when there is one, else in memory, bounded. What cannot be
- * counted is not limited.
+ * Counts are in Redis when there is one, else in memory, bounded. A request that
+ * cannot be counted is not limited.
  */
 import rateLimit from '@fastify/rate-limit'
 import { type FastifyReply, type FastifyRequest } from 'fastify'
@@ -13,7 +13,7 @@ import { rateLimited } from '../../core/errors.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
 import { rateLimitedTotal } from '../metrics.ts'
-import { countInRedis } from './counts-redis.ts'
+import { startRedisCounts } from './counts-redis.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -26,7 +26,7 @@ declare module 'fastify' {
 
 export const REQUESTS_PER_ADDRESS = 300
 const WINDOW_MS = 1_000
-/** Per limit; who is counted least recently is forgotten first. */
+/** Addresses or users per limit; those counted least recently are forgotten first. */
 const MAX_COUNTED_IN_MEMORY = 20_000
 
 export interface RateLimits {
@@ -34,24 +34,24 @@ export interface RateLimits {
   requests: number
   /** Of these, messages; 0: no limit. */
   sends: number
-  /** Where all apis count together; in memory by default. */
+  /** Where all api processes count together; in memory by default. */
   redisUrl?: string
-  /** What is counted together; a second by default. */
+  /** How long a count lasts; a second by default. */
   windowMs?: number
 }
 
-export interface LimitedApp {
-  /** Limits what `routes` gets per user. Its callers must be known by then. */
+export interface RateLimiter {
+  /** To be called after `requireToken`, which finds out who the caller is. */
   limitUsers (routes: Pick<App, 'addHook'>): void
 }
 
-/** Limits everything on `app` per address. */
-export async function limitRates (
+/** Limits all routes of `app` per address from here on, and `limitUsers` some of them per user, too. */
+export async function createRateLimiter (
   app: App, { requests, sends, redisUrl, windowMs = WINDOW_MS }: RateLimits, log: Logger
-): Promise<LimitedApp> {
+): Promise<RateLimiter> {
   const counts = redisUrl === undefined || (requests === 0 && sends === 0)
     ? undefined
-    : countInRedis(redisUrl, log)
+    : startRedisCounts(redisUrl, log)
   app.addHook('onClose', async () => counts?.[Symbol.dispose]())
   await app.register(rateLimit, {
     global: false,

@@ -1,17 +1,20 @@
 /**
- * Uploads or downloads under way: how many one user and all together may have,
- * and what ends those that outlast a stop of the server.
+ * Uploads or downloads under way: how many one user and all users together may
+ * have, and how those that outlast a stop of the server are ended.
  */
 import { AppError, unavailable } from '../../core/errors.ts'
 
 export interface Transfers {
-  /** Takes a place until it is disposed of. Throws `too_many` beyond the user's share, `unavailable` when there is no room at all. */
+  /**
+   * Takes a place until it is disposed of. Throws `too_many` beyond the user's share, `unavailable` when all
+   * places are taken.
+   */
   enter (userId: string, abort: () => void): Disposable
-  /** Aborts what is under way, and lets nobody in. */
+  /** Aborts what is under way, and refuses all that comes later. */
   end (): void
 }
 
-export function limitTransfers (
+export function createTransfers (
   what: string, { perUser, inAll }: { perUser: number, inAll: number }
 ): Transfers {
   const byUser = new Map<string, number>()

@@ -1,4 +1,4 @@
-/** Attachments: uploading a file, and having it back. */
+/** Attachments: uploading a file, and downloading it. */
 import multipart from '@fastify/multipart'
 import { type FastifyReply, type FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
@@ -9,16 +9,16 @@ import { type Attachments } from '../../messaging/attachments/attachments.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
 import { matchesTag, parseRange } from '../attachments/byte-range.ts'
-import { operation } from '../contract/documentation.ts'
-import { Attachment, problems, refer, Uuid } from '../contract/schemas.ts'
-import { type Transfers } from '../limits/transfers.ts'
 import { FORM_LIMITS, readUploadForm, type UploadPace } from '../attachments/upload-form.ts'
+import { operation, problems } from '../contract/operations.ts'
+import { Attachment, ById, idOf, refer } from '../contract/schemas.ts'
+import { type Transfers } from '../limits/transfers.ts'
 
 export interface TransferLimits { uploads: Transfers, downloads: Transfers, pace: UploadPace }
 
 /** Boundaries and headers of the form, with room to spare. */
 const FORM_BYTES = 16 * 1024
-/** The form says what is wrong before the connection is cut. */
+/** The form refuses a slow upload with its reason before the connection is cut. */
 const LATER_MS = 5_000
 const NOTHING_RUNS = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
@@ -34,8 +34,9 @@ export function attachmentRoutes (
       validatorCompiler: () => () => true, // the body is a stream
       schema: {
         ...operation('attachments', 'Upload a file'),
-        description:
-          `A form with exactly one file of at most ${MAX_ATTACHMENT_BYTES} bytes. Its type is found by its content. Send its id in \`attachment_ids\` within 24 hours; what is not sent by then goes.`,
+        description: `A form with exactly one file of at most ${MAX_ATTACHMENT_BYTES} bytes. ` +
+          'Its type is found by its content. Send its id in `attachment_ids` within 24 hours; ' +
+          'a file that was not sent by then is removed.',
         consumes: ['multipart/form-data'],
         body: Type.Object({ file: Type.String({ format: 'binary', description: 'Any field name will do' }) }),
         response: {
@@ -68,7 +69,7 @@ export function attachmentRoutes (
   const bytes = (description: string) =>
     ({ description, content: { '*/*': { schema: Type.String({ format: 'binary' }) } } })
   const schema = {
-    params: Type.Object({ id: Uuid }),
+    params: ById,
     headers: Type.Object({
       range: Type.Optional(Type.String({
         description: 'One range of bytes; several are answered with the whole file',
@@ -84,7 +85,8 @@ export function attachmentRoutes (
       ...problems('not_a_participant', 'attachment_not_found', 'range_not_satisfiable', 'too_many_downloads')
     }
   }
-  const description = 'For its uploader until it is sent, then for the members who can see a message it was sent with; an avatar for whoever may see the profile. ' +
+  const description = 'For its uploader until it is sent, then for members who can see a message with it; ' +
+    'an avatar for all who may see the profile. ' +
     'Pictures, sound and video are shown in place, everything else is offered for download.'
 
   app.get('/attachments/:id', {
@@ -101,9 +103,9 @@ export function attachmentRoutes (
     request: Request, reply: FastifyReply<any, any, any, any, any, any, any, any>
   ): Promise<any> {
     const { userId } = callerOf(request)
-    const attachment = await attachments.find(userId, request.params.id.toLowerCase())
+    const attachment = await attachments.find(userId, idOf(request))
     const tag = `"${attachment.id}"`
-    // The content never changes, who may see it does: every use asks again, and a 304 costs next to nothing.
+    // The content never changes, who may see it does: every use asks again, and a 304 costs little.
     reply.header('etag', tag).header('cache-control', 'private, no-cache').header('accept-ranges', 'bytes')
     if (matchesTag(request.headers['if-none-match'], tag)) return await reply.code(304).send()
 
@@ -133,16 +135,15 @@ export function attachmentRoutes (
 }
 
 function describe (reply: FastifyReply, { content_type, file_name }: AttachmentView): FastifyReply {
+  const kind = shownInline(content_type) ? 'inline' : 'attachment'
   return reply
     .header('content-type', content_type)
-    .header('content-disposition', disposition(shownInline(content_type)
-      ? 'inline'
-      : 'attachment', file_name))
+    .header('content-disposition', disposition(kind, file_name))
     .header('x-content-type-options', 'nosniff')
     .header('content-security-policy', NOTHING_RUNS)
 }
 
-/** RFC 6266: the name in ASCII for old clients, and whole for all others. */
+/** RFC 6266: the name in ASCII for old clients, and in full for all others. */
 function disposition (kind: 'inline' | 'attachment', name: string | null): string {
   if (name === null) return kind
   const plain = name.replace(/[^\x20-\x7E]|["\\%]/gu, '_')

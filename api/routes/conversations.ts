@@ -1,25 +1,21 @@
-/** Conversations: creating, listing, looking at one, typing in one. */
+/** Conversations: creating, listing, reading and changing one, typing in one. */
 import { Type } from 'typebox'
 import { type Messaging } from '../../messaging/start.ts'
 import { listConversations } from '../../store/conversations/views.ts'
 import { inboxCounters } from '../../store/people/users.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
-import { decodeCursor, encodeCursor } from '../cursor.ts'
-import { operation } from '../contract/documentation.ts'
-import {
-  Conversation, ConversationPage, limit, NoContent, orNull, problems, refer, UserId, Uuid
-} from '../contract/schemas.ts'
-
-const DEFAULT_PAGE = 50
-const MAX_PAGE = 200
+import { decodeCursor, encodeCursor } from '../contract/cursor.ts'
+import { NoContent, operation, problems } from '../contract/operations.ts'
+import { DEFAULT_PAGE, pageLimit, pageOf } from '../contract/paging.ts'
+import { ById, Conversation, ConversationPage, idOf, orNull, refer, UserId } from '../contract/schemas.ts'
 
 export function conversationRoutes (app: App, { conversations, database, epoch, typing }: Messaging): void {
   app.post('/conversations', {
     schema: {
       ...operation('conversations', 'Create a conversation'),
-      description:
-        'A direct conversation exists once per pair: when it is there already, the answer is 200 and the existing one.',
+      description: 'A direct conversation exists once per pair: when it exists already, ' +
+        'the answer is 200 and the existing one.',
       body: Type.Object({
         type: Type.Enum(['direct', 'group']),
         participant_ids: Type.Array(UserId, { description: 'The others; oneself is added' }),
@@ -32,9 +28,7 @@ export function conversationRoutes (app: App, { conversations, database, epoch, 
       }),
       response: {
         201: refer(Conversation, 'Created'),
-        200: refer(
-          Conversation, 'The direct conversation that was there already'
-        ),
+        200: refer(Conversation, 'The direct conversation that existed already'),
         ...problems('invalid_participants', 'invalid_title', 'invalid_text', 'too_many_participants')
       }
     }
@@ -47,7 +41,7 @@ export function conversationRoutes (app: App, { conversations, database, epoch, 
     schema: {
       ...operation('conversations', 'List own conversations, last activity first'),
       querystring: Type.Object({
-        limit: limit(DEFAULT_PAGE, MAX_PAGE),
+        limit: pageLimit(),
         cursor: Type.Optional(Type.String({ description: '`next_cursor` of the page before' }))
       }),
       response: {
@@ -56,40 +50,36 @@ export function conversationRoutes (app: App, { conversations, database, epoch, 
     }
   }, async request => {
     const { userId } = callerOf(request)
-    const wanted = request.query.limit ?? DEFAULT_PAGE
-    const after = request.query.cursor === undefined ? undefined : decodeCursor(request.query.cursor)
-    // Before the list: whatever changes in between comes as an event after this seq.
+    const { limit = DEFAULT_PAGE, cursor } = request.query
+    const after = cursor === undefined ? undefined : decodeCursor(cursor)
+    // Before the list: a change in between then comes as an event after this seq.
     const [counters] = await inboxCounters(database.autocommit, [userId])
-    const found = await listConversations(database.autocommit, userId, wanted + 1, after)
-    const page = found.slice(0, wanted)
-    const last = page.at(-1)
-    const more = found.length > wanted && last !== undefined
+    const { page, more } =
+      pageOf(await listConversations(database.autocommit, userId, limit + 1, after), limit)
     return {
       conversations: page,
-      next_cursor: more
-        ? encodeCursor({ lastActivityAt: new Date(last.last_activity_at), id: last.id })
-        : null,
+      next_cursor: more ? encodeCursor(page.at(-1)!) : null,
       inbox: { epoch, last_seq: counters?.inbox_seq ?? 0 }
     }
   })
 
   app.get('/conversations/:id', {
     schema: {
-      ...operation('conversations', 'Look at one conversation'),
-      params: Type.Object({ id: Uuid }),
+      ...operation('conversations', 'Read one conversation'),
+      params: ById,
       response: {
         200: refer(Conversation, 'As the caller sees it'),
         ...problems('not_a_participant', 'conversation_not_found')
       }
     }
-  }, request => conversations.get(callerOf(request).userId, request.params.id.toLowerCase()))
+  }, request => conversations.get(callerOf(request).userId, idOf(request)))
 
   app.patch('/conversations/:id', {
     schema: {
       ...operation('conversations', 'Change the title, or mute'),
-      description:
-        'The title is for admins of a group; null or nothing but spaces clears it. `muted_until` is for oneself: until then only mentions wake the phone. Both change or neither.',
-      params: Type.Object({ id: Uuid }),
+      description: 'The title is for admins of a group; null or nothing but spaces clears it. ' +
+        '`muted_until` is for oneself: until then only mentions wake the phone. Both change or neither.',
+      params: ById,
       body: Type.Object({
         title: Type.Optional(orNull(Type.String({ description: 'At most 200 code points' }))),
         muted_until: Type.Optional(
@@ -108,21 +98,21 @@ export function conversationRoutes (app: App, { conversations, database, epoch, 
         )
       }
     }
-  }, request => conversations.update(callerOf(request).userId, request.params.id.toLowerCase(), request.body))
+  }, request => conversations.update(callerOf(request).userId, idOf(request), request.body))
 
   app.post('/conversations/:id/typing', {
     schema: {
-      ...operation('conversations', 'Tell the others that one is typing'),
-      description:
-        'It holds for 10 seconds. Who blocks the caller, or is blocked by them, is not told; the same again within a second is not told twice.',
-      params: Type.Object({ id: Uuid }),
+      ...operation('conversations', 'Tell the other participants that the caller is typing'),
+      description: 'It holds for 10 seconds. A repetition within a second is not passed on. ' +
+        'Users who block the caller, or are blocked by the caller, are not told.',
+      params: ById,
       body: Type.Object({ is_typing: Type.Boolean() }, { additionalProperties: false }),
       response: {
         204: NoContent, ...problems('not_a_participant', 'sending_not_allowed', 'conversation_not_found')
       }
     }
   }, async (request, reply) => {
-    await typing.tell(callerOf(request).userId, request.params.id.toLowerCase(), request.body.is_typing)
+    await typing.tell(callerOf(request).userId, idOf(request), request.body.is_typing)
     return await reply.code(204).send(null)
   })
 }

@@ -8,8 +8,8 @@ import {
 } from '../../store/people/devices.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
-import { operation } from '../contract/documentation.ts'
-import { Device, DeviceId, NoContent, Platform, problems, refer } from '../contract/schemas.ts'
+import { NoContent, operation, problems } from '../contract/operations.ts'
+import { Device, DeviceId, Platform, refer } from '../contract/schemas.ts'
 
 const OneDevice = Type.Object({ device_id: DeviceId })
 
@@ -46,14 +46,14 @@ export function deviceRoutes (app: App, { database }: Messaging): void {
 
   app.get('/devices/:device_id', {
     schema: {
-      ...operation('devices', 'Look at one device'),
+      ...operation('devices', 'Read one device'),
       params: OneDevice,
       response: { 200: refer(Device, 'The device'), ...problems('invalid_text', 'device_not_found') }
     }
   }, async request => {
     const deviceId = checked(request.params.device_id)
-    const device = (await listDevices(database.autocommit, callerOf(request).userId)).find(device =>
-      device.device_id === deviceId)
+    const devices = await listDevices(database.autocommit, callerOf(request).userId)
+    const device = devices.find(device => device.device_id === deviceId)
     if (device === undefined) throw unknownDevice()
     return view(device)
   })
@@ -65,9 +65,8 @@ export function deviceRoutes (app: App, { database }: Messaging): void {
       response: { 204: NoContent, ...problems('invalid_text', 'device_not_found') }
     }
   }, async (request, reply) => {
-    if (!await removeDevice(
-      database.autocommit, callerOf(request).userId, checked(request.params.device_id)
-    )) throw unknownDevice()
+    const deviceId = checked(request.params.device_id)
+    if (!await removeDevice(database.autocommit, callerOf(request).userId, deviceId)) throw unknownDevice()
     return await reply.code(204).send(null)
   })
 }

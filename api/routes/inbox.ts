@@ -1,4 +1,4 @@
-/** The inbox log over HTTP: the events that MQTT delivers, and their acknowledgement. */
+/** The inbox log over HTTP: the events that MQTT delivers, and acknowledging them. */
 import { Type } from 'typebox'
 import { AppError, invalid } from '../../core/errors.ts'
 import { eventHead } from '../../core/events.ts'
@@ -6,15 +6,16 @@ import { type Messaging } from '../../messaging/start.ts'
 import { inboxCounters } from '../../store/people/users.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
-import { operation } from '../contract/documentation.ts'
+import { NoContent, operation, problems } from '../contract/operations.ts'
+import { pageLimit } from '../contract/paging.ts'
+import { InboxPage, refer } from '../contract/schemas.ts'
 import { readIdHeader } from '../headers.ts'
 import { type LongPolls } from '../long-poll.ts'
-import { InboxPage, limit, NoContent, problems, refer } from '../contract/schemas.ts'
 
 const DEFAULT_PAGE = 100
 const MAX_PAGE = 500
 const MAX_WAIT_S = 30
-/** A page ends here, however few events it has: an answer nobody reads must not hold much memory. */
+/** A page ends at this many characters: a client that does not read its answer must not cost much memory. */
 const MAX_PAGE_LENGTH = 1_048_576
 const MAX_SEQ = Number.MAX_SAFE_INTEGER
 
@@ -26,11 +27,13 @@ export function inboxRoutes (
   app.get('/inbox', {
     schema: {
       ...operation('inbox', 'Read the events after a seq'),
-      description: 'Reading acknowledges nothing. With `wait` the answer comes as soon as there is an event, or after that many seconds. ' +
-        '410 `resync_required`: events after `after` are no longer kept; list the conversations and go on from their `inbox.last_seq`.',
+      description: 'Reading acknowledges nothing. ' +
+        'With `wait` the answer comes as soon as there is an event, or after that many seconds. ' +
+        '410 `resync_required`: events after `after` are no longer kept; ' +
+        'list the conversations and go on from their `inbox.last_seq`.',
       querystring: Type.Object({
         after: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_SEQ, default: 0 })),
-        limit: limit(DEFAULT_PAGE, MAX_PAGE),
+        limit: pageLimit(DEFAULT_PAGE, MAX_PAGE),
         wait: Type.Optional(Type.Integer({
           minimum: 0, maximum: MAX_WAIT_S, default: 0, description: 'Seconds'
         }))
@@ -47,7 +50,7 @@ export function inboxRoutes (
         'gone', 'resync_required', 'events after this seq are no longer kept: take a new snapshot'
       )
     }
-    // After the events: the end cannot lie before what is handed out.
+    // After the events: the end then cannot lie before the events of this page.
     const [counters] = await inboxCounters(database.autocommit, [userId])
     return await reply.type('application/json')
       .send(renderPage(events, after, counters?.inbox_seq ?? 0) as never)
@@ -60,7 +63,7 @@ export function inboxRoutes (
     }
   })
 
-  // Bodies are encoded once and shared by all who receive the event, so the text is put together as it is.
+  // All recipients of an event share its encoded body: the page is put together as text.
   function renderPage (events: Events, after: number, lastSeq: number): string {
     let texts = ''
     let end = after
@@ -69,14 +72,15 @@ export function inboxRoutes (
       end = seq
       if (texts.length > MAX_PAGE_LENGTH) break
     }
-    return `{"events":[${texts}],"epoch":${JSON.stringify(epoch)},"last_seq":${lastSeq},"has_more":${end < lastSeq}}`
+    const logEnd = `"epoch":${JSON.stringify(epoch)},"last_seq":${lastSeq}`
+    return `{"events":[${texts}],${logEnd},"has_more":${end < lastSeq}}`
   }
 
   app.post('/inbox/ack', {
     schema: {
       ...operation('inbox', 'Acknowledge everything up to a seq'),
-      description:
-        'For a client woken by a push, and for a new device that has taken a snapshot. It counts for the device named in `X-Device-ID`.',
+      description: 'For a client woken by a push, and for a new device that has taken a snapshot. ' +
+        'It counts for the device named in `X-Device-ID`.',
       headers: Type.Object({
         'x-device-id': Type.Optional(Type.String({
           description: 'Required: 1 to 128 characters', examples: ['pixel-8']

@@ -1,4 +1,4 @@
-/** Messages: sending, reading back, who has them, having read them. */
+/** Messages: sending, reading a page, who has one, marking as read. */
 import { Type } from 'typebox'
 import { invalid } from '../../core/errors.ts'
 import { MessageDraft } from '../../core/message-rules.ts'
@@ -6,24 +6,24 @@ import { readHistory, readStatus } from '../../messaging/messages/history.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
-import { operation } from '../contract/documentation.ts'
-import { readIdHeader } from '../headers.ts'
+import { NoContent, operation, problems } from '../contract/operations.ts'
+import { DEFAULT_PAGE, pageLimit } from '../contract/paging.ts'
 import {
-  limit, Message, MessagePage, MessageStatus, NoContent, problems, refer, Uuid, UUID_EXAMPLE
+  ById, idOf, Message, MessagePage, MessageStatus, refer, Uuid, UUID_EXAMPLE
 } from '../contract/schemas.ts'
+import { readIdHeader } from '../headers.ts'
 
-const DEFAULT_PAGE = 50
-const MAX_PAGE = 200
 const EXAMPLE =
   { conversation_id: UUID_EXAMPLE, content: 'Hello!', message_type: 'text', client_message_id: 'c-1' }
 
-export function messageRoutes (app: App, { sends, readReceipts: reads, database }: Messaging): void {
+export function messageRoutes (app: App, { sends, readReceipts, database }: Messaging): void {
   app.post('/messages', {
     config: { sends: true },
     schema: {
       ...operation('messages', 'Send a message'),
-      description:
-        'Answered when the message is committed. Sending again with the same `client_message_id` (or `Idempotency-Key`, its synonym) answers 200 with the first message.',
+      description: 'Answered when the message is committed. ' +
+        'Sending again with the same `client_message_id` (or `Idempotency-Key`, its synonym) ' +
+        'answers 200 with the first message.',
       headers: Type.Object({
         'idempotency-key': Type.Optional(Type.String({
           description: 'Synonym of `client_message_id`', examples: [EXAMPLE.client_message_id]
@@ -34,8 +34,10 @@ export function messageRoutes (app: App, { sends, readReceipts: reads, database 
         201: refer(Message, 'Sent: committed'),
         200: refer(Message, 'Sent before; nothing changes'),
         ...problems(
-          'content_empty', 'content_too_long', 'invalid_text', 'invalid_user_id', 'mention_outside_content', 'invalid_reply', 'unknown_attachment', 'duplicate_attachment',
-          'invalid_header', 'idempotency_key_mismatch', 'client_message_id_reused', 'conversation_not_found', 'not_a_participant', 'sending_not_allowed'
+          'content_empty', 'content_too_long', 'invalid_text', 'invalid_user_id', 'mention_outside_content',
+          'invalid_reply', 'unknown_attachment', 'duplicate_attachment', 'invalid_header',
+          'idempotency_key_mismatch', 'client_message_id_reused', 'conversation_not_found',
+          'not_a_participant', 'sending_not_allowed'
         )
       }
     }
@@ -48,9 +50,9 @@ export function messageRoutes (app: App, { sends, readReceipts: reads, database 
   })
 
   const history = {
-    params: Type.Object({ id: Uuid }),
+    params: ById,
     querystring: Type.Object({
-      limit: limit(DEFAULT_PAGE, MAX_PAGE),
+      limit: pageLimit(),
       before_id: Type.Optional(Uuid),
       after_id: Type.Optional(Uuid)
     }),
@@ -60,13 +62,8 @@ export function messageRoutes (app: App, { sends, readReceipts: reads, database 
     }
   }
   const readPage = (
-    readerId: string, id: string, query: { limit?: number, before_id?: string, after_id?: string }
-  ) =>
-    readHistory(database.autocommit, readerId, id.toLowerCase(), {
-      ...query,
-      limit: query.limit ??
-      DEFAULT_PAGE
-    })
+    readerId: string, conversationId: string, query: { limit?: number, before_id?: string, after_id?: string }
+  ) => readHistory(database.autocommit, readerId, conversationId, { limit: DEFAULT_PAGE, ...query })
 
   app.get('/conversations/:id/messages', {
     schema: {
@@ -74,7 +71,7 @@ export function messageRoutes (app: App, { sends, readReceipts: reads, database 
       description: 'Newest first, going back with `before_id`; oldest first with `after_id`.',
       ...history
     }
-  }, request => readPage(callerOf(request).userId, request.params.id, request.query))
+  }, request => readPage(callerOf(request).userId, idOf(request), request.query))
 
   app.get('/messages/:id', {
     schema: {
@@ -83,12 +80,12 @@ export function messageRoutes (app: App, { sends, readReceipts: reads, database 
       deprecated: true,
       ...history
     }
-  }, request => readPage(callerOf(request).userId, request.params.id, request.query))
+  }, request => readPage(callerOf(request).userId, idOf(request), request.query))
 
   app.get('/messages/:id/status', {
     schema: {
-      ...operation('messages', 'Who has a message one has sent'),
-      params: Type.Object({ id: Uuid }),
+      ...operation('messages', 'Which recipients have an own message, and who has read it'),
+      params: ById,
       response: {
         200: refer(MessageStatus, 'The status for each recipient'),
         ...problems('not_the_sender', 'not_a_participant', 'message_not_found')
@@ -96,14 +93,13 @@ export function messageRoutes (app: App, { sends, readReceipts: reads, database 
     }
   }, async request => {
     const { recipients, ...status } =
-      await readStatus(database.autocommit, callerOf(request).userId, request.params.id.toLowerCase())
+      await readStatus(database.autocommit, callerOf(request).userId, idOf(request))
     return {
       ...status,
       recipients: recipients.map(({ delivered_at, read_at, ...recipient }) => ({
         ...recipient,
         delivered_at: delivered_at?.toISOString() ?? null,
-        read_at: read_at?.toISOString() ??
-          null
+        read_at: read_at?.toISOString() ?? null
       }))
     }
   })
@@ -111,11 +107,11 @@ export function messageRoutes (app: App, { sends, readReceipts: reads, database 
   app.post('/messages/:id/read', {
     schema: {
       ...operation('messages', 'Mark a message and all earlier ones as read'),
-      params: Type.Object({ id: Uuid }),
+      params: ById,
       response: { 204: NoContent, ...problems('not_a_participant', 'message_not_found') }
     }
   }, async (request, reply) => {
-    await reads.read({ readerId: callerOf(request).userId, messageId: request.params.id.toLowerCase() })
+    await readReceipts.read({ readerId: callerOf(request).userId, messageId: idOf(request) })
     return await reply.code(204).send(null)
   })
 }

@@ -4,8 +4,8 @@ import { invalid } from '../../core/errors.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
-import { operation } from '../contract/documentation.ts'
-import { Conversation, NoContent, problems, refer, Role, UserId, Uuid } from '../contract/schemas.ts'
+import { NoContent, operation, problems } from '../contract/operations.ts'
+import { ById, Conversation, idOf, refer, Role, UserId, Uuid } from '../contract/schemas.ts'
 
 const OneParticipant = Type.Object({ id: Uuid, user_id: UserId })
 
@@ -13,9 +13,9 @@ export function participantRoutes (app: App, { conversations }: Messaging): void
   app.post('/conversations/:id/participants', {
     schema: {
       ...operation('conversations', 'Add participants to a group'),
-      description:
-        'For admins of the group. Either `user_ids` or `user_id`. Who is in already stays as they are.',
-      params: Type.Object({ id: Uuid }),
+      description: 'For admins of the group. Either `user_ids` or `user_id`. ' +
+        'Present participants stay as they are.',
+      params: ById,
       body: Type.Object({
         user_ids: Type.Optional(Type.Array(UserId, { minItems: 1 })),
         user_id: Type.Optional(UserId)
@@ -28,9 +28,8 @@ export function participantRoutes (app: App, { conversations }: Messaging): void
         )
       }
     }
-  }, request => conversations.addParticipants(
-    callerOf(request).userId, request.params.id.toLowerCase(), whom(request.body)
-  ))
+  }, request =>
+    conversations.addParticipants(callerOf(request).userId, idOf(request), userIdsOf(request.body)))
 
   app.patch('/conversations/:id/participants/:user_id', {
     schema: {
@@ -50,15 +49,16 @@ export function participantRoutes (app: App, { conversations }: Messaging): void
       }
     }
   }, async (request, reply) => {
-    const { id, user_id } = request.params
-    await conversations.changeParticipant(callerOf(request).userId, id.toLowerCase(), user_id, request.body)
+    await conversations.changeParticipant(
+      callerOf(request).userId, idOf(request), request.params.user_id, request.body
+    )
     return await reply.code(204).send(null)
   })
 
   app.delete('/conversations/:id/participants/:user_id', {
     schema: {
       ...operation('conversations', 'Remove a participant, or leave'),
-      description: 'Admins of the group may remove anybody, everybody may remove themselves.',
+      description: 'Admins of the group may remove any participant, the others only themselves.',
       params: OneParticipant,
       response: {
         204: NoContent,
@@ -69,13 +69,12 @@ export function participantRoutes (app: App, { conversations }: Messaging): void
       }
     }
   }, async (request, reply) => {
-    const { id, user_id } = request.params
-    await conversations.removeParticipant(callerOf(request).userId, id.toLowerCase(), user_id)
+    await conversations.removeParticipant(callerOf(request).userId, idOf(request), request.params.user_id)
     return await reply.code(204).send(null)
   })
 }
 
-function whom ({ user_ids, user_id }: { user_ids?: string[], user_id?: string }): string[] {
+function userIdsOf ({ user_ids, user_id }: { user_ids?: string[], user_id?: string }): string[] {
   if ((user_ids === undefined) === (user_id === undefined)) {
     throw invalid('invalid_request', 'body must have either user_ids or user_id')
   }

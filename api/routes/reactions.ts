@@ -3,10 +3,10 @@ import { Type } from 'typebox'
 import { type Messaging } from '../../messaging/start.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
-import { operation } from '../contract/documentation.ts'
-import { NoContent, problems, Uuid } from '../contract/schemas.ts'
+import { NoContent, operation, problems } from '../contract/operations.ts'
+import { idOf, Uuid } from '../contract/schemas.ts'
 
-const DESCRIPTION = '`emoji` is exactly one emoji, percent-encoded; with or without its variation selector it is the same. ' +
+const DESCRIPTION = '`emoji` is exactly one emoji, percent-encoded; variation selectors do not matter. ' +
   'A repetition changes nothing. 409 `message_deleted`: the message is gone, and its reactions with it.'
 
 export function reactionRoutes (app: App, { messageChanges }: Messaging): void {
@@ -22,9 +22,7 @@ export function reactionRoutes (app: App, { messageChanges }: Messaging): void {
       response: { 204: NoContent, ...problems(...codes, 'too_many_reactions') }
     }
   }, async (request, reply) => {
-    await messageChanges.react(
-      callerOf(request).userId, request.params.id.toLowerCase(), request.params.emoji
-    )
+    await messageChanges.react(callerOf(request).userId, idOf(request), request.params.emoji)
     return await reply.code(204).send(null)
   })
 
@@ -36,9 +34,7 @@ export function reactionRoutes (app: App, { messageChanges }: Messaging): void {
       response: { 204: NoContent, ...problems(...codes) }
     }
   }, async (request, reply) => {
-    await messageChanges.unreact(
-      callerOf(request).userId, request.params.id.toLowerCase(), request.params.emoji
-    )
+    await messageChanges.unreact(callerOf(request).userId, idOf(request), request.params.emoji)
     return await reply.code(204).send(null)
   })
 }

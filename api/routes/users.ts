@@ -1,4 +1,4 @@
-/** Users: the own profile, the names of people one shares a conversation with, and who of them is online. */
+/** Users: the own profile, and the profiles and presence of users the caller shares a conversation with. */
 import { Type } from 'typebox'
 import { AppError, invalid } from '../../core/errors.ts'
 import { checkText } from '../../core/message-rules.ts'
@@ -8,8 +8,8 @@ import { findProfile } from '../../store/people/profiles.ts'
 import { findUser } from '../../store/people/users.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
-import { operation } from '../contract/documentation.ts'
-import { OwnProfile, Presence, problems, Profile, refer, UserId, Uuid } from '../contract/schemas.ts'
+import { operation, problems } from '../contract/operations.ts'
+import { OwnProfile, Presence, Profile, refer, UserById, Uuid } from '../contract/schemas.ts'
 
 const MAX_NAME_LENGTH = 200
 
@@ -32,7 +32,7 @@ export function userRoutes (app: App, { database, presenceViews, profiles }: Mes
           description: `1 to ${MAX_NAME_LENGTH} code points`, examples: ['Alice']
         })),
         avatar: Type.Optional(Type.Union(
-          [Uuid, Type.Null()], { description: 'An own attachment that is a picture; null: none' }
+          [Uuid, Type.Null()], { description: 'An own attachment that is a picture; null for none' }
         ))
       }, { additionalProperties: false, minProperties: 1 }),
       response: {
@@ -55,9 +55,9 @@ export function userRoutes (app: App, { database, presenceViews, profiles }: Mes
 
   app.get('/users/:id', {
     schema: {
-      ...operation('users', 'The profile of somebody one shares a conversation with'),
-      description: 'The name in any shared conversation; the avatar, else null, with a direct one.',
-      params: Type.Object({ id: UserId }),
+      ...operation('users', 'The profile of a user the caller shares a conversation with'),
+      description: 'Any shared conversation shows the name. The avatar needs a direct one, else it is null.',
+      params: UserById,
       response: { 200: refer(Profile, 'What others see'), ...problems('user_not_found') }
     }
   }, async request => {
@@ -68,10 +68,10 @@ export function userRoutes (app: App, { database, presenceViews, profiles }: Mes
 
   app.get('/users/:id/presence', {
     schema: {
-      ...operation('users', 'Whether somebody is online'),
-      description:
-        'For people one shares a direct conversation with. Whoever blocks and whoever is blocked look as if they were never there.',
-      params: Type.Object({ id: UserId }),
+      ...operation('users', 'Whether a user is online'),
+      description: 'For users the caller shares a direct conversation with. ' +
+        'When one of the two blocks the other, the user looks as if they had never been online.',
+      params: UserById,
       response: { 200: refer(Presence, 'Online, or when last seen'), ...problems('user_not_found') }
     }
   }, async request => {
@@ -79,7 +79,7 @@ export function userRoutes (app: App, { database, presenceViews, profiles }: Mes
     if (view === undefined) {
       throw new AppError(
         'not_found', 'user_not_found',
-        'there is no such user among the people you share a direct conversation with'
+        'there is no such user among those you share a direct conversation with'
       )
     }
     return view
@@ -87,5 +87,5 @@ export function userRoutes (app: App, { database, presenceViews, profiles }: Mes
 }
 
 const unknownUser = (): AppError => new AppError(
-  'not_found', 'user_not_found', 'there is no such user among the people you share a conversation with'
+  'not_found', 'user_not_found', 'there is no such user among those you share a conversation with'
 )

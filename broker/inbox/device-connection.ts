@@ -9,7 +9,7 @@
  */
 import { type Logger } from 'pino'
 import { type Identity } from '../../core/identity.ts'
-import { type Connection, type ConnectionState } from '../../messaging/people/connections.ts'
+import { type Connection, type ConnectionState } from '../../messaging/deliver/connections.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import { type StoredSubscription } from '../../migrations/schema.ts'
 import { type OpenedDevice } from '../../store/people/devices.ts'

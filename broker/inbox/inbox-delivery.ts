@@ -57,8 +57,8 @@ export class InboxDelivery implements PumpConnection {
       userId,
       connection: this,
       readLog: inboxLog.after,
-      onAcknowledged: seq => acknowledgements.add({
-        userId, deviceId: clean ? undefined : deviceId, seq, lease
+      onAcknowledged: (seq, deliveries) => acknowledgements.add({
+        userId, deviceId: clean ? undefined : deviceId, seq, deliveries, lease
       }),
       tracked: qos === 1,
       now: Date.now

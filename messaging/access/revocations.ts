@@ -14,14 +14,14 @@ import { type Database } from '../../store/database.ts'
 import { recentRevocations, revokeTokens, type Revocation } from '../../store/people/revocations.ts'
 import { type Authentication } from './authentication.ts'
 import { type Cluster } from '../cluster/cluster.ts'
-import { type Connections } from '../people/connections.ts'
+import { type Connections } from '../deliver/connections.ts'
 
 const POLL_MS = 1_000
 /** Longer than a verified token is trusted without a look at the row, and than a transaction takes. */
 const OVERLAP_MS = 10_000
 
 export interface Revocations extends AsyncDisposable {
-  /** Throws `not_found` for a user nobody has seen. */
+  /** Throws `not_found` for an unknown user. */
   revoke (actorId: string, userId: string): Promise<void>
   /** Tells every node of a revocation that is committed. */
   announce (revocation: Revocation): void

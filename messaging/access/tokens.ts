@@ -17,9 +17,7 @@ export async function issueToken (
   { secret, userId, ttlSeconds, name, scope, acl, issuer, audience }: TokenRequest
 ): Promise<string> {
   const claims = {
-    ...(name === undefined
-      ? {}
-      : { name }),
+    ...(name === undefined ? {} : { name }),
     ...(scope === undefined ? {} : { scope }),
     ...(acl === undefined ? {} : { acl })
   }

@@ -1,6 +1,6 @@
 /**
  * The pieces of an erasure, each bounded and a transaction of its own, so that
- * somebody with a million messages delays nobody.
+ * the erasure of a user with a million messages delays no other user.
  *
  *   leave      they leave every conversation: from here on nothing reaches them, and they send nothing
  *   messages   conversation by conversation, what they said becomes tombstones
@@ -14,7 +14,8 @@ import { releaseAttachments } from '../../store/attachments.ts'
 import { writeAudit } from '../../store/audit-log.ts'
 import { type Executor } from '../../store/database.ts'
 import {
-  blankUser, cutInbox, eraseRest, forgetClientIds, messagesOf, nextFormer, presentIn, reactedMessages, readAudiences, takeReactions
+  blankUser, cutInbox, eraseRest, forgetClientIds, messagesOf, nextFormer, presentIn, reactedMessages,
+  readAudiences, takeReactions
 } from '../../store/erasure/erased-data.ts'
 import {
   type Erasure, finishErasure, NIL, saveProgress, type ErasurePosition, type ErasureStep
@@ -81,9 +82,7 @@ const eraseMessages: Step = async (tx, { user_id, at_id, at_seq }, { epoch, at }
     type: 'message_deleted',
     conversation_id,
     message_id: message.id,
-    data: {
-      deleted_at: at.toISOString()
-    }
+    data: { deleted_at: at.toISOString() }
   })))
   const appended = await appendEvents(tx, events, at)
   const ids = batch.map(message => message.id)
@@ -101,11 +100,11 @@ const eraseReactions: Step = async (tx, { user_id, at_id }, { epoch, at }) => {
   const taken = await takeReactions(tx, user_id, batch.map(message => message.message_id))
   const told = taken.filter(reaction => !reaction.unseen)
   const audiences = await readAudiences(tx, told)
-  const appended = await appendEvents(tx, told.flatMap((
-    { message_id, conversation_id, emoji }, i
-  ) => audiences[i]!.map((reader): NewEvent => ({
-    user_id: reader, type: 'reaction_removed', conversation_id, message_id, data: { user_id, emoji }
-  }))), at)
+  const events = told.flatMap(({ message_id, conversation_id, emoji }, i) =>
+    audiences[i]!.map((reader): NewEvent => ({
+      user_id: reader, type: 'reaction_removed', conversation_id, message_id, data: { user_id, emoji }
+    })))
+  const appended = await appendEvents(tx, events, at)
   return {
     position: { step: 'reactions', at_id: batch.at(-1)!.message_id, at_seq: 0 },
     wakes: wakesFor(epoch, appended)
@@ -126,7 +125,7 @@ const eraseInbox: Step = async (tx, { user_id, at_id, at_seq }) => {
     : { position: { step: 'inbox', at_id, at_seq: upTo } }
 }
 
-// Somebody may have let them in again meanwhile: then everything is gone through once more.
+// An admin may have let them in again meanwhile: then everything is gone through once more.
 const eraseTheRest: Step = async (tx, { user_id, requested_by, messages, at_seq }, { epoch, at }) => {
   await lockUsers(tx, [user_id])
   if ((await presentIn(tx, user_id, 1)).length > 0) return { position: startOf('leave') }

@@ -1,7 +1,7 @@
 /**
  * Erasing a user. The request is one transaction: a durable mark, no token
- * counts any more, the audit log. What follows is done in pieces by whichever
- * process gets to it first, and goes on after a crash wherever it had got to,
+ * counts any more, the audit log. What follows is done in pieces by the first
+ * process that gets to it, and goes on after a crash wherever it had got to,
  * without being told: the mark is looked for when a process starts and each second.
  *
  * Between the first step (leaving all conversations) and the next one lies the time in which
@@ -27,7 +27,7 @@ const SETTLE_MS = 3_000
 const RETRY_MS = 30_000
 
 export interface Erasures extends AsyncDisposable {
-  /** Throws `not_found` for a user nobody has seen. One that is running goes on. */
+  /** Throws `not_found` for an unknown user. One that is running goes on. */
   request (actorId: string, userId: string): Promise<Erasure>
   /** The latest erasure of the user. Throws `not_found` when there was none. */
   find (userId: string): Promise<Erasure>
@@ -68,14 +68,15 @@ export function startErasures (
       if (error instanceof AppError && error.transient) {
         log.warn({ err: error }, 'an erasure cannot go on now and is tried again')
       } else {
-        log.error({
-          err: error, user_id: claimed?.user_id, step: claimed?.step
-        }, 'an erasure failed and is tried again')
+        log.error(
+          { err: error, user_id: claimed?.user_id, step: claimed?.step },
+          'an erasure failed and is tried again'
+        )
+        // One that could not be claimed, or not postponed, is tried again at the next look.
         if (claimed !== undefined) {
-          await postponeErasure(
-            database.autocommit, claimed.user_id, new Date(Date.now() + RETRY_MS)
-          ).catch(() => {})
-        } // else at the next look
+          const retryAt = new Date(Date.now() + RETRY_MS)
+          await postponeErasure(database.autocommit, claimed.user_id, retryAt).catch(() => {})
+        }
       }
       return false
     }
@@ -83,8 +84,7 @@ export function startErasures (
 
   async function run (): Promise<void> {
     while (!stopping.signal.aborted && await piece()) {
-      await new Promise(resolve =>
-        setTimeout(resolve, PAUSE_MS))
+      await new Promise(resolve => setTimeout(resolve, PAUSE_MS))
     }
   }
 

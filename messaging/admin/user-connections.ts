@@ -3,15 +3,16 @@ import { AppError } from '../../core/errors.ts'
 import { writeAudit } from '../../store/audit-log.ts'
 import { type Database, type Executor } from '../../store/database.ts'
 import { recentDevices, type StoredDevice } from '../../store/people/devices.ts'
-import { inboxCounters, type InboxCounters } from '../../store/people/users.ts'
+import { inboxCounters } from '../../store/people/users.ts'
+import { type InboxCounters } from '../../store/locks.ts'
 import { type Cluster } from '../cluster/cluster.ts'
-import { type ConnectionState } from '../people/connections.ts'
+import { type ConnectionState } from '../deliver/connections.ts'
 import { type Answers } from '../cluster/questions.ts'
 
 export const MAX_DEVICES_SHOWN = 200
 
 export interface UserConnections {
-  /** Throws `not_found` for a user nobody has seen; so does `disconnect`. */
+  /** Throws `not_found` for an unknown user; so does `disconnect`. */
   list (
     actorId: string, userId: string
   ): Promise<{ inbox: InboxCounters, live: Answers<ConnectionState[]>, devices: StoredDevice[] }>
@@ -26,7 +27,7 @@ export function createUserConnections ({ database, cluster }: {
     async list (actorId, userId) {
       const stored = await database.transact(async tx => {
         const inbox = await requireUser(tx, userId)
-        // It shows where somebody is: whoever looks leaves a trace.
+        // It shows where a user is: an admin who looks leaves a trace.
         await writeAudit(tx, { actorId, action: 'read_sessions', subjectId: userId })
         return { inbox, devices: await recentDevices(tx, userId, MAX_DEVICES_SHOWN) }
       })

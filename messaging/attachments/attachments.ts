@@ -35,7 +35,7 @@ export interface Attachments extends AsyncDisposable {
   upload (
     ownerId: string, claimedName: string | undefined, body: AsyncIterable<Uint8Array>
   ): Promise<AttachmentView>
-  /** Throws `not_found` for whoever may not have it, `forbidden` for a former member who could. */
+  /** Throws `not_found` for a reader who may not have it, `forbidden` for a former member who could. */
   find (readerId: string, id: string): Promise<AttachmentView>
   /** The bytes of an attachment that was found. */
   read (id: string, range: ByteRange): Promise<Readable>
@@ -71,9 +71,10 @@ export function startAttachments (deps: AttachmentsDeps): Attachments {
       await files.remove(id)
       await removeAttachments(database.autocommit, [id])
     } catch (error) {
-      log.warn({
-        err: error, attachment_id: id
-      }, 'what is left of a failed upload could not be removed and will be later')
+      log.warn(
+        { err: error, attachment_id: id },
+        'what is left of a failed upload could not be removed and will be later'
+      )
     }
   }
 
@@ -94,7 +95,7 @@ export function startAttachments (deps: AttachmentsDeps): Attachments {
         }, RESERVED_S)
         return await store(view, bytes)
       } finally {
-        limited.return(undefined).catch(() => {}) // whoever failed may have left it half read
+        limited.return(undefined).catch(() => {}) // a step that failed may have left it half read
       }
     },
 
@@ -108,9 +109,10 @@ export function startAttachments (deps: AttachmentsDeps): Attachments {
     async read (id, range) {
       const stream = await files.read(id, range)
       if (stream !== undefined) return stream
-      log.error({
-        attachment_id: id
-      }, 'the file of an attachment is missing: do all api processes use the same store?')
+      log.error(
+        { attachment_id: id },
+        'the file of an attachment is missing: do all api processes use the same store?'
+      )
       throw unavailable('the file is not available')
     },
 

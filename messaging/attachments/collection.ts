@@ -1,8 +1,9 @@
 /**
- * Collecting files that nothing refers to: uploads that were never sent within a day, those of deleted
- * messages, earlier avatars, and what crashed uploads left. The file goes first, then the row, which until
- * then is the only way to find it. Any number of processes may be at it: each claims what it removes, and no transaction
- * is open while a store is slow. A claim that is left undone is the next run's; removing a file twice does no harm.
+ * Collecting files that nothing refers to: uploads that were never sent within a day, those of
+ * deleted messages, earlier avatars, and what crashed uploads left. The file goes first, then the
+ * row, which until then is the only way to find it. Any number of processes may be at it: each
+ * claims what it removes, and no transaction is open while a store is slow. A claim that is left
+ * undone is the next run's; removing a file twice does no harm.
  */
 import { type Logger } from 'pino'
 import { claimReleased, releaseClock, removeAttachments } from '../../store/attachments.ts'
@@ -20,9 +21,8 @@ export interface CollectionDeps { database: Database, files: FileStore, log: Log
 export async function collectAttachments (
   { database, files }: CollectionDeps, signal?: AbortSignal
 ): Promise<number> {
-  const before = await releaseClock(
-    database.autocommit
-  ) // what this run has claimed counts as released later, and is not claimed again
+  // What this run has claimed counts as released later, and is not claimed again.
+  const before = await releaseClock(database.autocommit)
   let total = 0
   let failure: unknown
   for (;;) {

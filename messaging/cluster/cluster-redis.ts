@@ -2,10 +2,11 @@
  * Several nodes over Redis.
  *
  *   echo:nodes            sorted set: node → end of its lease
- *   echo:presence:<user>  sorted set: node (listens), node/t (has a tracked session) and node/o (redis-online.ts) → end of the entry
+ *   echo:presence:<user>  sorted set: node (listens), node/t (has a tracked session) and
+ *                         node/o (online-redis.ts) → end of the entry
  *   echo:node:<node>      channel: wakes, rendered, for users of that node; answers to its questions
  *   echo:all              channel: openings, revocations, due pushes, questions, comings and goings of nodes
- *   echo:observe          channel: copies for admins, used only while somebody observes
+ *   echo:observe          channel: copies for admins, used only while an admin observes
  *
  * A node that dies is ignored as soon as its lease has run out, whatever its
  * presence entries say. A Redis that was emptied is noticed at the next
@@ -16,6 +17,7 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { Redis } from 'ioredis'
 import { type Logger } from 'pino'
+import { withinMs } from '../../core/deadline.ts'
 import { type Cluster, type ClusterEvents, type Holdings } from './cluster.ts'
 import { decodeMessage, encodeLive, encodeRevoked, encodeWake } from './messages.ts'
 import { createRedisOnline, results } from './online-redis.ts'
@@ -27,7 +29,7 @@ const PRESENCE_MS = 180_000
 const REFRESH_MS = 60_000
 const COMMAND_TIMEOUT_MS = 1_000
 const AWAY_MS = 1_000
-/** An emptied Redis is filled again by the heartbeats of all; until then nobody is known to be absent. */
+/** An emptied Redis is filled again by the heartbeats of all; until then no user is known to be absent. */
 const REGISTRATION_MS = 2 * HEARTBEAT_MS
 const JOIN_WITHIN_MS = 2_000
 const KEYS_PER_PIPELINE = 1_000
@@ -39,7 +41,7 @@ const OBSERVE = 'echo:observe'
 const presenceKey = (userId: string): string => `echo:presence:${userId}`
 const nodeChannel = (nodeId: string): string => `echo:node:${nodeId}`
 
-export function joinRedis (url: string, log: Logger): Cluster {
+export function startRedisCluster (url: string, log: Logger): Cluster {
   const nodeId = randomUUID()
   const options = {
     commandTimeout: COMMAND_TIMEOUT_MS,
@@ -135,7 +137,7 @@ export function joinRedis (url: string, log: Logger): Cluster {
       if (missed.size > 0) await correct(now)
       if (added === 1) await commands.publish(ALL, JSON.stringify({ kind: 'nodes_changed', from: nodeId }))
       registered = true
-      // Whoever forgot this node has forgotten those that are gone, too.
+      // A Redis that forgot this node has forgotten those that are gone, too.
       if (forgotten || Number(lost) > 0) lostListeners.forEach(listener => listener())
       for (const node of unclaimed) {
         events?.abandoned(await online.claim(node))
@@ -177,7 +179,7 @@ export function joinRedis (url: string, log: Logger): Cluster {
         if (held.has(userId)) pipeline.zadd(key, now + PRESENCE_MS, member).pexpire(key, PRESENCE_MS)
         else pipeline.zrem(key, member)
       }
-      // Whoever changes from here on either tells it or is missed again.
+      // A user who changes from here on either tells it or is missed again.
       missed.delete(userId)
     }
     try {
@@ -208,7 +210,7 @@ export function joinRedis (url: string, log: Logger): Cluster {
     const usersByNode = new Map<string, Set<string>>()
     for (const [userId, members] of elsewhere ?? []) {
       for (const member of members) {
-        if (member.endsWith(TRACKED)) continue // whoever is tracked is listened for too
+        if (member.endsWith(TRACKED)) continue // a tracked session listens too
         usersByNode.set(member, (usersByNode.get(member) ?? new Set()).add(userId))
       }
     }
@@ -228,12 +230,11 @@ export function joinRedis (url: string, log: Logger): Cluster {
           log.warn({ err: error, channel }, 'a notice from another node could not be read')
         }
       })
-      const subscribed =
-        subscriber.subscribe(nodeChannel(nodeId), ALL).catch(() => {}) // kept and repeated until it succeeds
+      // Kept by the client and repeated until it succeeds.
+      const subscribed = subscriber.subscribe(nodeChannel(nodeId), ALL).catch(() => {})
+      const ready = commands.status === 'ready' ? undefined : once(commands, 'ready').catch(() => {})
       commands.on('ready', beat)
-      await within(JOIN_WITHIN_MS, Promise.all([subscribed, commands.status === 'ready'
-        ? undefined
-        : once(commands, 'ready')]))
+      await withinMs(JOIN_WITHIN_MS, Promise.all([subscribed, ready]))
       await heartbeat()
       timer = setInterval(beat, HEARTBEAT_MS)
     },
@@ -248,7 +249,7 @@ export function joinRedis (url: string, log: Logger): Cluster {
       if (known === undefined) refreshedAt = 0 // the next heartbeat enters them
       return known
     },
-    // Before all nodes have registered again, whoever is on another one seems to be gone.
+    // Before all nodes have registered again, a user on another one seems to be gone.
     departed: async userIds =>
       registered && Date.now() >= uncertainUntil ? await attempt(() => online.departed(userIds)) : undefined,
     onlineElsewhere: async userIds => {
@@ -259,7 +260,8 @@ export function joinRedis (url: string, log: Logger): Cluster {
     changed (userId, kind, present) {
       const member = kind === 'tracked' ? nodeId + TRACKED : nodeId
       const key = presenceKey(userId)
-      // Pipelines, both: a lone command waits for its turn to be batched, and a going would overtake the coming after it.
+      // Pipelines, both: a lone command waits for its turn to be batched, and a going would
+      // overtake the coming after it.
       const change = present
         ? () =>
             commands.pipeline().zadd(key, Date.now() + PRESENCE_MS, member).pexpire(key, PRESENCE_MS).exec()
@@ -326,13 +328,4 @@ export function joinRedis (url: string, log: Logger): Cluster {
     const message: AnswerMessage = { kind: 'answer', from: nodeId, id, answer: answers[about](asks as never) }
     inBackground(() => commands.publish(nodeChannel(from), JSON.stringify(message)))
   }
-}
-
-/** Waits for `work`, but no longer than this. */
-async function within (ms: number, work: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  await Promise.race([
-    work.catch(() => {}), new Promise<void>(resolve => { timer = setTimeout(resolve, ms) })
-  ])
-  clearTimeout(timer)
 }

@@ -29,7 +29,7 @@ export interface ClusterEvents {
 
 /** What this node holds, for registering it and for registering it again. */
 export interface Holdings {
-  /** Users somebody here listens for. */
+  /** Users with a listener here. */
   listening (): string[]
   /** Those of them with a session that acknowledges. */
   tracked (): string[]
@@ -44,9 +44,15 @@ export interface Cluster extends AsyncDisposable {
   join (events: ClusterEvents, holdings: Holdings): Promise<void>
   /** Users of these with a tracked session on another node; undefined when that cannot be told now. */
   trackedElsewhere (userIds: string[]): Promise<Set<string> | undefined>
-  /** These users came online here. Resolves to those who had an entry of any node before; undefined when that cannot be told now. */
+  /**
+   * These users came online here. Resolves to those who had an entry of any node before;
+   * undefined when that cannot be told now.
+   */
   arrived (userIds: string[]): Promise<Set<string> | undefined>
-  /** These users are no longer online through this node. Resolves to those who are on another one; undefined as above. */
+  /**
+   * These users are no longer online through this node. Resolves to those who are on another one;
+   * undefined as above.
+   */
   departed (userIds: string[]): Promise<Set<string> | undefined>
   /** Users of these who are online on another node; undefined as above. */
   onlineElsewhere (userIds: string[]): Promise<Set<string> | undefined>
@@ -60,7 +66,7 @@ export interface Cluster extends AsyncDisposable {
   pushDue (): void
   /** Asks every node, this one included; resolves within ANSWER_WITHIN_MS with what came. */
   ask<K extends Kind> (about: K, asks: Questions[K]['asks']): Promise<Answers<Questions[K]['answer']>>
-  /** Called when another node's lease has run out: nobody watches its sessions any more. */
+  /** Called when another node's lease has run out: no process watches its sessions any more. */
   onNodeLost (listener: () => void): void
   state (): 'alone' | 'connected' | 'away'
 }

@@ -1,5 +1,5 @@
 /** What nodes tell each other. A body shared by many recipients travels once. */
-import { type EventBody, type EventType } from '../../core/events.ts'
+import { type Delivery, type EventBody, type EventType } from '../../core/events.ts'
 import { type Revocation } from '../../store/people/revocations.ts'
 import { type Opening } from './cluster.ts'
 import { type AnswerMessage, type QuestionMessage } from './questions-redis.ts'
@@ -17,7 +17,7 @@ export type ClusterMessage = QuestionMessage | AnswerMessage | { from: string } 
 interface WireWake {
   kind: 'wake'
   from: string
-  bodies: Array<[EventType, string]>
+  bodies: Array<[EventType, string, Delivery?]>
   events: Array<[string, number, number]>
 }
 interface WireLive { kind: 'live', from: string, users: string[], payload: string }
@@ -31,7 +31,7 @@ export function encodeWake (events: WakeEvent[], from: string): string {
   const wire: WireWake = { kind: 'wake', from, bodies: [], events: [] }
   for (const { userId, seq, body } of events) {
     if (body !== undefined && !indexes.has(body)) {
-      indexes.set(body, wire.bodies.push([body.type, body.tail.toString()]) - 1)
+      indexes.set(body, wire.bodies.push([body.type, body.tail.toString(), body.delivers]) - 1)
     }
     wire.events.push([userId, seq, body === undefined ? -1 : indexes.get(body)!])
   }
@@ -52,7 +52,7 @@ export function decodeMessage (text: string): ClusterMessage {
     JSON.parse(text) as WireWake | WireLive | WireRevoked | WirePlain | QuestionMessage | AnswerMessage
   switch (wire.kind) {
     case 'wake': {
-      const bodies = wire.bodies.map(([type, tail]): EventBody => ({ type, tail: Buffer.from(tail) }))
+      const bodies = wire.bodies.map(decodeBody)
       return {
         kind: 'wake',
         from: wire.from,
@@ -75,3 +75,9 @@ export function decodeMessage (text: string): ClusterMessage {
     default: throw new Error('unknown kind of notice')
   }
 }
+
+// A node of an earlier version does not say what a message delivers: its events are read from the log.
+const decodeBody = ([type, tail, delivers]: WireWake['bodies'][number]): EventBody | undefined =>
+  type === 'new_message' && delivers == null
+    ? undefined
+    : { type, tail: Buffer.from(tail), delivers: delivers ?? undefined }

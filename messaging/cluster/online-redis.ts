@@ -1,16 +1,16 @@
 /**
  * Who is online where, in Redis.
  *
- *   echo:presence:<user>  has, besides the members of redis-cluster.ts, node/o: online through that node
- *   echo:online:<node>    set: the users of node/o, for whoever survives the node
+ *   echo:presence:<user>  has, besides the members of cluster-redis.ts, node/o: online through that node
+ *   echo:online:<node>    set: the users of node/o, for the nodes that survive this one
  *
- * node/o stays until somebody has announced that the user is offline. The entry of
+ * node/o stays until a node has announced that the user is offline. The entry of
  * a dead node therefore says nothing of where the user is, but that their people
  * believe them online.
  */
 import { type Redis } from 'ioredis'
 
-/** Longer than anybody takes to notice that a node is gone. */
+/** Longer than any node takes to notice that another is gone. */
 const SET_MS = 600_000
 const USERS_PER_PIPELINE = 1_000
 const ONLINE = '/o'
@@ -21,9 +21,9 @@ const nodeOf = (member: string): string => member.slice(0, -ONLINE.length)
 export interface RedisOnline {
   /** Enters these users anew; resolves to those whose entry was missing. */
   register (userIds: string[]): Promise<string[]>
-  /** Enters these users; resolves to those whom any node had entered before. */
+  /** Enters these users; resolves to those that any node had entered before. */
   arrived (userIds: string[]): Promise<Set<string>>
-  /** Takes these users out; resolves to those whom a living node has entered. */
+  /** Takes these users out; resolves to those that a living node has entered. */
   departed (userIds: string[]): Promise<Set<string>>
   /** Which of these users one of the nodes has entered. */
   onNodes (userIds: string[], nodes: ReadonlySet<string>): Promise<Set<string>>
@@ -39,7 +39,7 @@ export function createRedisOnline (commands: Redis, nodeId: string, { nodesKey, 
     (members as string[]).filter(member => member.endsWith(ONLINE))
 
   return {
-    // Everything is sent before anything is awaited: whoever goes meanwhile is taken out after it.
+    // Everything is sent before anything is awaited: a user who goes meanwhile is taken out after it.
     async register (userIds) {
       const added = await Promise.all(chunks(userIds).map(async chunk => {
         const pipeline = commands.pipeline()

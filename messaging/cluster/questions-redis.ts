@@ -1,8 +1,9 @@
 /**
  * Questions to all nodes over Redis: one publish asks, each node answers on the
- * channel of the one that asked. Whoever has not answered in time is named.
+ * channel of the one that asked. A node that has not answered in time is named.
  */
 import { randomUUID } from 'node:crypto'
+import { withinMs } from '../../core/deadline.ts'
 import { type Answers, type Kind, type Questions, ANSWER_WITHIN_MS } from './questions.ts'
 
 interface Waiting {
@@ -47,12 +48,8 @@ export function createRedisQuestions (nodeId: string, { livingNodes, lastKnownNo
       const waiting: Waiting =
         { missing: new Set(), answers: [{ node: nodeId, answer: own }], complete: () => {} }
       let nodesKnown = false
-      let timer: NodeJS.Timeout | undefined
-      const late = new Promise<void>(resolve => { timer = setTimeout(resolve, ANSWER_WITHIN_MS) })
-      await Promise.race([
-        late, gather(waiting, id, about, asks, nodes => { nodesKnown = nodes !== undefined })
-      ])
-      clearTimeout(timer)
+      const asked = gather(waiting, id, about, asks, nodes => { nodesKnown = nodes !== undefined })
+      await withinMs(ANSWER_WITHIN_MS, asked)
       open.delete(id)
       const silent = nodesKnown ? waiting.missing : [...lastKnownNodes()].filter(node => node !== nodeId)
       return { answers: waiting.answers as never, silent: [...silent], nodesKnown }

@@ -1,5 +1,5 @@
 /** What one node asks all of them, itself included, and how it answers. */
-import { type Connection, type Connections, type ConnectionState } from '../people/connections.ts'
+import { type Connection, type Connections, type ConnectionState } from '../deliver/connections.ts'
 import { type TrackedSessions } from '../deliver/tracked-sessions.ts'
 
 export interface Questions {

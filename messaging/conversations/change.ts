@@ -10,8 +10,8 @@ import {
 import { type Database, type Executor } from '../../store/database.ts'
 import { appendEvents, type NewEvent } from '../../store/log/inbox.ts'
 import { lockConversations, type LockedConversation } from '../../store/locks.ts'
-import { requirePresent } from './membership.ts'
-import { wakesWithNames } from '../log/participant-events.ts'
+import { requirePresent } from '../membership.ts'
+import { wakesWithNames } from '../log/names.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'
 
 export interface ChangeContext {

@@ -13,11 +13,11 @@ import { appendEvents, type AppendedEvent, type NewEvent } from '../../store/log
 import { lockConversations } from '../../store/locks.ts'
 import { ensureUsers } from '../../store/people/users.ts'
 import { createConversationChange, type ChangeDeps } from './change.ts'
-import { requireGroupAdmin, requirePresent } from './membership.ts'
+import { requireGroupAdmin, requirePresent } from '../membership.ts'
 import {
   createParticipants, MAX_PARTICIPANTS, tooManyParticipants, type Participants
 } from './participants.ts'
-import { hintsFor } from '../log/render.ts'
+import { wakesFor } from '../log/render.ts'
 
 const MAX_TITLE_LENGTH = 200
 
@@ -76,7 +76,7 @@ export function createConversations (deps: ChangeDeps): Conversations {
           everyone.map(user_id => ({ user_id, type: 'conversation_created' as const, conversation_id: id }))
         return { id, created, appended: await appendEvents(tx, events, at) }
       })
-      wake(hintsFor(appended))
+      wake(wakesFor(deps.epoch, appended))
       return { conversation: await get(creatorId, id), created }
     },
 

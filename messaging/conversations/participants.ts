@@ -9,7 +9,7 @@ import { type Executor } from '../../store/database.ts'
 import { type NewEvent } from '../../store/log/inbox.ts'
 import { ensureUsers } from '../../store/people/users.ts'
 import { type Change, type ChangeConversation, type ChangeContext } from './change.ts'
-import { requireAdmin, requireGroup, requireGroupAdmin } from './membership.ts'
+import { requireAdmin, requireGroup, requireGroupAdmin } from '../membership.ts'
 
 export const MAX_PARTICIPANTS = 1_000
 /** Many who enter a large group at once: its members get one event with the whole conversation instead of one each. */

@@ -2,7 +2,7 @@
 import { LRUCache } from 'lru-cache'
 import { findMembership, typingAudience } from '../../store/conversations/conversations.ts'
 import { type Executor } from '../../store/database.ts'
-import { requirePresent, sendingNotAllowed } from './membership.ts'
+import { requirePresent, sendingNotAllowed } from '../membership.ts'
 import { type Wakes } from '../deliver/wakes.ts'
 
 const TYPING_MS = 10_000
@@ -11,7 +11,7 @@ const REPEAT_MS = 1_000
 const MAX_REMEMBERED = 20_000
 
 export interface Typing {
-  /** Throws `not_found`, and `forbidden` for a former member and for somebody who may not send. */
+  /** Throws `not_found`, and `forbidden` for a former member and for a user who may not send. */
   tell (userId: string, conversationId: string, isTyping: boolean): Promise<void>
 }
 
@@ -26,8 +26,7 @@ export function createTyping ({ db, wakes }: { db: Executor, wakes: Pick<Wakes, 
       told.set(key, { isTyping })
       const expiresAt = new Date(Date.now() + TYPING_MS).toISOString()
       wakes.live(await typingAudience(db, conversationId, userId), Buffer.from(JSON.stringify({
-        type:
-          'typing',
+        type: 'typing',
         conversation_id: conversationId,
         user_id: userId,
         is_typing: isTyping,

@@ -11,7 +11,6 @@ import {
   openDevices, saveSubscriptions, startingPoints, type DeviceId, type OpenedDevice, type OpeningDevice,
   type SessionChange, type StartingPoint
 } from '../../store/people/devices.ts'
-import { type Acknowledgements } from '../receipts/acknowledgements.ts'
 import { createSetQueue } from '../set-queue.ts'
 
 export interface Openings {
@@ -27,7 +26,7 @@ export interface Openings {
 }
 
 export function createOpenings ({ database: { opening }, acknowledgements }: {
-  database: Pick<Database, 'opening'>, acknowledgements: Pick<Acknowledgements, 'settled'>
+  database: Pick<Database, 'opening'>, acknowledgements: { settled (userId: string): Promise<void> }
 }): Openings {
   // What an earlier connection on this node has collected is written while that one
   // still counts, and before the cursor is read.

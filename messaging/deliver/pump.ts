@@ -11,7 +11,7 @@
  * after sentSeq. A device that is live and one that was away for a week differ
  * only in how far sentSeq is behind knownSeq.
  */
-import { type EventBody } from '../../core/events.ts'
+import { type Delivery, type EventBody } from '../../core/events.ts'
 import { type WakeListener, type WakeEvent } from './wakes.ts'
 
 export const WINDOW = 64
@@ -32,8 +32,10 @@ export interface PumpOptions {
   connection: PumpConnection
   /** Up to `limit` events after `seq`, rendered. */
   readLog: (userId: string, seq: number, limit: number) => Promise<PumpEvent[]>
-  /** The unbroken run of acknowledged events has grown to `seq`. */
-  onAcknowledged: (seq: number) => void
+  /**
+   * The unbroken run of acknowledged events has grown to `seq`, and with it these messages were delivered.
+   */
+  onAcknowledged: (seq: number, deliveries: Delivery[]) => void
   /** False: a live copy. What was written counts as acknowledged, and nothing is told of it. */
   tracked: boolean
   now: () => number
@@ -57,6 +59,8 @@ export class Pump implements WakeListener {
   /** Acknowledged ahead of the unbroken run; allocated only when it happens. */
   #early: Set<number> | undefined
   #handovers: Handover[] = []
+  /** Of the events in flight those that deliver a message, in order. */
+  #deliveries: Array<{ seq: number, delivery: Delivery }> = []
   #movedAt = 0
   #graceReported = 0
 
@@ -135,7 +139,10 @@ export class Pump implements WakeListener {
     return this.inFlight > 0 ? this.#handovers[0]?.at : undefined
   }
 
-  /** Since when the window has not moved although something is in flight, or the socket takes nothing although nothing is. */
+  /**
+   * Since when the window has not moved although something is in flight, or the socket takes nothing although
+   * nothing is.
+   */
   get stalledSince (): number | undefined {
     return this.inFlight > 0 ? this.#movedAt : this.#blockedSince
   }
@@ -145,7 +152,10 @@ export class Pump implements WakeListener {
     return this.#blocked && this.#knownSeq > this.#sentSeq ? this.#blockedAt : undefined
   }
 
-  /** True once for every new event that is unacknowledged while the oldest one has waited for longer than the grace period. */
+  /**
+   * True once for every new event that is unacknowledged while the oldest one has waited for longer than the
+   * grace period.
+   */
   takeOverdue (graceMs: number): boolean {
     const oldest = this.oldestInFlightAt ?? this.#blockedSince
     if (oldest === undefined || this.#knownSeq <= this.#graceReported ||
@@ -166,15 +176,23 @@ export class Pump implements WakeListener {
     this.#sentSeq = events.at(-1)!.seq
     this.#blocked = !connection.write(events)
     if (this.#blocked) this.#blockedAt = now
-    if (!this.tracked) this.#ackedSeq = this.#sentSeq
-    else this.#handovers.push({ seq: this.#sentSeq, at: now })
+    if (!this.tracked) {
+      this.#ackedSeq = this.#sentSeq
+      return
+    }
+    this.#handovers.push({ seq: this.#sentSeq, at: now })
+    for (const { seq, body: { delivers } } of events) {
+      if (delivers !== undefined) this.#deliveries.push({ seq, delivery: delivers })
+    }
   }
 
   #moveTo (seq: number): void {
     this.#ackedSeq = seq
     this.#movedAt = this.#options.now()
     while (this.#handovers.length > 0 && this.#handovers[0]!.seq <= seq) this.#handovers.shift()
-    this.#options.onAcknowledged(seq)
+    let delivered = 0
+    while (delivered < this.#deliveries.length && this.#deliveries[delivered]!.seq <= seq) delivered++
+    this.#options.onAcknowledged(seq, this.#deliveries.splice(0, delivered).map(({ delivery }) => delivery))
     this.#fill()
   }
 

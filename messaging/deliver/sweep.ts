@@ -19,7 +19,13 @@ const MAX_WATCH_MS = 1_000
 const MIN_WATCH_MS = 20
 
 export function startSweep ({ sessions, database, overdue, graceMs, stalledMs = STALLED_MS, log, now }: {
-  sessions: TrackedSessions, database: Database, overdue: Overdue, graceMs: number, stalledMs?: number, log: Logger, now: () => number
+  sessions: TrackedSessions
+  database: Database
+  overdue: Overdue
+  graceMs: number
+  stalledMs?: number
+  log: Logger
+  now: () => number
 }): AsyncDisposable {
   let sweeping: Promise<void> | undefined
 

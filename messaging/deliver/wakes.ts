@@ -2,7 +2,7 @@
  * Wakes: who on this node listens for a user's events, and how they hear.
  *
  * A wake is a hint. It may carry the rendered event, so that a device at the
- * end of its log needs no read; whoever misses one finds the event in the log.
+ * end of its log needs no read; a listener that misses one finds the event in the log.
  */
 import { type EventBody } from '../../core/events.ts'
 
@@ -20,7 +20,7 @@ export interface WakeListener {
   live? (payload: Buffer): void
 }
 
-/** Somebody who looks on: gets copies of everybody's events and live payloads. */
+/** An admin who looks on: gets copies of all users' events and live payloads. */
 export interface Observer {
   inbox (event: WakeEvent): void
   live (userId: string, payload: Buffer): void
@@ -30,7 +30,7 @@ export interface Wakes {
   /** Wakes the users' listeners on this node. */
   wake (events: WakeEvent[]): void
   live (userIds: string[], payload: Buffer): void
-  /** Copies for whoever observes on this node. */
+  /** Copies for the observers on this node. */
   copy (events: WakeEvent[]): void
   copyLive (userIds: string[], payload: Buffer): void
   /** Returns the function that ends it. */

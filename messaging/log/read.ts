@@ -1,17 +1,16 @@
-/** Reads a user's inbox log and renders it: the same events for pumps, long polls and history. */
-import { encodeBody, type EventBody, type EventType } from '../../core/events.ts'
+/** Reads a user's inbox log and renders it: the same events for pumps, long polls and replays. */
+import { deliveryOf, type EventBody, encodeBody } from '../../core/events.ts'
+import { type ConversationView } from '../../core/views.ts'
 import { conversationViews } from '../../store/conversations/views.ts'
 import { type Executor } from '../../store/database.ts'
 import { eventsAfter, type InboxRow } from '../../store/log/inbox.ts'
+import { conversationsWithReceipts } from '../../store/log/receipts.ts'
 import { textsWhenLeft } from '../../store/messages/changes.ts'
 import { messageView } from '../../store/messages/messages.ts'
 import { inboxCounters } from '../../store/people/users.ts'
 import { type PumpEvent } from '../deliver/pump.ts'
-import { CARRIES_CONVERSATION, fieldsWithNames, namesFor } from './participant-events.ts'
-import { referenceFields } from './render.ts'
-
-const CARRIES_MESSAGE: ReadonlySet<EventType> = new Set(['new_message', 'message_sent', 'message_edited'])
-const TELLS_REACTION: ReadonlySet<EventType> = new Set(['reaction_added', 'reaction_removed'])
+import { nameIn, namesFor } from './names.ts'
+import { refersTo, renderReplay } from './render.ts'
 
 export interface InboxLog {
   /**
@@ -25,12 +24,16 @@ export function createInboxLog (db: Executor, epoch: string): InboxLog {
   return {
     async after (userId, seq, limit) {
       const { rows, firstKept } = await readAfter(db, userId, seq, limit)
-      const conversations = await renderConversations(db, userId, rows)
-      const names = await namesFor(db, rows)
-      // A former member's events show no text that came after they left.
-      const former = await textsWhenLeft(
-        db, userId, rows.flatMap(({ message }) => message?.edited_at == null ? [] : [message.id])
-      )
+      const edited = rows.flatMap(({ message }) => message?.edited_at == null ? [] : [message.id])
+      const delivering = rows.flatMap(({ type, message }) =>
+        type === 'new_message' && message !== null ? [message.conversation_id] : [])
+      const [conversations, names, former, told] = await Promise.all([
+        conversationsFor(db, userId, rows),
+        namesFor(db, rows),
+        // A former member's events show no text that came after they left.
+        textsWhenLeft(db, userId, edited),
+        conversationsWithReceipts(db, [...new Set(delivering)])
+      ])
       const events = rows.map(row => ({ seq: row.seq, body: render(row) }))
       if (firstKept > seq + 1) {
         events.unshift({ seq: firstKept - 1, body: encodeBody(epoch, 'resync_required', {}) })
@@ -39,35 +42,22 @@ export function createInboxLog (db: Executor, epoch: string): InboxLog {
 
       function render (row: InboxRow): EventBody {
         const text = row.message === null ? undefined : former.get(row.message.id)
-        const message = row.message === null
-          ? undefined
-          : messageView(text === undefined ? row.message : { ...row.message, ...text }, 'sent')
-        if (message !== undefined && CARRIES_MESSAGE.has(row.type)) {
-          return encodeBody(epoch, row.type, { message })
-        }
-        // Of a deleted message nothing is told any more but that it is.
-        if (message?.deleted_at != null && TELLS_REACTION.has(row.type)) {
-          return encodeBody(
-            epoch, 'message_deleted', referenceFields({ ...row, data: { deleted_at: message.deleted_at } })
-          )
-        }
-        if (CARRIES_CONVERSATION.has(row.type)) {
-          return encodeBody(epoch, row.type, {
-            conversation: conversations.get(row.conversation_id!) ??
-            null
-          })
-        }
-        return encodeBody(epoch, row.type, fieldsWithNames(row, names))
+        const message = row.message === null ? undefined : messageView({ ...row.message, ...text }, 'sent')
+        const conversation = conversations.get(row.conversation_id!) ?? null
+        const body = renderReplay(epoch, row, { message, conversation, ...nameIn(names, row) })
+        return row.type === 'new_message' && message !== undefined
+          ? { ...body, delivers: deliveryOf(message, told.has(message.conversation_id)) }
+          : body
       }
     }
   }
 }
 
-async function renderConversations (
+async function conversationsFor (
   db: Executor, userId: string, rows: InboxRow[]
-): Promise<Map<string, unknown>> {
-  const ids =
-    [...new Set(rows.filter(row => CARRIES_CONVERSATION.has(row.type)).map(row => row.conversation_id!))]
+): Promise<Map<string, ConversationView | undefined>> {
+  const carrying = rows.filter(({ type }) => refersTo(type) === 'conversation')
+  const ids = [...new Set(carrying.map(row => row.conversation_id!))]
   if (ids.length === 0) return new Map()
   const views = await conversationViews(db, ids.map(conversationId => ({ conversationId, userId })))
   return new Map(ids.map((id, i) => [id, views[i]]))

@@ -17,7 +17,10 @@ const DEVICES_PER_STATEMENT = 1_000
 
 export interface ExpiryDeps { database: Database, log: Logger, now: () => number, signal?: AbortSignal }
 
-/** Removes everything older than KEPT_MS; stops between batches when `signal` says so, or another process is at it. */
+/**
+ * Removes everything older than KEPT_MS; stops between batches when `signal` says so, or another process is
+ * at it.
+ */
 export async function expire ({ database, now, signal }: ExpiryDeps): Promise<{
   events: number, devices: number
 }> {

@@ -1,15 +1,15 @@
 /**
  * What becomes of a message: edits, deletion for everyone, reactions. Each is
  * one transaction under the lock of the conversation, and an event for
- * everybody who sees it.
+ * each user who sees it.
  *
- * What somebody blocked does in a direct conversation stays with them: a
- * reaction is hidden, and an edit takes the message from the other side, for
- * whom it is deleted. Deleting is never held back.
+ * What a blocked user does in a direct conversation stays with them: a
+ * reaction is hidden, and an edit takes the message from the other side, where
+ * it is deleted. Deleting is never held back.
  */
 import { AppError, invalid } from '../../core/errors.ts'
 import { normaliseEmoji } from '../../core/emoji.ts'
-import { encodeBody, type EventBody, type EventType } from '../../core/events.ts'
+import { type EventType } from '../../core/events.ts'
 import { checkEdit, type Mention, type MessageEdit } from '../../core/message-rules.ts'
 import { type MessageView } from '../../core/views.ts'
 import { releaseAttachments } from '../../store/attachments.ts'
@@ -24,8 +24,8 @@ import {
 } from '../../store/messages/reactions.ts'
 import { lockConversations } from '../../store/locks.ts'
 import { requireVisible } from './history.ts'
-import { sendingNotAllowed } from '../conversations/membership.ts'
-import { referenceFields } from '../log/render.ts'
+import { sendingNotAllowed } from '../membership.ts'
+import { type Referred, wakesFor } from '../log/render.ts'
 import { createKeyedQueue } from '../keyed-queue.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'
 
@@ -34,7 +34,10 @@ const MAX_REACTIONS_OF_USER = 20
 const MAX_REACTIONS = 1_000
 
 export interface MessageChanges {
-  /** The message afterwards. The same text again changes nothing. Throws `invalid`, `not_found`, `forbidden` or `conflict`. */
+  /**
+   * The message afterwards. The same text again changes nothing.
+   * Throws `invalid`, `not_found`, `forbidden` or `conflict`.
+   */
   edit (actorId: string, messageId: string, edit: MessageEdit): Promise<MessageView>
   /** Leaves a tombstone, once. Throws `not_found` or `forbidden`. */
   delete (actorId: string, messageId: string): Promise<void>
@@ -50,8 +53,8 @@ interface Notice {
   to: string[]
   /** What the log keeps of it. */
   data?: Record<string, unknown>
-  /** What it says; absent where that differs by reader, whose listeners then read it from the log. */
-  fields?: object
+  /** What it refers to; absent where that differs by reader, whose listeners then read it from the log. */
+  referred?: Referred
 }
 
 interface Change<T> { notices: Notice[], result: T }
@@ -62,7 +65,7 @@ export function createMessageChanges ({ database, epoch, wake }: {
 }): MessageChanges {
   const turns = createKeyedQueue()
 
-  /** `check` refuses without a lock first, so that nobody's conversation waits for what is not allowed. */
+  /** `check` refuses without a lock first, so that no conversation waits for what is not allowed. */
   async function change<T> (actorId: string, messageId: string, check: Check,
     work: (tx: Executor, message: ChangeableMessage, at: Date) => Promise<Change<T>>): Promise<T> {
     const { conversation_id } = check(await findChangeable(database.autocommit, messageId, actorId), actorId)
@@ -74,12 +77,9 @@ export function createMessageChanges ({ database, epoch, wake }: {
         const { notices, result } = await work(tx, message, at)
         const events = await appendEvents(tx, notices.flatMap(({ type, to, data }) =>
           to.map(user_id => ({ user_id, type, conversation_id, message_id: message.id, data }))), at)
-        const bodies = encodeNotices(epoch, notices)
-        return {
-          result,
-          wakes: events.map(event =>
-            ({ userId: event.user_id, seq: event.seq, body: bodies.get(event.type) }))
-        }
+        // The notices of one change have different types.
+        const referred = new Map(notices.map(({ type, referred }) => [type, referred]))
+        return { result, wakes: wakesFor(epoch, events, ({ type }) => referred.get(type)) }
       })
       if (wakes.length > 0) wake(wakes)
       return result
@@ -108,7 +108,7 @@ export function createMessageChanges ({ database, epoch, wake }: {
         const row = (await findMessage(tx, messageId, actorId))!
         // With hidden reactions on it the message differs by reader.
         const everywhere = notices.length > 0 && !await hasHiddenReactions(tx, messageId)
-        if (everywhere) notices[0]!.fields = { message: messageView(row, 'sent') }
+        if (everywhere) notices[0]!.referred = { message: messageView(row, 'sent') }
         return { notices, result: messageView(row, row.status) }
       })
 
@@ -127,7 +127,7 @@ export function createMessageChanges ({ database, epoch, wake }: {
         }
         if (!withdraw) return [edited]
         const others = audience.map(member => member.user_id).filter(id => id !== actorId)
-        return [edited, notice('message_deleted', others, message, { deleted_at: at.toISOString() })]
+        return [edited, { type: 'message_deleted', to: others, data: { deleted_at: at.toISOString() } }]
       }
     },
 
@@ -138,13 +138,13 @@ export function createMessageChanges ({ database, epoch, wake }: {
       await releaseAttachments(tx, [message.id], at)
       const to = audience.map(member => member.user_id).filter(id => seenByAll(message) || id === actorId)
       return {
-        notices: [notice('message_deleted', to, message, { deleted_at: at.toISOString() })], result: undefined
+        notices: [{ type: 'message_deleted', to, data: { deleted_at: at.toISOString() } }], result: undefined
       }
     }),
 
-    react: (
-      actorId, messageId, text
-    ) => changeReaction(actorId, messageId, text, async (tx, message, emoji, at) => {
+    react: (actorId, messageId, text) => changeReaction(actorId, messageId, text, async (
+      tx, message, emoji, at
+    ) => {
       const { there, own, total } = await countReactions(tx, message.id, actorId, emoji)
       if (there) return undefined
       if (own >= MAX_REACTIONS_OF_USER || total >= MAX_REACTIONS) {
@@ -155,18 +155,18 @@ export function createMessageChanges ({ database, epoch, wake }: {
       const hidden = audience.some(member => member.blocks_actor)
       await addReaction(tx, { messageId: message.id, userId: actorId, emoji, hidden, at })
       const to = hidden || !seenByAll(message) ? [actorId] : audience.map(member => member.user_id)
-      return notice('reaction_added', to, message, { user_id: actorId, emoji })
+      return { type: 'reaction_added', to, data: { user_id: actorId, emoji } }
     }),
 
-    unreact: (
-      actorId, messageId, text
-    ) => changeReaction(actorId, messageId, text, async (tx, message, emoji) => {
+    unreact: (actorId, messageId, text) => changeReaction(actorId, messageId, text, async (
+      tx, message, emoji
+    ) => {
       const removed = await removeReaction(tx, message.id, actorId, emoji)
       if (removed === undefined) return undefined
       const to = removed.hidden || !seenByAll(message)
         ? [actorId]
         : (await readAudience(tx, message, actorId)).map(member => member.user_id)
-      return notice('reaction_removed', to, message, { user_id: actorId, emoji })
+      return { type: 'reaction_removed', to, data: { user_id: actorId, emoji } }
     }),
 
     drained: turns.drained
@@ -211,13 +211,3 @@ const sameMentions = (
   const { user_id, offset, length } = others[i]!
   return mention.user_id === user_id && mention.offset === offset && mention.length === length
 })
-
-const notice = (
-  type: EventType, to: string[], { id, conversation_id }: ChangeableMessage, data: Record<string, unknown>
-): Notice =>
-  ({ type, to, data, fields: referenceFields({ message_id: id, conversation_id, data }) })
-
-/** The notices of one change have different types. */
-const encodeNotices = (epoch: string, notices: Notice[]): Map<EventType, EventBody> =>
-  new Map(notices.flatMap(({ type, fields }) =>
-    fields === undefined ? [] : [[type, encodeBody(epoch, type, fields)] as const]))

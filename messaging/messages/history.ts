@@ -7,7 +7,7 @@ import {
   findMessage, messagesAfter, messagesBefore, messageView, type MessageForReader
 } from '../../store/messages/messages.ts'
 import { recipientStatuses, type RecipientStatus } from '../../store/log/receipts.ts'
-import { requirePresent } from '../conversations/membership.ts'
+import { requirePresent } from '../membership.ts'
 
 export interface HistoryPage { messages: MessageView[], has_more: boolean }
 export interface HistoryQuery { limit: number, before_id?: string, after_id?: string }
@@ -16,7 +16,10 @@ export interface MessageStatus { message_id: string, status: DeliveryState, reci
 
 const RANK: Record<DeliveryState, number> = { sent: 0, delivered: 1, read: 2 }
 
-/** Newest first; oldest first after `after_id`. Throws `not_found`, `forbidden`, or `invalid` for a cursor of another conversation. */
+/**
+ * Newest first; oldest first after `after_id`. Throws `not_found`, `forbidden`, or `invalid` for a
+ * cursor of another conversation.
+ */
 export async function readHistory (
   db: Executor, readerId: string, conversationId: string, { limit, before_id, after_id }: HistoryQuery
 ): Promise<HistoryPage> {
@@ -62,7 +65,10 @@ export async function readStatus (db: Executor, readerId: string, messageId: str
 type Visibility = Pick<MessageForReader,
   | 'message_seq' | 'sender_user_id' | 'hidden' | 'joined_seq' | 'left_at'>
 
-/** The message when the reader may see it; `not_found` as if it did not exist, `forbidden` for a former member. */
+/**
+ * The message when the reader may see it. Throws `not_found`, as if it did not exist, and
+ * `forbidden` for a former member.
+ */
 export function requireVisible<M extends Visibility> (message: M | undefined, readerId: string): M {
   if (message === undefined || message.joined_seq === null) throw unknownMessage()
   if (message.left_at !== null) throw formerMember()

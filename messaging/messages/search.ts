@@ -14,7 +14,7 @@ import {
   countWords, findHits, foundMessages, searchedConversations, type SearchQuery
 } from '../../store/messages/search.ts'
 import { type HistoryPage } from './history.ts'
-import { requirePresent } from '../conversations/membership.ts'
+import { requirePresent } from '../membership.ts'
 import { createKeyedQueue } from '../keyed-queue.ts'
 
 export const MAX_QUERY_LENGTH = 200

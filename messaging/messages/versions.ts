@@ -1,4 +1,4 @@
-/** What a message said before its edits. Whoever looks is written to the audit log. */
+/** What a message said before its edits. The admin who looks is written to the audit log. */
 import { unknownMessage } from '../../core/errors.ts'
 import { writeAudit } from '../../store/audit-log.ts'
 import { type Database } from '../../store/database.ts'

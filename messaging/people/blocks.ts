@@ -13,7 +13,7 @@ import { type Wakes } from '../deliver/wakes.ts'
 const MAX_BLOCKS = 10_000
 
 export interface Blocks {
-  /** Of somebody who is blocked already: nothing changes. Throws `invalid` for oneself, `conflict` beyond 10,000. */
+  /** Blocking a user again changes nothing. Throws `invalid` for oneself, `conflict` beyond 10,000. */
   block (userId: string, otherId: string): Promise<void>
   unblock (userId: string, otherId: string): Promise<void>
 }
@@ -50,7 +50,7 @@ export function createBlocks ({ database, presenceViews, wakes }: {
 }
 
 function requireOther (userId: string, otherId: string): void {
-  if (userId === otherId) throw invalid('invalid_block', 'nobody blocks themselves')
+  if (userId === otherId) throw invalid('invalid_block', 'a user cannot block themselves')
 }
 
 const tooManyBlocks = (): AppError =>

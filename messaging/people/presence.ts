@@ -3,7 +3,7 @@
  *
  * A user is online while any connection of theirs exists on any node, and for
  * offlineAfterMs longer: a phone that comes back by then was never away. This
- * node's entry in the cluster is kept as long, so an entry, whosever it is, says that
+ * node's entry in the cluster is kept as long, so an entry of any node says that
  * the user's people were told "online" and not yet "offline".
  *
  *   arriving   first connection here; to be entered and, if no entry was there, announced
@@ -13,7 +13,7 @@
  * Users are handled in sets: thousands that connect at once cost a few round trips.
  */
 import { type Cluster } from '../cluster/cluster.ts'
-import { type Connections } from './connections.ts'
+import { type Connections } from '../deliver/connections.ts'
 import { type PresenceNotices } from './presence-notices.ts'
 
 const OFFLINE_AFTER_MS = 5_000

@@ -9,7 +9,7 @@ import { appendEvents, type NewEvent } from '../../store/log/inbox.ts'
 import { findName, nameAudience, setName, type StoredName } from '../../store/people/profiles.ts'
 import { meetUsers } from '../../store/people/users.ts'
 import { lockUsers } from '../../store/locks.ts'
-import { wakesWithNames } from '../log/participant-events.ts'
+import { wakesWithNames } from '../log/names.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'
 import { createSetQueue } from '../set-queue.ts'
 
@@ -65,17 +65,15 @@ export function createProfiles ({ database, epoch, wake }: {
   }
 }
 
-// Read again under the user's lock: whoever lets somebody into a conversation takes
-// that lock too, so this is everybody who could have seen the former name.
+// Read again under the user's lock: letting a user into a conversation takes that lock
+// too, so these are all who could have seen the former name.
 async function nameEvents (tx: Executor, userId: string): Promise<NewEvent[]> {
   const audience = await nameAudience(tx, userId)
   return audience.map(member => ({
     user_id: member.user_id,
     type: 'participant_updated',
     conversation_id: member.conversation_id,
-    data: {
-      user_id: userId
-    }
+    data: { user_id: userId }
   }))
 }
 
@@ -83,7 +81,7 @@ const NAMELESS: StoredName = { name: null, name_changed_at: null }
 
 /**
  * Two tokens with different names do not take turns: only one issued in a later
- * second than the present name changes it. One without a date names whoever has no name.
+ * second than the present name changes it. One without a date names only a user without a name.
  */
 function nameFromToken ({ name, issuedAt }: Claims, current: StoredName): StoredName | undefined {
   if (name === undefined || name === current.name) return undefined

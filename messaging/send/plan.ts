@@ -1,48 +1,28 @@
 /**
- * Decides one batch of sends in one transaction. Each send succeeds or fails
- * alone; what fails changes nothing. After the commit the rendered events are
- * handed to `wake`.
+ * Decides the sends of one batch. Each send succeeds or fails alone; what fails
+ * changes nothing. Reading and planning are apart: planning waits for nothing.
  */
 import { uuidv7 } from 'uuidv7'
 import { AppError, formerMember, invalid, unknownConversation, unknownUpload } from '../../core/errors.ts'
 import { encodeMessageBodies, type EventBody } from '../../core/events.ts'
 import { draftFingerprint, type MessageDraft } from '../../core/message-rules.ts'
 import { type AttachmentView, type MessageView } from '../../core/views.ts'
-import { attachToMessages, readAttachments, type OwnAttachment } from '../../store/attachments.ts'
-import { type Database, type Executor, violates } from '../../store/database.ts'
-import { type AppendedEvent, type NewEvent, numberEvents } from '../../store/log/inbox.ts'
-import { messageView } from '../../store/messages/messages.ts'
-import { type DuePush } from '../../store/push/due.ts'
+import { readAttachments, type OwnAttachment } from '../../store/attachments.ts'
+import { type Executor } from '../../store/database.ts'
+import { type LockedConversation } from '../../store/locks.ts'
+import { type NewEvent } from '../../store/log/inbox.ts'
+import { MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS } from '../../store/log/receipts.ts'
 import {
-  findRepeats, readMembers, readReplyTargets, writeSends, writeShown, type Member, type NewMessage, type ReplyTarget, type Shown
+  findRepeats, readMembers, readReplyTargets, type Member, type NewMessage, type ReplyTarget, type Shown
 } from '../../store/log/sends.ts'
-import { lockConversations, type LockedConversation, lockUsers } from '../../store/locks.ts'
-import { sendingNotAllowed } from '../conversations/membership.ts'
-import { type Outcome, type Send, type SendResult } from './queue.ts'
-import { type WakeEvent } from '../deliver/wakes.ts'
+import { messageView } from '../../store/messages/messages.ts'
+import { sendingNotAllowed } from '../membership.ts'
+import { type Send, type SendOutcome, type SendResult } from './queue.ts'
 
 /** A large group's messages make many events: more than this wait for the next batch. */
-const MAX_EVENTS_PER_BATCH = 10_000
-const MAX_REPEAT_RACES = 5
+const MAX_EVENTS_PER_BATCH = 2_000
 
-export interface CommitSendsDeps {
-  database: Database
-  epoch: string
-  /** Who of these has a tracked session? Read before the commit, so that a crash after it loses no push. Must not reject. */
-  findSessions: (userIds: string[]) => Promise<KnownSessions>
-  graceMs: number
-  /** Makes a push due for somebody whose session went away unnoticed. */
-  overdue: (due: DuePush) => void
-  wake: (events: WakeEvent[]) => void
-  /** Some push rows were written. */
-  pushDue: () => void
-}
-
-/** `certain` is false when other nodes could not be asked: who is not in `present` may have a session all the same. */
-export interface KnownSessions { present: Set<string>, certain: boolean }
-
-interface Context {
-  conversations: Map<string, LockedConversation>
+export interface SendContext {
   /** conversation id → user id → membership */
   members: Map<string, Map<string, Member>>
   replyTargets: Map<string, ReplyTarget>
@@ -52,119 +32,55 @@ interface Context {
   known: Map<string, { fingerprint: string | null, result: SendResult }>
 }
 
-interface Plan {
-  outcomes: Outcome[]
+export interface SendPlan {
+  outcomes: SendOutcome[]
   messages: NewMessage[]
   views: MessageView[]
   events: NewEvent[]
+  /** By message. */
+  bodies: Map<string, { received: EventBody, sent: EventBody }>
   /** By conversation and user. */
   shown: Map<string, Shown>
 }
 
-export function commitSends (deps: CommitSendsDeps): (batch: Send[]) => Promise<Outcome[]> {
-  return async batch => {
-    for (let race = 1; ; race++) {
-      try {
-        return await commitOnce(deps, batch)
-      } catch (error) {
-        // Another process stored one of the client_message_ids between our look
-        // and our insert: everything was rolled back, the next look finds it.
-        // Likewise an attachment that was released meanwhile.
-        const raced = error instanceof AttachmentReleased ||
-          violates(error, 'messages_client_message_id_unique')
-        if (race === MAX_REPEAT_RACES || !raced) throw error
-      }
-    }
-  }
-}
-
-class AttachmentReleased extends Error {}
-
-async function commitOnce (deps: CommitSendsDeps, batch: Send[]): Promise<Outcome[]> {
-  const { outcomes, wakes, pushed, watched } = await deps.database.transact(async tx => {
-    const context = await readContext(tx, batch)
-    // Read under the lock, so that a message is not older than the participant it waited for.
-    const at = new Date()
-    const plan = planBatch(batch, context, at)
-    if (plan.messages.length === 0) {
-      return { outcomes: plan.outcomes, wakes: [], pushed: false, watched: new Map<string, number>() }
-    }
-    const recipients = new Set(plan.events.map(event => event.user_id))
-    const { present, certain } = await deps.findSessions([...recipients])
-    const events = numberEvents(plan.events, await lockUsers(tx, [...recipients]))
-    const received = events.filter(event => event.type === 'new_message')
-    const pushDue = new Set(received.filter(event => !present.has(event.user_id)).map(event => event.user_id))
-    const watched =
-      new Map(received.filter(event => present.has(event.user_id)).map(event => [event.user_id, event.seq]))
-    // Who may have a session is given the time to acknowledge, which cancels the push.
-    const pushDueAt = certain ? at : new Date(at.getTime() + deps.graceMs)
-    await writeAttachments(tx, plan.views)
-    await writeSends(tx, { at, messages: plan.messages, events, pushDue: [...pushDue], pushDueAt })
-    await writeShown(tx, [...plan.shown.values()])
-    return {
-      outcomes: plan.outcomes,
-      wakes: renderWakes(deps.epoch, plan.views, events),
-      pushed: pushDue.size > 0,
-      watched
-    }
-  })
-  if (wakes.length > 0) deps.wake(wakes)
-  if (pushed) deps.pushDue()
-  pushUnwatched(deps, watched).catch(() => {}) // neither step of it rejects
-  return outcomes
-}
-
-/** After the users: attachments come last in the order of locks. */
-async function writeAttachments (tx: Executor, views: MessageView[]): Promise<void> {
-  const sent = views.flatMap(view =>
-    view.attachments.map(({ id }, position) => ({ messageId: view.id, position, attachmentId: id })))
-  if (sent.length > 0 && !await attachToMessages(tx, sent)) throw new AttachmentReleased()
-}
-
-// A session that ended while its event was being committed did not know of it
-// and could not report it; after the wake every session that is left does.
-async function pushUnwatched (
-  { findSessions, overdue }: CommitSendsDeps, watched: Map<string, number>
-): Promise<void> {
-  if (watched.size === 0) return
-  const { present, certain } = await findSessions([...watched.keys()])
-  for (const [userId, seq] of certain ? watched : []) {
-    if (!present.has(userId)) overdue({ userId, seq, dueAt: new Date() })
-  }
-}
-
-async function readContext (tx: Executor, batch: Send[]): Promise<Context> {
-  const ids = [...new Set(batch.map(send => send.draft.conversation_id))]
-  const conversations = await lockConversations(tx, ids)
-  const identified = batch.filter(send => send.draft.client_message_id !== undefined)
-  const repeats = identified.length === 0
-    ? []
-    : await findRepeats(
-      tx, identified.map(send => send.senderId), identified.map(send => send.draft.client_message_id!)
-    )
+/** Asks for everything at once; the conversations and their members are locked before it. */
+export async function readSendContext (tx: Executor, sends: Send[]): Promise<SendContext> {
+  const ids = [...new Set(sends.map(send => send.draft.conversation_id))]
+  const identified = sends.filter(send => send.draft.client_message_id !== undefined)
+  const replyIds = new Set(sends.map(send => send.draft.reply_to_id).filter(id => id != null))
+  const [memberRows, repeats, replyTargets, attachments] = await Promise.all([
+    ids.length === 0 ? [] : readMembers(tx, ids, sends.map(send => send.senderId)),
+    identified.length === 0
+      ? []
+      : findRepeats(
+        tx, identified.map(send => send.senderId), identified.map(send => send.draft.client_message_id!)),
+    readReplyTargets(tx, [...replyIds]),
+    readAttachments(tx, [...new Set(sends.flatMap(send => attachmentIds(send.draft)))])
+  ])
   const members = new Map<string, Map<string, Member>>(ids.map(id => [id, new Map()]))
-  for (const member of await readMembers(tx, ids, batch.map(send => send.senderId))) {
-    members.get(member.conversation_id)!.set(member.user_id, member)
-  }
-  const replyIds = new Set(batch.map(send => send.draft.reply_to_id).filter(id => id != null))
+  for (const member of memberRows) members.get(member.conversation_id)!.set(member.user_id, member)
   return {
-    conversations,
     members,
-    replyTargets: await readReplyTargets(tx, [...replyIds]),
-    attachments: await readAttachments(tx, [...new Set(batch.flatMap(send => attachmentIds(send.draft)))]),
+    replyTargets,
+    attachments,
     known: new Map(repeats.map(row => [
       repeatKey(row.sender_user_id, row.client_message_id!),
       {
-        fingerprint: row.client_fingerprint, result: { message: messageView(row, row.status), repeated: true }
+        fingerprint: row.client_fingerprint,
+        result: { message: messageView(row, row.status), repeated: true }
       }
     ]))
   }
 }
 
-function planBatch (batch: Send[], context: Context, at: Date): Plan {
-  const plan: Plan = { outcomes: [], messages: [], views: [], events: [], shown: new Map() }
+type Context = SendContext & { conversations: Map<string, LockedConversation>, epoch: string }
+type Plan = SendPlan
+
+export function planSends (sends: Send[], context: Context, at: Date): SendPlan {
+  const plan: Plan =
+    { outcomes: [], messages: [], views: [], events: [], bodies: new Map(), shown: new Map() }
   const postponed = new Set<string>()
-  for (const send of batch) {
+  for (const send of sends) {
     const conversationId = send.draft.conversation_id
     try {
       plan.outcomes.push(postponed.has(conversationId) ? undefined : planSend(send, context, plan, at))
@@ -178,7 +94,7 @@ function planBatch (batch: Send[], context: Context, at: Date): Plan {
   return plan
 }
 
-function planSend ({ senderId, draft }: Send, context: Context, plan: Plan, at: Date): Outcome {
+function planSend ({ senderId, draft }: Send, context: Context, plan: Plan, at: Date): SendOutcome {
   const fingerprint = draft.client_message_id === undefined ? null : draftFingerprint(draft)
   const key = draft.client_message_id === undefined ? undefined : repeatKey(senderId, draft.client_message_id)
   const known = key === undefined ? undefined : context.known.get(key)
@@ -233,6 +149,8 @@ function planSend ({ senderId, draft }: Send, context: Context, plan: Plan, at: 
   if (at > conversation.last_activity_at) conversation.last_activity_at = at
   plan.messages.push(message)
   plan.views.push(view)
+  const told = recipients.length < MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS
+  plan.bodies.set(message.id, encodeMessageBodies(context.epoch, view, told))
   plan.events.push({ user_id: senderId, type: 'message_sent', ...event })
   for (const member of recipients) {
     if (!member.blocks_other) plan.events.push({ user_id: member.user_id, type: 'new_message', ...event })
@@ -270,17 +188,6 @@ function ownAttachment (id: string, senderId: string, { attachments }: Context):
   if (found?.owner_user_id !== senderId) throw unknownUpload()
   const { owner_user_id, ...view } = found
   return view
-}
-
-function renderWakes (epoch: string, views: MessageView[], events: AppendedEvent[]): WakeEvent[] {
-  const bodies = new Map<string, { received: EventBody, sent: EventBody }>(
-    views.map(view => [view.id, encodeMessageBodies(epoch, view)]))
-  return events.map(event => {
-    const body = bodies.get(event.message_id!)!
-    return {
-      userId: event.user_id, seq: event.seq, body: event.type === 'message_sent' ? body.sent : body.received
-    }
-  })
 }
 
 // A user id has no space, so the two parts cannot run into each other.

@@ -5,8 +5,9 @@
  * Its retries are off. They would go on behind a push that was given back already,
  * and send it twice; and they wait in memory, where a crash forgets them.
  *
- * A refusal comes out as it was. The public errors join what must be kept apart: a wrong project (NOT_FOUND) with a
- * token that is gone (UNREGISTERED), credentials of ours with Apple's, and they drop Retry-After.
+ * A refusal comes out as it was. The public errors join what must be kept apart: a wrong project
+ * (NOT_FOUND) with a token that is gone (UNREGISTERED), credentials of ours with Apple's, and they
+ * drop Retry-After.
  */
 import { initializeApp, deleteApp, type AppOptions } from 'firebase-admin/app'
 import { getMessaging, type Messaging } from 'firebase-admin/messaging'
@@ -31,7 +32,7 @@ let opened = 0
 
 export interface FcmClient extends AsyncDisposable { messaging: Messaging }
 
-export function openFcmClient (options: AppOptions): FcmClient {
+export function startFcmClient (options: AppOptions): FcmClient {
   const app = initializeApp(options, `echo-${++opened}`)
   const messaging = getMessaging(app)
   // HTTP/2 would ignore the agent, and so could not be led to a stand-in.

@@ -33,7 +33,8 @@ function android (push: Push): AndroidConfig {
   }
 }
 
-// A background push must carry priority 5 and nothing to show, no badge either: the app reads it from the data.
+// A background push must carry priority 5 and nothing to show, no badge either: the app
+// reads it from the data.
 function apple (push: Push, now: number): ApnsConfig {
   const headers = {
     'apns-collapse-id': push.collapseId,

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { Agent } from 'node:https'
 import { connect } from 'node:net'
 import { cert, type AppOptions, type ServiceAccount } from 'firebase-admin/app'
-import { openFcmClient } from './client.ts'
+import { startFcmClient } from './client.ts'
 import { fcmResult } from './errors.ts'
 import { fcmMessage } from './message.ts'
 import { type PushSender } from '../sender.ts'
@@ -14,9 +14,9 @@ export type FcmTarget = { credentialsFile: string } | { endpoint: string }
 const KEEP_ALIVE = { keepAlive: true, maxFreeSockets: 100 }
 
 /** Throws when the service account file cannot be used, and says why. */
-export async function openFcmSender (target: FcmTarget): Promise<PushSender & AsyncDisposable> {
+export async function startFcmSender (target: FcmTarget): Promise<PushSender & AsyncDisposable> {
   const agent = 'endpoint' in target ? standInAgent(new URL(target.endpoint)) : new Agent(KEEP_ALIVE)
-  const client = openFcmClient('endpoint' in target
+  const client = startFcmClient('endpoint' in target
     ? standInOptions(agent)
     : await googleOptions(target.credentialsFile, agent))
   return {

@@ -1,4 +1,4 @@
-/** A wait that can be cut short. A ring that comes while nobody waits ends the next wait at once. */
+/** A wait that can be cut short. A ring that comes while no wait is under way ends the next one at once. */
 
 export interface Alarm {
   ring (): void

@@ -1,9 +1,10 @@
 /**
  * How many pushes a device may get: below what FCM lets through.
  *
- * FCM treats every visible push to Android as collapsible: 20 in a burst, then one every 3 minutes; beyond that
- * they come late or not at all. Otherwise it takes 240 a minute and 5,000 an hour. One time per device is enough to
- * count: each push moves it by `everyMs`, and it may lie `burst` pushes ahead of now (GCRA).
+ * FCM treats every visible push to Android as collapsible: 20 in a burst, then one every 3
+ * minutes; beyond that they come late or not at all. Otherwise it takes 240 a minute and 5,000 an
+ * hour. One time per device is enough to count: each push moves it by `everyMs`, and it may lie
+ * `burst` pushes ahead of now (GCRA).
  */
 interface Pace { burst: number, everyMs: number }
 

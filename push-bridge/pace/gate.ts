@@ -1,9 +1,10 @@
 /**
  * What concerns the whole bridge: when nothing is taken, and how fast it may send.
  *
- * Blocked (credentials, permissions) or out of reach, it stays closed for a while, longer each time, and one batch
- * then tries again. After a 429 it sends at half the rate it had, which grows by a tenth with every second
- * without another; when most of a batch got a 429 it also waits for as long as FCM asks.
+ * Blocked (credentials, permissions) or out of reach, it stays closed for a while, longer each
+ * time, and one batch then tries again. After a 429 it sends at half the rate it had, which grows
+ * by a tenth with every second without another; when most of a batch got a 429 it also waits for
+ * as long as FCM asks.
  */
 import { type Logger } from 'pino'
 import { retryDelayMs } from './backoff.ts'
@@ -15,7 +16,7 @@ const UNREACHABLE_BASE_MS = 1_000
 const LONGEST_CLOSED_MS = 300_000
 const MEASURED_MS = 10_000
 const MIN_RATE = 1
-/** A rate that has grown to this is no limit any more. FCM's default quota is 10,000 a second for a project. */
+/** A rate that has grown to this is no limit any more: FCM's default quota for a project, per second. */
 const NO_LIMIT = 10_000
 const GROWTH_PER_SECOND = 1.1
 
@@ -42,7 +43,8 @@ export function createGate ({ now, random, log }: {
   let spacedUntil = 0
   let sent: Array<{ at: number, count: number }> = []
 
-  function close (ms: number, because: string): void {
+  function close (baseMs: number, because: string): void {
+    const ms = Math.min(LONGEST_CLOSED_MS, retryDelayMs(++failures, baseMs, random))
     closedUntil = Math.max(closedUntil, now() + ms)
     if (reason !== because) {
       log.error({ reason: because, again_in_ms: ms }, 'nothing can be pushed; what is due is kept')
@@ -64,9 +66,10 @@ export function createGate ({ now, random, log }: {
     rateAt = now() + (most ? afterMs : 0)
     rateLimit.set(rate)
     if (most) spacedUntil = Math.max(spacedUntil, now() + afterMs)
-    log.warn({
-      pushes_per_second: rate, again_in_ms: most ? afterMs : 0
-    }, 'FCM takes no more for now; the bridge sends more slowly')
+    log.warn(
+      { pushes_per_second: rate, again_in_ms: most ? afterMs : 0 },
+      'FCM takes no more for now; the bridge sends more slowly'
+    )
   }
 
   function currentRate (): number {
@@ -84,10 +87,10 @@ export function createGate ({ now, random, log }: {
     health () {
       if (reason !== undefined) return { ok: false, detail: reason }
       if (refusedPlatforms.size > 0) {
+        const platforms = [...refusedPlatforms].join(' and ')
         return {
           ok: false,
-          detail:
-        `FCM is refused by the push service behind ${[...refusedPlatforms].join(' and ')}: its key is missing or wrong`
+          detail: `FCM is refused by the push service behind ${platforms}: its key is missing or wrong`
         }
       }
       return spacedUntil > now() ? { ok: true, detail: 'FCM takes no more for now' } : { ok: true }
@@ -100,20 +103,15 @@ export function createGate ({ now, random, log }: {
       refusedPlatforms = platformsRefused(refusedPlatforms, pushes, results)
       const blocked = results.find(result => result.outcome === 'blocked')
       if (blocked !== undefined) {
-        close(
-          Math.min(LONGEST_CLOSED_MS, retryDelayMs(++failures, BLOCKED_BASE_MS, random)), blocked.detail
-        )
+        close(BLOCKED_BASE_MS, blocked.detail)
       } else if (results.every(isNetworkFailure)) {
-        close(Math.min(
-          LONGEST_CLOSED_MS, retryDelayMs(++failures, UNREACHABLE_BASE_MS, random)
-        ), 'the push service cannot be reached')
+        close(UNREACHABLE_BASE_MS, 'the push service cannot be reached')
       } else open()
-      const refusals = results.filter(result => result.outcome === 'retry' && result.reason === 'quota')
+      const refusals = results.flatMap(result =>
+        result.outcome === 'retry' && result.reason === 'quota' ? [result.afterMs ?? 0] : [])
       const limit = currentRate()
       if (refusals.length > 0) {
-        slow(Math.max(
-          ...refusals.map(result => result.outcome === 'retry' ? result.afterMs ?? 0 : 0)
-        ), refusals.length * 2 > results.length)
+        slow(Math.max(...refusals), refusals.length * 2 > results.length)
       } else if (limit < Infinity) {
         spacedUntil = Math.max(spacedUntil, at) + results.length / limit * 1_000
       }

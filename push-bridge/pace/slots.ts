@@ -1,4 +1,7 @@
-/** So many at once and no more. Whoever waited for too long is turned away when it would be its turn, with `refuse()`. */
+/**
+ * So many at once and no more. Work that waited for too long is turned away when it would be its
+ * turn, with `refuse()`.
+ */
 
 export interface Slots { run<T> (work: () => Promise<T>): Promise<T> }
 
@@ -23,9 +26,9 @@ export function createSlots (count: number, maxWaitMs: number, refuse: () => Err
     async run (work) {
       if (free > 0) free--
       else {
-        await new Promise<void>((
-          resolve, reject
-        ) => { waiting.push({ until: performance.now() + maxWaitMs, start: resolve, reject }) })
+        await new Promise<void>((resolve, reject) => {
+          waiting.push({ until: performance.now() + maxWaitMs, start: resolve, reject })
+        })
       }
       try {
         return await work()

@@ -1,9 +1,10 @@
 /**
  * Whether an answer that says "no such token" may be believed.
  *
- * With the credentials of a wrong project every token is said to be gone, and a bridge that believed it would forget
- * them all, batch by batch however small. So tokens are given up only by a bridge whose pushes are taken: none before the
- * first that was, and none after SUSPICIOUS_DEVICES were refused in a row.
+ * With the credentials of a wrong project every token is said to be gone, and a bridge that
+ * believed it would forget them all, batch by batch however small. So tokens are given up only by
+ * a bridge whose pushes are taken: none before the first that was, and none after
+ * SUSPICIOUS_DEVICES were refused in a row.
  */
 import { type Logger } from 'pino'
 import { suspicions } from '../metrics.ts'
@@ -33,7 +34,8 @@ export function createTrust (log: Logger): Trust {
       if (before < SUSPICIOUS_DEVICES) {
         log.error(
           { devices: refusedInARow },
-          'every push token is said to be gone, so none is forgotten: are the credentials those of the app\'s project?'
+          'every push token is said to be gone, so none is forgotten: ' +
+          'are the credentials those of the app\'s project?'
         )
       }
       return false

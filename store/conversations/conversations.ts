@@ -1,4 +1,4 @@
-/** Conversations and who takes part in them; how they look is in conversation-views.ts. */
+/** Conversations and who takes part in them; how they look is in views.ts. */
 import { and, eq, isNull, sql } from 'drizzle-orm'
 import { conversation_participants, conversations } from '../../migrations/schema.ts'
 import { hiddenFrom } from '../people/blocks.ts'
@@ -33,7 +33,10 @@ export async function setTitle (tx: Executor, id: string, title: string | null):
   await tx.orm.update(conversations).set({ title }).where(eq(conversations.id, id))
 }
 
-/** For what comes and goes with its time in the events: last_activity_at moves in no other case, and never back, whatever another node's clock said. */
+/**
+ * A participant came or went, at the time that the events tell: last_activity_at moves in no other
+ * case, and never back, whatever another node's clock said.
+ */
 export async function touchConversation (tx: Executor, id: string, at: Date): Promise<void> {
   await tx.orm.update(conversations).set({
     last_activity_at: sql`greatest(${conversations.last_activity_at}, ${at})`
@@ -77,7 +80,8 @@ export async function findMembership (
 export async function presentMembers (db: Executor, conversationId: string): Promise<Membership[]> {
   return await db.orm.select(membershipColumns).from(conversation_participants)
     .where(and(
-      eq(conversation_participants.conversation_id, conversationId), isNull(conversation_participants.left_at)
+      eq(conversation_participants.conversation_id, conversationId),
+      isNull(conversation_participants.left_seq)
     ))
     .orderBy(conversation_participants.user_id)
 }
@@ -88,11 +92,11 @@ const TYPING_AUDIENCE: Statement = {
   text: `
     select p.user_id
       from conversation_participants p
-     where p.conversation_id = $1 and p.left_at is null and p.user_id <> $2
+     where p.conversation_id = $1 and p.left_seq is null and p.user_id <> $2
        and not ${hiddenFrom('p.user_id', '$2')}`
 }
 
-/** The other present members, without those who block the user or whom the user blocks. */
+/** The other present members, without those who block the user and those the user blocks. */
 export async function typingAudience (
   db: Executor, conversationId: string, userId: string
 ): Promise<string[]> {
@@ -157,6 +161,7 @@ export async function setMutedUntil (
 }
 
 const participant = (conversationId: string, userId: string) =>
-  and(eq(
-    conversation_participants.conversation_id, conversationId
-  ), eq(conversation_participants.user_id, userId))
+  and(
+    eq(conversation_participants.conversation_id, conversationId),
+    eq(conversation_participants.user_id, userId)
+  )

@@ -12,7 +12,7 @@ const CAPABILITIES = { CAP_DAC_OVERRIDE: 1, CAP_SETGID: 6, CAP_SETUID: 7, CAP_SE
 const WAYS_OUT = 'Start as an ordinary user, or set DATABASE_URL to a database of your own'
 
 /**
- * PostgreSQL refuses to run as root. Root therefore runs it as `nobody`, who
+ * PostgreSQL refuses to run as root. Root therefore runs it as the user `nobody`, who
  * keeps one capability, dac_override: the programs and the data may lie below
  * a folder like /root that only root can enter.
  */
@@ -21,12 +21,14 @@ export async function spawnerForPostgres (): Promise<Spawn> {
   const setpriv = await findOnPath('setpriv')
   if (setpriv === undefined) {
     throw new Error(
-      `PostgreSQL refuses to run as root, and setpriv, which runs it as nobody, is missing. ${WAYS_OUT}, or install util-linux`
+      'PostgreSQL refuses to run as root, and setpriv, which runs it as nobody, is missing. ' +
+      `${WAYS_OUT}, or install util-linux`
     )
   }
   if (!await mayBecomeNobody()) {
     throw new Error(
-      `PostgreSQL refuses to run as root, and this root lacks one of ${Object.keys(CAPABILITIES).join(', ')} to run it as nobody. ${WAYS_OUT}`
+      'PostgreSQL refuses to run as root, and this root lacks one of ' +
+      `${Object.keys(CAPABILITIES).join(', ')} to run it as nobody. ${WAYS_OUT}`
     )
   }
   const { uid, gid } = await nobody()
@@ -69,7 +71,7 @@ async function nobody (): Promise<{ uid: string, gid: string }> {
   const [, , uid, gid] = passwd.split('\n').find(line => line.startsWith('nobody:'))?.split(':') ?? []
   if (!uid || !gid) {
     throw new Error(
-    `PostgreSQL refuses to run as root, and there is no user nobody to run it as. ${WAYS_OUT}`
+      `PostgreSQL refuses to run as root, and there is no user nobody to run it as. ${WAYS_OUT}`
     )
   }
   return { uid, gid }

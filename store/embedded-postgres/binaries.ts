@@ -12,8 +12,11 @@ export async function findBinaries (): Promise<Binaries> {
   }
 
   const binaries = await import(name).catch((error: unknown) => {
-    throw new Error(`no embedded PostgreSQL for this platform: the optional package ${name} is not installed. ` +
-      'Run npm ci without --omit=optional, or set DATABASE_URL', { cause: error })
+    throw new Error(
+      `no embedded PostgreSQL for this platform: the optional package ${name} is not installed. ` +
+      'Run npm ci without --omit=optional, or set DATABASE_URL',
+      { cause: error }
+    )
   }) as Binaries
   await linkLibraries(resolve(dirname(binaries.postgres), '../..'))
   return { initdb: binaries.initdb, postgres: binaries.postgres }
@@ -37,7 +40,8 @@ export async function linkLibraries (packageFolder: string | URL): Promise<void>
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'EEXIST') continue
       throw new Error(
-        `cannot link the libraries of PostgreSQL in ${root}: run npm rebuild as the owner of that folder, or set DATABASE_URL`,
+        `cannot link the libraries of PostgreSQL in ${root}: ` +
+        'run npm rebuild as the owner of that folder, or set DATABASE_URL',
         { cause: error }
       )
     }

@@ -2,9 +2,10 @@ import { randomUUID } from 'node:crypto'
 import { open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Logger } from 'pino'
+import { withinMs } from '../../core/deadline.ts'
 import { type Spawn } from './as-user.ts'
 import { errorWithLog } from './log-file.ts'
-import { endOf, within } from './process-end.ts'
+import { endOf } from './process-end.ts'
 
 const INITDB_TIMEOUT_MS = 60_000
 const KILL_TIMEOUT_MS = 5_000
@@ -26,22 +27,22 @@ export async function ensureCluster ({ folder, initdb, spawn, logFile, log }: {
 
   const unfinished = join(folder, UNFINISHED + randomUUID())
   const child = spawn(initdb, [
-    `--pgdata=${unfinished}`, '--username=postgres', '--no-instructions', '--auth-local=trust', '--auth-host=reject',
+    `--pgdata=${unfinished}`, '--username=postgres', '--no-instructions',
+    '--auth-local=trust', '--auth-host=reject',
     // The built-in provider sorts by code point and knows the letters of
     // Unicode, the same everywhere, whatever locales the machine has.
     '--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'
   ], logFile)
   const ended = endOf(child)
   try {
-    if (!await within(ended, INITDB_TIMEOUT_MS)) {
-      throw new Error(`initdb has not finished after ${INITDB_TIMEOUT_MS} ms`)
-    }
-    if (await ended !== 'exit code 0') throw new Error(`initdb failed (${await ended})`)
+    const end = await withinMs(INITDB_TIMEOUT_MS, ended)
+    if (end === undefined) throw new Error(`initdb has not finished after ${INITDB_TIMEOUT_MS} ms`)
+    if (end !== 'exit code 0') throw new Error(`initdb failed (${end})`)
     await rename(unfinished, cluster)
     await syncFolder(folder)
   } catch (error) {
     if (child.exitCode === null && child.pid !== undefined) killGroup(child.pid)
-    await within(ended, KILL_TIMEOUT_MS)
+    await withinMs(KILL_TIMEOUT_MS, ended)
     await rm(unfinished, { recursive: true, force: true, maxRetries: 10 })
     throw await errorWithLog(
       `cannot make a database in ${folder}: ${(error as Error).message}`, logFile, error

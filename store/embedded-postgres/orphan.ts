@@ -23,7 +23,7 @@ export async function clearOrphan ({ cluster, socketFolder, log }: {
     log.warn({ pid, cluster }, 'stopping the PostgreSQL that an earlier owner of the folder left behind')
     await stop(pid, started)
   }
-  // Somebody whose processes we cannot see, in another container for instance.
+  // A server whose processes we cannot see, in another container for instance.
   if (await answers(socketFolder)) {
     throw new Error(`another PostgreSQL serves ${cluster}: stop it, or use another DATA_DIR`)
   }

@@ -16,11 +16,11 @@ export interface OwnerLock { release (): Promise<void> }
 
 interface Owner { pid: number, started: string }
 
-// Each round ends in a lock, in an error, or in somebody else having moved on.
+// Each round ends in a lock, in an error, or because another starter has moved on.
 const MAX_ROUNDS = 50
 
 /** Throws an Error that names the folder and the pid while a living process owns the folder. */
-export async function takeOwnerLock (folder: string): Promise<OwnerLock> {
+export async function acquireOwnerLock (folder: string): Promise<OwnerLock> {
   const path = join(folder, 'owner.lock')
   const started = await processes.startTimeOf(process.pid)
   if (started === undefined) {
@@ -39,13 +39,14 @@ async function claim (path: string, mine: string, folder: string): Promise<void>
     const pid = await livingOwner(found)
     if (pid !== undefined) {
       throw new Error(
-        `${folder} is in use by process ${pid}: stop that process, or give this one a folder of its own in DATA_DIR`
+        `${folder} is in use by process ${pid}: ` +
+        'stop that process, or give this one a folder of its own in DATA_DIR'
       )
     }
     const successor = successorOf(folder, found)
     await claim(successor, mine, folder)
-    // Only now is it certain that nobody else is replacing what was found; but
-    // somebody may have done so, and gone, before.
+    // Only now is it certain that no other starter is replacing what was found;
+    // one may have done so before, and gone.
     if (await read(path) === found) return await rename(successor, path)
     await remove(successor, mine)
   }

@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { type Logger } from 'pino'
+import { withinMs } from '../../core/deadline.ts'
 import { type Spawn } from './as-user.ts'
 import { errorWithLog } from './log-file.ts'
 import { clearOrphan } from './orphan.ts'
 import { readPidFile } from './pid-file.ts'
-import { endOf, shutDown, within } from './process-end.ts'
+import { endOf, shutDown } from './process-end.ts'
 import { SOCKET_PORT, urlOf } from './socket-folder.ts'
 
 /** One running server. `ended` settles with what ended it. */
@@ -47,8 +48,11 @@ const SETTINGS = {
   log_min_error_statement: 'panic'
 }
 
-/** Resolves when the server accepts connections and the database exists. A failed start leaves no process behind. */
-export async function launchPostmaster (
+/**
+ * Resolves when the server accepts connections and the database exists.
+ * A failed start leaves no process behind.
+ */
+export async function startPostmaster (
   options: PostmasterOptions, signal?: AbortSignal
 ): Promise<Postmaster> {
   const deadline = performance.now() + LEFTOVER_TIMEOUT_MS
@@ -72,7 +76,7 @@ async function launch (
   ], logFile)
   const ended = endOf(child)
   const stop = async () =>
-    await shutDown(signal => { child.kill(signal) }, async ms => await within(ended, ms))
+    await shutDown(signal => { child.kill(signal) }, async ms => await withinMs(ms, ended) !== undefined)
   try {
     await untilReady(child.pid, cluster, ended, signal)
     await ensureDatabase(socketFolder, database)
@@ -89,7 +93,8 @@ async function untilReady (
   for (const deadline = performance.now() + START_TIMEOUT_MS; performance.now() < deadline;) {
     const found = await readPidFile(cluster)
     if (found?.pid === pid && found?.ready) return
-    if (await within(ended, READY_POLL_MS)) throw new Error(`it ended with ${await ended}`)
+    const end = await withinMs(READY_POLL_MS, ended)
+    if (end !== undefined) throw new Error(`it ended with ${end}`)
     signal?.throwIfAborted()
   }
   throw new Error(`it is not ready after ${START_TIMEOUT_MS} ms`)

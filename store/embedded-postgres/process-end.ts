@@ -1,5 +1,4 @@
 import { type ChildProcess } from 'node:child_process'
-import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Settles once, with what ended the process; also when it could not be started. */
 export function endOf (child: ChildProcess): Promise<string> {
@@ -7,17 +6,6 @@ export function endOf (child: ChildProcess): Promise<string> {
     child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`))
     child.once('error', error => { if (child.pid === undefined) resolve(error.message) })
   })
-}
-
-/** True if the promise settled within the time. */
-export async function within (promise: Promise<unknown>, ms: number): Promise<boolean> {
-  const timer = new AbortController()
-  const timeout = sleep(ms, false, { signal: timer.signal }).catch(() => false)
-  try {
-    return await Promise.race([promise.then(() => true), timeout])
-  } finally {
-    timer.abort()
-  }
 }
 
 // The signals of PostgreSQL for a fast and an immediate shutdown. After the

@@ -14,7 +14,7 @@ const SOCKET_NAME = `.s.PGSQL.${SOCKET_PORT}`
 
 /**
  * A folder that only we can enter, which is all that protects a database that
- * trusts whoever reaches its socket. It lies in the given folder, or below the
+ * trusts every process that reaches its socket. It lies in the given folder, or below the
  * system's temporary folder where the path would be too long for a socket.
  */
 export async function makeSocketFolder (folder: string): Promise<string> {
@@ -35,9 +35,13 @@ export async function makeSocketFolder (folder: string): Promise<string> {
   return path
 }
 
-/** The URL under which `pg` reaches the database. Everything the environment (PGPORT, PGSSLMODE) could change is in it. */
+/**
+ * The URL under which `pg` reaches the database. Everything that the environment
+ * (PGPORT, PGSSLMODE) could change is in it.
+ */
 export function urlOf (socketFolder: string, database: string): string {
-  return `postgres://postgres@/${database}?host=${encodeURIComponent(socketFolder)}&port=${SOCKET_PORT}&sslmode=disable`
+  const host = encodeURIComponent(socketFolder)
+  return `postgres://postgres@/${database}?host=${host}&port=${SOCKET_PORT}&sslmode=disable`
 }
 
 export async function removeSocketFolder (socketFolder: string): Promise<void> {
@@ -49,7 +53,7 @@ export async function removeSocket (socketFolder: string): Promise<void> {
   await rm(join(socketFolder, `${SOCKET_NAME}.lock`), { force: true })
 }
 
-/** Whether somebody listens on the socket. */
+/** Whether a server listens on the socket. */
 export async function answers (socketFolder: string): Promise<boolean> {
   return await new Promise(resolve => {
     const socket = connect({ path: join(socketFolder, SOCKET_NAME), timeout: PROBE_TIMEOUT_MS })

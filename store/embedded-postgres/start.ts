@@ -5,10 +5,10 @@ import { spawnerForPostgres } from './as-user.ts'
 import { findBinaries } from './binaries.ts'
 import { ensureCluster } from './cluster.ts'
 import { truncateLog } from './log-file.ts'
-import { takeOwnerLock } from './owner-lock.ts'
-import { launchPostmaster, type PostmasterOptions } from './postmaster.ts'
+import { acquireOwnerLock } from './owner-lock.ts'
+import { startPostmaster, type PostmasterOptions } from './postmaster.ts'
 import { makeSocketFolder, removeSocketFolder, urlOf } from './socket-folder.ts'
-import { supervise } from './supervisor.ts'
+import { startSupervisor } from './supervisor.ts'
 
 const DATABASE = 'echo'
 
@@ -32,7 +32,7 @@ export async function startEmbeddedPostgres ({ dataDir, log }: {
   await mkdir(dataDir, { recursive: true, mode: 0o700 })
   const folder = await realpath(dataDir)
 
-  const lock = await takeOwnerLock(folder)
+  const lock = await acquireOwnerLock(folder)
   let socketFolder: string | undefined
   const release = async () => {
     if (socketFolder) await removeSocketFolder(socketFolder)
@@ -45,10 +45,10 @@ export async function startEmbeddedPostgres ({ dataDir, log }: {
     const cluster = await ensureCluster({ folder, initdb, spawn, logFile, log })
     const options: PostmasterOptions =
       { postgres, spawn, cluster, socketFolder, database: DATABASE, logFile, log }
-    const first = await launchPostmaster(options)
+    const first = await startPostmaster(options)
     log.info({ cluster, startMs: Math.round(performance.now() - startedAt) }, 'PostgreSQL runs')
 
-    const server = supervise(first, async signal => await launchPostmaster(options, signal), log)
+    const server = startSupervisor(first, async signal => await startPostmaster(options, signal), log)
     let stopped: Promise<void> | undefined
     const stop = async () => {
       await server.stop()

@@ -8,7 +8,7 @@ const MAX_DELAY_MS = 5_000
 const STABLE_MS = 60_000
 
 /** Starts the server again whenever it ends by itself. `stop` ends both. */
-export function supervise (
+export function startSupervisor (
   first: Postmaster, launch: (signal: AbortSignal) => Promise<Postmaster>, log: Logger
 ): { stop (): Promise<void> } {
   const stopping = new AbortController()

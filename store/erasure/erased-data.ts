@@ -1,23 +1,33 @@
 /** What an erasure finds and takes away, a bounded piece at a time. */
 import { type Executor, type Statement } from '../database.ts'
 
+/** How many are present in a conversation (an SQL expression). Index: conversation_participants_pkey. */
+const membersOf = (conversation: string): string => `
+           (select count(*)
+              from conversation_participants o
+             where o.conversation_id = ${conversation} and o.left_seq is null) as members`
+
 // Index: conversation_participants_user_index.
 const PRESENT: Statement = {
   name: 'erased_present',
-  text:
-    'select conversation_id from conversation_participants where user_id = $1 and left_at is null order by conversation_id limit $2'
+  text: `
+    select conversation_id
+      from conversation_participants
+     where user_id = $1 and left_at is null
+     order by conversation_id
+     limit $2`
 }
 
 export async function presentIn (tx: Executor, userId: string, limit: number): Promise<string[]> {
-  return (await tx.rows<{ conversation_id: string }>(PRESENT, [userId, limit])).map(row =>
-    row.conversation_id)
+  const rows = await tx.rows<{ conversation_id: string }>(PRESENT, [userId, limit])
+  return rows.map(row => row.conversation_id)
 }
 
 // Index: conversation_participants_former_index.
 const NEXT_FORMER: Statement = {
   name: 'erased_next_former',
   text: `
-    select p.conversation_id, (select count(*) from conversation_participants o where o.conversation_id = p.conversation_id and o.left_at is null) as members
+    select p.conversation_id, ${membersOf('p.conversation_id')}
       from conversation_participants p
      where p.user_id = $1 and p.left_at is not null and p.conversation_id > $2
      order by p.conversation_id
@@ -39,7 +49,8 @@ const MESSAGES: Statement = {
     select m.*
       from (values (false), (true)) as kind (hidden)
       cross join lateral (
-        select m.id, m.seq, m.deleted_at is not null as deleted, m.hidden or m.withdrawn_at is not null as unseen
+        select m.id, m.seq, m.deleted_at is not null as deleted,
+               m.hidden or m.withdrawn_at is not null as unseen
           from messages m
          where m.conversation_id = $1 and m.sender_user_id = $2 and m.hidden = kind.hidden and m.seq > $3
          order by m.seq
@@ -60,11 +71,15 @@ export async function messagesOf (
 const FORGET: Statement = {
   name: 'erased_client_ids',
   text: `
-    update messages set client_message_id = null, client_fingerprint = null
+    update messages
+       set client_message_id = null, client_fingerprint = null
      where id = any($1::uuid[]) and (client_message_id is not null or client_fingerprint is not null)`
 }
 
-/** What the sender's clients called the messages: whoever comes next under the id may use these names again. */
+/**
+ * Forgets what the sender's clients called the messages: the next user with this id may use
+ * the names again.
+ */
 export async function forgetClientIds (tx: Executor, messageIds: string[]): Promise<void> {
   await tx.rows(FORGET, [messageIds])
 }
@@ -75,7 +90,8 @@ const AUDIENCES: Statement = {
   text: `
     select a.i::int as i, p.user_id
       from unnest($1::uuid[], $2::bigint[]) with ordinality as a (conversation_id, seq, i)
-      join conversation_participants p on p.conversation_id = a.conversation_id and p.left_at is null and p.joined_seq < a.seq
+      join conversation_participants p
+        on p.conversation_id = a.conversation_id and p.left_seq is null and p.joined_seq < a.seq
      order by a.i, p.user_id`
 }
 
@@ -96,9 +112,12 @@ export async function readAudiences (
 const REACTIONS: Statement = {
   name: 'erased_reactions',
   text: `
-    select r.message_id, m.conversation_id,
-           (select count(*) from conversation_participants o where o.conversation_id = m.conversation_id and o.left_at is null) as members
-      from (select distinct message_id from reactions where user_id = $1 and message_id > $2 order by message_id limit $3) as r
+    select r.message_id, m.conversation_id, ${membersOf('m.conversation_id')}
+      from (select distinct message_id
+              from reactions
+             where user_id = $1 and message_id > $2
+             order by message_id
+             limit $3) as r
       join messages m on m.id = r.message_id
      order by r.message_id`
 }
@@ -117,9 +136,12 @@ const TAKE_REACTIONS: Statement = {
   name: 'erased_take_reactions',
   text: `
     with taken as (
-      delete from reactions where message_id = any($1::uuid[]) and user_id = $2 returning message_id, emoji, hidden
+      delete from reactions
+       where message_id = any($1::uuid[]) and user_id = $2
+      returning message_id, emoji, hidden
     )
-    select t.message_id, t.emoji, m.conversation_id, m.seq, t.hidden or m.hidden or m.withdrawn_at is not null as unseen
+    select t.message_id, t.emoji, m.conversation_id, m.seq,
+           t.hidden or m.hidden or m.withdrawn_at is not null as unseen
       from taken t
       join messages m on m.id = t.message_id
      order by t.message_id, t.emoji`
@@ -140,7 +162,8 @@ export async function takeReactions (
   return await tx.rows(TAKE_REACTIONS, [messageIds, userId])
 }
 
-// Index: inbox_events_pkey, from where the piece before ended: what that one left dead is not passed over again.
+// Index: inbox_events_pkey, from where the piece before ended: what that one left dead
+// is not passed over again.
 const CUT_INBOX: Statement = {
   name: 'erased_cut_inbox',
   text: `
@@ -160,7 +183,8 @@ export async function cutInbox (
   return row?.up_to ?? undefined
 }
 
-// Indexes: devices_pkey, blocks_pkey, push_due_pkey, push_reads_pkey, attachments_owner_index. What no message has goes now: uploads and the avatar.
+// What no message has goes now: uploads and the avatar. Indexes: devices_pkey, blocks_pkey,
+// push_due_pkey, push_reads_pkey, attachments_owner_index.
 const REST: Statement = {
   name: 'erased_rest',
   text: `
@@ -191,7 +215,8 @@ export async function eraseRest (tx: Executor, userId: string, at: Date): Promis
   await tx.rows(REST, [userId, at])
 }
 
-// Who had the name before may not set it again with an old token. The database's clock, as in every revocation.
+// An old token of the erased user must not set the name again. The database's clock,
+// as in every revocation.
 const BLANK: Statement = {
   name: 'erased_blank',
   text: `
@@ -201,7 +226,7 @@ const BLANK: Statement = {
      where id = $1`
 }
 
-/** Leaves a user of whom only the counters and the id are known, and lets new tokens in. */
+/** Leaves only the counters and the id of the user, and lets new tokens in. */
 export async function blankUser (tx: Executor, userId: string): Promise<void> {
   await tx.rows(BLANK, [userId])
 }

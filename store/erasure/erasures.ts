@@ -1,9 +1,9 @@
 /**
  * Erasures: whose data is to go, and how far that has got. A row is the durable
- * mark; whoever holds its lock does the next piece, and saves where it got to
- * in the same transaction.
+ * mark; the process that holds its lock does the next piece, and saves where it
+ * got to in the same transaction.
  *
- * Locks: before everything else, and never waited for by who does the pieces.
+ * Locks: before everything else; a process that does pieces never waits for them.
  */
 import { type Executor, type Statement } from '../database.ts'
 
@@ -67,7 +67,7 @@ const CLAIM: Statement = {
        for update skip locked`
 }
 
-/** An unfinished erasure that nobody else is at, locked. */
+/** An unfinished erasure that no other process is at, locked. */
 export async function claimErasure (tx: Executor): Promise<Erasure | undefined> {
   const [erasure] = await tx.rows<Erasure>(CLAIM, [])
   return erasure

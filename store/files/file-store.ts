@@ -1,8 +1,8 @@
 /**
  * Where the files are, as opposed to their rows. A file is written once, under
- * an id that nobody uses again, and never changes.
+ * an id that is never used again, and never changes.
  *
- * Whoever writes has a row for the id first: whatever a crash leaves of a file,
+ * The row with the id is written before the file: whatever a crash leaves of a file,
  * its row is there to find it by, and no store is ever searched.
  */
 import { type Readable } from 'node:stream'
@@ -12,7 +12,10 @@ import { AppError, unavailable } from '../../core/errors.ts'
 export interface ByteRange { start: number, end: number }
 
 export interface FileStore extends AsyncDisposable {
-  /** Resolves when the whole of `body` is safe. When `body` fails so does this, with the same error, and nothing stays. */
+  /**
+   * Resolves when the whole of `body` is safe. When `body` fails so does this, with the same
+   * error, and nothing stays.
+   */
   write (id: string, body: AsyncIterable<Uint8Array>): Promise<void>
   /** Exactly these bytes, or the stream fails. Undefined when there is no such file. */
   read (id: string, range: ByteRange): Promise<Readable | undefined>

@@ -10,7 +10,7 @@ import { storeError, type FileStore } from './file-store.ts'
 
 const READ_BYTES = 64 * 1024
 
-export function localFiles (folder: string): FileStore {
+export function startLocalFiles (folder: string): FileStore {
   const pathOf = (id: string): string => join(folder, id.slice(-3), id)
   const partOf = (id: string): string => `${pathOf(id)}.part`
   const removeAll = async (id: string): Promise<void> => {

@@ -8,7 +8,8 @@
  */
 import { Readable } from 'node:stream'
 import {
-  AbortMultipartUploadCommand, DeleteObjectCommand, GetObjectCommand, HeadBucketCommand, ListMultipartUploadsCommand, S3Client, S3ServiceException
+  AbortMultipartUploadCommand, DeleteObjectCommand, GetObjectCommand, HeadBucketCommand,
+  ListMultipartUploadsCommand, S3Client, S3ServiceException
 } from '@aws-sdk/client-s3'
 import { Upload } from '@aws-sdk/lib-storage'
 import { storeError, type FileStore } from './file-store.ts'
@@ -33,7 +34,7 @@ export interface S3Options {
   pathStyle: boolean
 }
 
-export function s3Files ({ endpoint, bucket, region, pathStyle }: S3Options): FileStore {
+export function startS3Files ({ endpoint, bucket, region, pathStyle }: S3Options): FileStore {
   const client = new S3Client({
     ...(endpoint === undefined ? {} : { endpoint }),
     region,

@@ -1,13 +1,13 @@
 /**
  * The inbox log: one dense sequence of events per user.
  *
- * Invariant: whoever appends holds the user's row lock, so `seq` has no holes
+ * Invariant: a transaction that appends holds the user's row lock, so `seq` has no holes
  * and commits in its own order. A row holds references and is rendered when it
  * is read, so edits and tombstones show in replays too.
  */
 import { type EventType } from '../../core/events.ts'
 import { type Executor, type Statement } from '../database.ts'
-import { type InboxCounters } from '../people/users.ts'
+import { type InboxCounters } from '../locks.ts'
 import { lockUsers } from '../locks.ts'
 import { type MessageRow, messageColumns } from '../messages/messages.ts'
 
@@ -30,18 +30,20 @@ export interface InboxRow {
   message: MessageRow | null
 }
 
+// One new row version per user, however many events there are and whatever was acknowledged.
 const APPEND: Statement = {
   name: 'inbox_append',
   text: `
     with counted as (
-      update users
-         set inbox_seq = v.inbox_seq
-        from unnest($1::text[], $2::bigint[]) as v (id, inbox_seq)
-       where users.id = v.id
+      update users u
+         set inbox_seq = v.inbox_seq, acked_seq = v.acked_seq
+        from unnest($1::text[], $2::bigint[], $3::bigint[]) as v (id, inbox_seq, acked_seq)
+       where u.id = v.id
     )
     insert into inbox_events (user_id, seq, type, conversation_id, message_id, data, created_at)
-    select * from unnest($3::text[], $4::bigint[], $5::text[], $6::uuid[], $7::uuid[], $8::jsonb[])
-                  as e (user_id, seq, type, conversation_id, message_id, data), (values ($9::timestamptz)) as t (created_at)`
+    select e.user_id, e.seq, e.type, e.conversation_id, e.message_id, e.data, $10::timestamptz
+      from unnest($4::text[], $5::bigint[], $6::text[], $7::uuid[], $8::uuid[], $9::jsonb[])
+           as e (user_id, seq, type, conversation_id, message_id, data)`
 }
 
 /** Locks the users, numbers the events in the given order and appends them. */
@@ -49,7 +51,7 @@ export async function appendEvents (tx: Executor, events: NewEvent[], at: Date):
   if (events.length === 0) return []
   const counters = await lockUsers(tx, [...new Set(events.map(event => event.user_id))])
   const appended = numberEvents(events, counters)
-  await insertEvents(tx, appended, at)
+  await appendNumbered(tx, appended, counters.values(), at)
   return appended
 }
 
@@ -63,12 +65,15 @@ export function numberEvents (events: NewEvent[], counters: Map<string, InboxCou
   return numbered
 }
 
-/** The users must be locked by this transaction. */
-export async function insertEvents (tx: Executor, events: AppendedEvent[], at: Date): Promise<void> {
-  if (events.length === 0) return
-  const ends = new Map(events.map(event => [event.user_id, event.seq]))
+/**
+ * Writes events, and the counters of users as they are by now; this transaction must have locked the users.
+ */
+export async function appendNumbered (
+  tx: Executor, events: AppendedEvent[], counters: Iterable<InboxCounters>, at: Date
+): Promise<void> {
+  const users = [...counters]
   await tx.rows(APPEND, [
-    [...ends.keys()], [...ends.values()],
+    users.map(user => user.id), users.map(user => user.inbox_seq), users.map(user => user.acked_seq),
     events.map(event => event.user_id), events.map(event => event.seq), events.map(event => event.type),
     events.map(event => event.conversation_id), events.map(event => event.message_id ?? null),
     events.map(event => event.data == null ? null : JSON.stringify(event.data)), at
@@ -79,12 +84,15 @@ export async function insertEvents (tx: Executor, events: AppendedEvent[], at: D
 const AFTER: Statement = {
   name: 'inbox_after',
   text: `
-    select e.seq, e.type, e.conversation_id as event_conversation_id, e.message_id, e.data, ${messageColumns('m', 'e.user_id')}
-      from inbox_events e
+    select e.seq, e.type, e.conversation_id as event_conversation_id, e.message_id, e.data,
+           ${messageColumns('m', 'e.user_id')}
+      from (select user_id, seq, type, conversation_id, message_id, data
+              from inbox_events
+             where user_id = $1 and seq > $2
+             order by seq
+             limit $3) as e
       left join messages m on m.id = e.message_id
-     where e.user_id = $1 and e.seq > $2
-     order by e.seq
-     limit $3`
+     order by e.seq`
 }
 
 type EventRow = MessageRow & {
@@ -95,7 +103,10 @@ type EventRow = MessageRow & {
   data: InboxRow['data']
 }
 
-/** Up to `limit` events after `seq`, oldest first. A first event beyond `seq + 1` means that the log was cut off. */
+/**
+ * Up to `limit` events after `seq`, oldest first. A first event beyond `seq + 1` means that the log was cut
+ * off.
+ */
 export async function eventsAfter (
   db: Executor, userId: string, seq: number, limit: number
 ): Promise<InboxRow[]> {

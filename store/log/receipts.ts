@@ -5,72 +5,43 @@
  * Marks only rise. All callers hold the row locks of the readers and of every
  * sender concerned, so marks and events of one user never race.
  */
+import { type Delivery } from '../../core/events.ts'
 import { type Executor, type Statement } from '../database.ts'
 import { lastOfEachSender } from '../messages/visible.ts'
 
 /** Receipts are recorded in larger conversations too, but raise no events there. */
 export const MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS = 32
 
-/** One sender learns that `user_id` has all of the sender's messages up to `up_to_seq`, the last of which is `message_id`. */
-export interface Receipt {
-  conversation_id: string
-  user_id: string
-  sender_user_id: string
-  message_id: string
-  up_to_seq: number
-  /** When the first of them was stored. */
-  oldest_at: Date
-}
-
-export interface InboxRange { user_id: string, after: number, up_to: number }
-
 /** Whether changes of its participants' marks and names are told in this conversation. */
 export const smallConversation = (conversation: string): string => `
   (select count(*) from (
      select 1 from conversation_participants s
-      where s.conversation_id = ${conversation} and s.left_at is null
-      limit ${MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS + 1}) as present) <= ${MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS}`
+      where s.conversation_id = ${conversation} and s.left_seq is null
+      limit ${MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS + 1}) as present)
+  <= ${MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS}`
 
-const DELIVER: Statement = {
-  name: 'receipts_deliver',
+/** A participant in a conversation. */
+export interface Participant { conversation_id: string, user_id: string }
+
+// Index: conversation_participants_pkey, once per participant.
+const MARKS: Statement = {
+  name: 'receipts_marks',
   text: `
-    with got as materialized (
-      select a.user_id, m.conversation_id, m.sender_user_id, max(m.seq) as up_to_seq, min(m.created_at) as oldest_at,
-             (array_agg(m.id order by m.seq desc))[1] as message_id
-        from unnest($1::text[], $2::bigint[], $3::bigint[]) as a (user_id, after, up_to)
-        join inbox_events e on e.user_id = a.user_id and e.seq > a.after and e.seq <= a.up_to and e.type = 'new_message'
-        join messages m on m.id = e.message_id
-       group by a.user_id, m.conversation_id, m.sender_user_id
-    ), reached as (
-      select user_id, conversation_id, max(up_to_seq) as up_to_seq from got group by user_id, conversation_id
-    ), news as materialized (
-      select p.conversation_id, p.user_id, p.last_delivered_seq as was, r.up_to_seq
-        from reached r
-        join conversation_participants p on p.conversation_id = r.conversation_id and p.user_id = r.user_id
-       where p.last_delivered_seq < r.up_to_seq
-    ), moved as (
-      update conversation_participants p
-         set last_delivered_seq = n.up_to_seq
-        from news n
-       where p.conversation_id = n.conversation_id and p.user_id = n.user_id
-    ), marked as (
-      insert into delivery_status (conversation_id, user_id, status, up_to_seq, at)
-      select conversation_id, user_id, 'delivered', up_to_seq, $4::timestamptz from news
-      on conflict do nothing
-    )
-    select g.conversation_id, g.user_id, g.sender_user_id, g.message_id, g.up_to_seq, g.oldest_at
-      from got g
-      join news n on n.conversation_id = g.conversation_id and n.user_id = g.user_id and g.up_to_seq > n.was
-     where ${smallConversation('g.conversation_id')}
-     order by g.sender_user_id, g.conversation_id, g.user_id`
+    select p.conversation_id, p.user_id, p.last_delivered_seq
+      from unnest($1::uuid[], $2::text[]) as m (conversation_id, user_id)
+     cross join lateral (
+        select p.conversation_id, p.user_id, p.last_delivered_seq
+          from conversation_participants p
+         where p.conversation_id = m.conversation_id and p.user_id = m.user_id
+         limit 1) as p`
 }
 
-/** Raises delivered marks for what was acknowledged; returns what the senders are to learn. */
-export async function raiseDelivered (tx: Executor, ranges: InboxRange[], at: Date): Promise<Receipt[]> {
-  if (ranges.length === 0) return []
-  return await tx.rows(DELIVER, [
-    ranges.map(range => range.user_id), ranges.map(range => range.after), ranges.map(range => range.up_to), at
-  ])
+/** How far messages were delivered to these participants, whose users this transaction has locked. */
+export async function deliveredMarks (
+  tx: Executor, participants: Participant[]
+): Promise<Array<Participant & { last_delivered_seq: number }>> {
+  if (participants.length === 0) return []
+  return await tx.rows(MARKS, [participants.map(p => p.conversation_id), participants.map(p => p.user_id)])
 }
 
 export interface ReadMark {
@@ -83,71 +54,177 @@ export interface ReadMark {
 const READ_SENDERS: Statement = {
   name: 'receipts_read_senders',
   text: `
-    select distinct m.sender_user_id as id
+    select r.conversation_id, r.user_id, m.sender_user_id
       from unnest($1::uuid[], $2::text[], $3::bigint[]) as r (conversation_id, user_id, up_to_seq)
       join conversation_participants p on p.conversation_id = r.conversation_id and p.user_id = r.user_id
-      cross join lateral (${lastOfEachSender({ conversation: 'r.conversation_id', reader: 'r.user_id', after: 'p.last_read_seq', upTo: 'r.up_to_seq' })}) as m
+      cross join lateral (${lastOfEachSender({
+        conversation: 'r.conversation_id', reader: 'r.user_id', after: 'p.last_read_seq', upTo: 'r.up_to_seq'
+      })}) as m
      where ${smallConversation('r.conversation_id')}`
 }
 
-/** Senders who may have to learn of these reads; found without a lock, a superset of what remains under it. */
-export async function sendersBelow (tx: Executor, marks: ReadMark[]): Promise<string[]> {
-  const rows = await tx.rows<{ id: string }>(READ_SENDERS, markColumns(marks))
-  return rows.map(row => row.id)
+/** Senders who may have to learn of each read; found without a lock, a superset of what remains under it. */
+export async function sendersBelow (
+  db: Executor, marks: ReadMark[]
+): Promise<Array<Participant & { sender_user_id: string }>> {
+  return marks.length === 0 ? [] : await db.rows(READ_SENDERS, markColumns(marks))
 }
 
 const READ: Statement = {
   name: 'receipts_read',
   text: `
-    with news as materialized (
-      select p.conversation_id, p.user_id, p.last_read_seq as was, p.last_delivered_seq as was_delivered, r.up_to_seq, r.client_at
-        from unnest($1::uuid[], $2::text[], $3::bigint[], $4::timestamptz[]) as r (conversation_id, user_id, up_to_seq, client_at)
-        join conversation_participants p on p.conversation_id = r.conversation_id and p.user_id = r.user_id
-       where p.last_read_seq < r.up_to_seq and p.left_at is null
-    ), moved as (
-      update conversation_participants p
-         set last_read_seq = n.up_to_seq, last_delivered_seq = greatest(p.last_delivered_seq, n.up_to_seq)
-        from news n
-       where p.conversation_id = n.conversation_id and p.user_id = n.user_id
-    ), marked as (
-      insert into delivery_status (conversation_id, user_id, status, up_to_seq, at, client_at)
-      select conversation_id, user_id, 'read', up_to_seq, $5::timestamptz, client_at from news
-      union all
-      select conversation_id, user_id, 'delivered', up_to_seq, $5::timestamptz, null from news where was_delivered < up_to_seq
-      on conflict do nothing
-    )
-    select n.conversation_id, n.user_id, m.sender_user_id, m.id as message_id, m.seq as up_to_seq, n.up_to_seq as read_up_to
-      from news n
-      left join lateral (${lastOfEachSender({ conversation: 'n.conversation_id', reader: 'n.user_id', after: 'n.was', upTo: 'n.up_to_seq' })}
-      ) as m on ${smallConversation('n.conversation_id')}
-     order by m.sender_user_id, n.conversation_id, n.user_id`
+    select p.conversation_id, p.user_id, p.last_delivered_seq, r.up_to_seq as read_up_to,
+           m.sender_user_id, m.id as message_id, m.seq as up_to_seq
+      from unnest($1::uuid[], $2::text[], $3::bigint[]) as r (conversation_id, user_id, up_to_seq)
+      join conversation_participants p on p.conversation_id = r.conversation_id and p.user_id = r.user_id
+      left join lateral (${lastOfEachSender({
+        conversation: 'p.conversation_id', reader: 'p.user_id', after: 'p.last_read_seq', upTo: 'r.up_to_seq'
+      })}
+      ) as m on ${smallConversation('p.conversation_id')}
+     where p.last_read_seq < r.up_to_seq and p.left_seq is null
+     order by m.sender_user_id, p.conversation_id, p.user_id`
 }
 
-/** Without a sender when only the reader's own devices have something to learn. */
-export type ReadReceipt = Omit<Receipt, 'sender_user_id' | 'message_id' | 'oldest_at'> & {
-  sender_user_id: string | null, message_id: string | null, read_up_to: number
+/** A mark that rises, and one sender who learns of it; without a sender only the reader's own devices do. */
+export interface RisingRead extends Participant {
+  last_delivered_seq: number
+  read_up_to: number
+  sender_user_id: string | null
+  /** The sender's last message below the mark. */
+  message_id: string | null
+  up_to_seq: number | null
 }
 
-/** Raises read marks (read implies delivered); returns what senders and readers are to learn. */
-export async function raiseRead (tx: Executor, marks: ReadMark[], at: Date): Promise<ReadReceipt[]> {
-  return await tx.rows(READ, [...markColumns(marks), marks.map(mark => mark.client_at), at])
+/**
+ * Which of these marks rise, and whose messages lie between; this transaction must have locked the readers.
+ */
+export async function risingReads (tx: Executor, marks: ReadMark[]): Promise<RisingRead[]> {
+  return marks.length === 0 ? [] : await tx.rows(READ, markColumns(marks))
 }
 
 const markColumns = (marks: ReadMark[]): unknown[] => [
   marks.map(mark => mark.conversation_id), marks.map(mark => mark.user_id), marks.map(mark => mark.up_to_seq)
 ]
 
+// Marks only rise, whatever else changed the row meanwhile.
+const RAISE: Statement = {
+  name: 'receipts_raise',
+  text: `
+    with moved as (
+      update conversation_participants p
+         set last_delivered_seq = greatest(p.last_delivered_seq, v.delivered),
+             last_read_seq = greatest(p.last_read_seq, v.read)
+        from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[])
+             as v (conversation_id, user_id, delivered, read)
+       where p.conversation_id = v.conversation_id and p.user_id = v.user_id
+    )
+    insert into delivery_status (conversation_id, user_id, status, up_to_seq, at, client_at)
+    select s.conversation_id, s.user_id, s.status, s.up_to_seq, $10::timestamptz, s.client_at
+      from unnest($5::uuid[], $6::text[], $7::text[], $8::bigint[], $9::timestamptz[])
+           as s (conversation_id, user_id, status, up_to_seq, client_at)
+    on conflict do nothing`
+}
+
+/** New marks of one participant; 0 leaves one as it is. */
+export interface RaisedMarks extends Participant {
+  delivered: number
+  read: number
+  read_client_at: Date | null
+}
+
+/** Raises marks and keeps when; this transaction must have locked the users. */
+export async function raiseMarks (tx: Executor, marks: RaisedMarks[], at: Date): Promise<void> {
+  if (marks.length === 0) return
+  const history = marks.flatMap(mark => [
+    ...(mark.delivered === 0 ? [] : [{ ...mark, status: 'delivered', upTo: mark.delivered, clientAt: null }]),
+    ...(mark.read === 0 ? [] : [{ ...mark, status: 'read', upTo: mark.read, clientAt: mark.read_client_at }])
+  ])
+  await tx.rows(RAISE, [
+    marks.map(m => m.conversation_id), marks.map(m => m.user_id), marks.map(m => m.delivered),
+    marks.map(m => m.read),
+    history.map(h => h.conversation_id), history.map(h => h.user_id), history.map(h => h.status),
+    history.map(h => h.upTo), history.map(h => h.clientAt), at
+  ])
+}
+
+// A page of a log and what it delivers, the last message of each sender in each conversation.
+// Indexes: inbox_events_pkey from where the user has got to, messages_pkey once per event.
+const DELIVERIES: Statement = {
+  name: 'receipts_deliveries',
+  text: `
+    with page as materialized (
+      select e.seq, e.type, e.message_id
+        from users u
+        join inbox_events e on e.user_id = u.id and e.seq > u.acked_seq and e.seq <= $2
+       where u.id = $1
+       order by e.seq
+       limit $3
+    )
+    select (select max(seq) from page) as page_end, (select count(*) from page)::int as page_events,
+           m.conversation_id, m.sender_user_id, max(m.seq) as seq, min(m.created_at) as stored_at,
+           (array_agg(m.id order by m.seq desc))[1] as message_id,
+           ${smallConversation('m.conversation_id')} as told
+      from (values (true)) as always (there)
+      left join (page join messages m on page.type = 'new_message' and m.id = page.message_id) on true
+     group by m.conversation_id, m.sender_user_id`
+}
+
+type DeliveryRow = { page_end: number | null, page_events: number } &
+  ({ [K in keyof Delivery]: K extends 'stored_at' ? Date : Delivery[K] } | { conversation_id: null })
+
+/**
+ * What the next events of a user's log deliver: at most `limit` of those not acknowledged, none beyond
+ * `upTo`.
+ */
+export async function nextDeliveries (
+  db: Executor, userId: string, upTo: number, limit: number
+): Promise<{ upTo: number, deliveries: Delivery[] }> {
+  const rows = await db.rows<DeliveryRow>(DELIVERIES, [userId, upTo, limit])
+  const { page_end: end = null, page_events: events = 0 } = rows[0] ?? {}
+  return {
+    upTo: end === null || events < limit ? upTo : end,
+    deliveries: rows.flatMap(row => row.conversation_id === null
+      ? []
+      : [{
+          conversation_id: row.conversation_id,
+          sender_user_id: row.sender_user_id,
+          message_id: row.message_id,
+          seq: row.seq,
+          stored_at: row.stored_at.getTime(),
+          told: row.told
+        }])
+  }
+}
+
+const TOLD: Statement = {
+  name: 'receipts_told',
+  text: `
+    select c.id, ${smallConversation('c.id')} as told from unnest($1::uuid[]) as c (id)`
+}
+
+/** In which of these conversations senders hear of receipts. */
+export async function conversationsWithReceipts (db: Executor, ids: string[]): Promise<Set<string>> {
+  if (ids.length === 0) return new Set()
+  const rows = await db.rows<{ id: string, told: boolean }>(TOLD, [ids])
+  return new Set(rows.filter(row => row.told).map(row => row.id))
+}
+
 // Index: delivery_status_pkey; the first mark at or above the message says when.
 const STATUS: Statement = {
   name: 'receipts_status',
   text: `
     select p.user_id,
-           case when p.last_read_seq >= $2 then 'read' when p.last_delivered_seq >= $2 then 'delivered' else 'sent' end as status,
+           case when p.last_read_seq >= $2 then 'read'
+                when p.last_delivered_seq >= $2 then 'delivered'
+                else 'sent'
+           end as status,
            (select d.at from delivery_status d
-             where d.conversation_id = $1 and d.user_id = p.user_id and d.status = 'delivered' and d.up_to_seq >= $2
+             where d.conversation_id = $1 and d.user_id = p.user_id and d.status = 'delivered'
+               and d.up_to_seq >= $2
              order by d.up_to_seq limit 1) as delivered_at,
            (select d.at from delivery_status d
-             where d.conversation_id = $1 and d.user_id = p.user_id and d.status = 'read' and d.up_to_seq >= $2
+             where d.conversation_id = $1 and d.user_id = p.user_id and d.status = 'read'
+               and d.up_to_seq >= $2
              order by d.up_to_seq limit 1) as read_at
       from conversation_participants p
      where p.conversation_id = $1 and p.user_id <> $3
@@ -169,18 +246,20 @@ export async function recipientStatuses (
   return await db.rows(STATUS, [conversationId, seq, senderId])
 }
 
-// In a direct conversation reading an own message reads up to the partner's last shown one below it: hidden ones
-// between the two stay unread. Index: messages_sender_index.
+// In a direct conversation reading an own message reads up to the partner's last shown one below it: hidden
+// ones between the two stay unread. Index: messages_sender_index.
 const READABLES: Statement = {
   name: 'receipts_readables',
   text: `
-    select r.i, m.conversation_id, m.seq, m.hidden, m.sender_user_id = r.reader as own, p.joined_seq, p.left_at,
+    select r.i, m.conversation_id, m.seq, m.hidden, m.sender_user_id = r.reader as own,
+           p.joined_seq, p.left_at,
            case when m.sender_user_id = r.reader and c.type = 'direct' then coalesce((
              select o.seq
                from conversation_participants s
                cross join lateral (
                  select o.seq from messages o
-                  where o.conversation_id = m.conversation_id and o.sender_user_id = s.user_id and not o.hidden and o.seq < m.seq
+                  where o.conversation_id = m.conversation_id and o.sender_user_id = s.user_id
+                    and not o.hidden and o.seq < m.seq
                   order by o.seq desc limit 1) as o
               where s.conversation_id = m.conversation_id and s.user_id <> r.reader), 0)
            else m.seq end as up_to_seq
@@ -201,7 +280,10 @@ export interface Readable {
   left_at: Date | null
 }
 
-/** Messages and what their would-be readers are to them, in the order asked for; undefined where there is no such message. */
+/**
+ * Messages and what their would-be readers are to them, in the order asked for; undefined where there is no
+ * such message.
+ */
 export async function findReadables (
   db: Executor, messageIds: string[], readers: string[]
 ): Promise<Array<Readable | undefined>> {

@@ -1,17 +1,11 @@
 /**
- * The statements of one batch of sends, each for all messages at once.
- *
- * Order within the transaction: conversations are locked, then repeats and
- * members are read (the locks make both final), then users are locked, then
- * one statement writes everything. Measured on 2 cores with fsync on: 500 to
- * 1,000 messages/s one by one, 5,000 to 12,000 in batches of 50 to 500.
+ * The statements of the sends of one batch, each for all messages at once. The
+ * locks of the conversations and of their members make final what is read here.
  */
 import { type MessageType } from '../../core/message-rules.ts'
 import { type StoredMention } from '../../migrations/schema.ts'
 import { type Executor, type Statement } from '../database.ts'
-import { type AppendedEvent } from './inbox.ts'
 import { messageColumns, statusColumn, type MessageWithStatus } from '../messages/messages.ts'
-import { earlierDue } from '../push/due.ts'
 
 export interface Member {
   conversation_id: string
@@ -43,7 +37,8 @@ export interface NewMessage {
 const REPEATS: Statement = {
   name: 'sends_repeats',
   text: `
-    select ${messageColumns('m', 'm.sender_user_id')}, m.client_fingerprint, ${statusColumn('m', 'm.sender_user_id')} as status
+    select ${messageColumns('m', 'm.sender_user_id')}, m.client_fingerprint,
+           ${statusColumn('m', 'm.sender_user_id')} as status
       from unnest($1::text[], $2::text[]) as r (sender_user_id, client_message_id)
       join messages m on m.sender_user_id = r.sender_user_id and m.client_message_id = r.client_message_id`
 }
@@ -57,11 +52,13 @@ export async function findRepeats (
   return await tx.rows(REPEATS, [senders, clientMessageIds])
 }
 
-// Indexes: conversations_pkey once per conversation, conversation_participants_pkey. Former members are read only when they try to send.
+// Indexes: conversations_pkey once per conversation, conversation_participants_pkey. Former members are read
+// only when they try to send.
 const MEMBERS: Statement = {
   name: 'sends_members',
   text: `
-    select p.conversation_id, p.user_id, p.can_send_messages, p.joined_seq, p.left_at is null as present, p.shown_seq,
+    select p.conversation_id, p.user_id, p.can_send_messages, p.joined_seq, p.left_seq is null as present,
+           p.shown_seq,
            c.type = 'direct' and exists (
              select 1 from conversation_participants o
                join blocks b on b.blocker_user_id = p.user_id and b.blocked_user_id = o.user_id
@@ -69,7 +66,7 @@ const MEMBERS: Statement = {
       from unnest($1::uuid[]) as a (id)
       cross join lateral (select c.id, c.type from conversations c where c.id = a.id limit 1) as c
       join conversation_participants p on p.conversation_id = c.id
-     where p.left_at is null or p.user_id = any($2::text[])`
+     where p.left_seq is null or p.user_id = any($2::text[])`
 }
 
 export async function readMembers (
@@ -83,11 +80,12 @@ const SHOW: Statement = {
   text: `
     update conversation_participants p
        set shown_seq = v.shown_seq, shown_at = v.shown_at
-      from unnest($1::uuid[], $2::text[], $3::bigint[], $4::timestamptz[]) as v (conversation_id, user_id, shown_seq, shown_at)
+      from unnest($1::uuid[], $2::text[], $3::bigint[], $4::timestamptz[])
+           as v (conversation_id, user_id, shown_seq, shown_at)
      where p.conversation_id = v.conversation_id and p.user_id = v.user_id`
 }
 
-/** Where the conversation ends for somebody: null for everybody from whom nothing at its end is hidden. */
+/** Where the conversation ends for a member: null unless the messages at its end are hidden from them. */
 export interface Shown {
   conversation_id: string
   user_id: string
@@ -95,11 +93,15 @@ export interface Shown {
   shown_at: Date | null
 }
 
-/** Rare: only the first hidden message after shown ones, and the first shown one after hidden ones, move this. */
+/**
+ * Rare: only the first hidden message after shown ones, and the first shown one after hidden ones, move this.
+ */
 export async function writeShown (tx: Executor, shown: Shown[]): Promise<void> {
   if (shown.length === 0) return
-  await tx.rows(SHOW, [shown.map(s =>
-    s.conversation_id), shown.map(s => s.user_id), shown.map(s => s.shown_seq), shown.map(s => s.shown_at)])
+  await tx.rows(SHOW, [
+    shown.map(s => s.conversation_id), shown.map(s => s.user_id), shown.map(s => s.shown_seq),
+    shown.map(s => s.shown_at)
+  ])
 }
 
 const REPLY_TARGETS: Statement = {
@@ -123,58 +125,36 @@ export async function readReplyTargets (tx: Executor, ids: string[]): Promise<Ma
 const WRITE: Statement = {
   name: 'sends_write',
   text: `
-    with t as (select $1::timestamptz as now),
-    written as (
+    with written as (
       insert into messages (id, conversation_id, seq, sender_user_id, content, message_type, mentions,
                             reply_to_id, client_message_id, client_fingerprint, hidden, created_at)
-      select m.*, t.now
-        from t, unnest($2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::jsonb[],
-                       $9::uuid[], $10::text[], $11::text[], $12::boolean[]) as m
-    ), advanced as (
-      update conversations c
-         set last_seq = v.last_seq, last_message_id = v.last_message_id, last_message_at = t.now,
-             last_activity_at = greatest(c.last_activity_at, t.now), message_count = c.message_count + v.added
-        from t, unnest($13::uuid[], $14::bigint[], $15::uuid[], $16::int[]) as v (id, last_seq, last_message_id, added)
-       where c.id = v.id
-    ), counted as (
-      update users u
-         set inbox_seq = v.inbox_seq
-        from unnest($17::text[], $18::bigint[]) as v (id, inbox_seq)
-       where u.id = v.id
-    ), due as (
-      insert into push_due (user_id, seq, due_at)
-      select p.user_id, p.seq, $26::timestamptz from unnest($19::text[], $25::bigint[]) as p (user_id, seq) order by p.user_id collate "C"
-      on conflict (user_id) do update set seq = excluded.seq, due_at = ${earlierDue}
+      select m.*, $1::timestamptz
+        from unnest($2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::jsonb[],
+                    $9::uuid[], $10::text[], $11::text[], $12::boolean[]) as m
     )
-    insert into inbox_events (user_id, seq, type, conversation_id, message_id, created_at)
-    select e.*, t.now
-      from t, unnest($20::text[], $21::bigint[], $22::text[], $23::uuid[], $24::uuid[]) as e`
+    update conversations c
+       set last_seq = v.last_seq, last_message_id = v.last_message_id, last_message_at = $1,
+           last_activity_at = greatest(c.last_activity_at, $1), message_count = c.message_count + v.added
+      from unnest($13::uuid[], $14::bigint[], $15::uuid[], $16::int[])
+           as v (id, last_seq, last_message_id, added)
+     where c.id = v.id`
 }
 
-/** Writes messages, counters, events and push rows. Conversations and users must be locked by this transaction. */
-export async function writeSends (tx: Executor, { at, messages, events, pushDue, pushDueAt }: {
-  at: Date, messages: NewMessage[], events: AppendedEvent[], pushDue: string[], pushDueAt: Date
-}): Promise<void> {
+/** Writes messages and the counters of their conversations, which this transaction must have locked. */
+export async function writeMessages (tx: Executor, messages: NewMessage[], at: Date): Promise<void> {
   const conversations = new Map<string, { last: NewMessage, added: number }>()
   for (const message of messages) {
-    conversations.set(message.conversation_id, {
-      last: message, added: (conversations.get(message.conversation_id)?.added ?? 0) + 1
-    })
+    const added = (conversations.get(message.conversation_id)?.added ?? 0) + 1
+    conversations.set(message.conversation_id, { last: message, added })
   }
-  const inboxEnds = new Map(events.map(event => [event.user_id, event.seq]))
+  const ends = [...conversations.values()]
   await tx.rows(WRITE, [
     at,
     messages.map(m => m.id), messages.map(m => m.conversation_id), messages.map(m => m.seq),
     messages.map(m => m.sender_user_id), messages.map(m => m.content), messages.map(m => m.message_type),
     messages.map(m => JSON.stringify(m.mentions)), messages.map(m => m.reply_to_id),
-    messages.map(m =>
-      m.client_message_id), messages.map(m => m.client_fingerprint), messages.map(m => m.hidden),
-    [...conversations.keys()], [...conversations.values()].map(c => c.last.seq),
-    [...conversations.values()].map(c => c.last.id), [...conversations.values()].map(c => c.added),
-    [...inboxEnds.keys()], [...inboxEnds.values()],
-    pushDue,
-    events.map(e => e.user_id), events.map(e => e.seq), events.map(e => e.type),
-    events.map(e => e.conversation_id), events.map(e => e.message_id ?? null),
-    pushDue.map(userId => inboxEnds.get(userId)!), pushDueAt
+    messages.map(m => m.client_message_id), messages.map(m => m.client_fingerprint),
+    messages.map(m => m.hidden),
+    [...conversations.keys()], ends.map(c => c.last.seq), ends.map(c => c.last.id), ends.map(c => c.added)
   ])
 }

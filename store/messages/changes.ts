@@ -1,7 +1,7 @@
 /**
  * What happens to a message after it was sent: edits, deletion, reactions.
  *
- * Whoever writes here holds the lock of the message's conversation, so what was
+ * A transaction that writes here holds the lock of the message's conversation, so what it
  * read under it stays true and changes of one message come one after another.
  */
 import { asc, eq } from 'drizzle-orm'
@@ -53,10 +53,12 @@ const AUDIENCE: Statement = {
   text: `
     select p.user_id,
            c.type = 'direct' and exists (
-             select 1 from blocks b where b.blocker_user_id = p.user_id and b.blocked_user_id = $3) as blocks_actor
+             select 1
+               from blocks b
+              where b.blocker_user_id = p.user_id and b.blocked_user_id = $3) as blocks_actor
       from conversation_participants p
       join conversations c on c.id = p.conversation_id
-     where p.conversation_id = $1 and p.left_at is null and p.joined_seq < $2`
+     where p.conversation_id = $1 and p.left_seq is null and p.joined_seq < $2`
 }
 
 export interface AudienceMember {
@@ -85,7 +87,10 @@ const EDIT: Statement = {
      where id = $1`
 }
 
-/** Puts new text in the place of the old, which becomes a version. `withdraw`: for everybody but the sender the message ends here. */
+/**
+ * Puts new text in the place of the old, which becomes a version. `withdraw`: for all but the
+ * sender the message is deleted from here on.
+ */
 export async function editMessage (tx: Executor, message: ChangeableMessage, {
   content, mentions, at, withdraw
 }: {
@@ -136,9 +141,12 @@ const WHEN_LEFT: Statement = {
   name: 'message_changes_when_left',
   text: `
     select m.id, v.content, v.mentions,
-           (select b.replaced_at from message_edits b where b.message_id = m.id and b.version = v.version - 1) as edited_at
+           (select b.replaced_at
+              from message_edits b
+             where b.message_id = m.id and b.version = v.version - 1) as edited_at
       from messages m
-      join conversation_participants p on p.conversation_id = m.conversation_id and p.user_id = $1 and p.left_at < m.edited_at
+      join conversation_participants p
+        on p.conversation_id = m.conversation_id and p.user_id = $1 and p.left_at < m.edited_at
      cross join lateral (
         select e.version, e.content, e.mentions
           from message_edits e

@@ -27,20 +27,25 @@ export interface MessageRow {
 }
 
 /**
- * The columns of the message `alias` for a reader (an SQL expression), who sees no hidden reactions but their own.
+ * The columns of the message `alias` for a reader (an SQL expression), who sees no hidden
+ * reactions but their own.
  * Indexes: message_attachments_pkey, attachments_pkey, reactions_pkey, once per message.
  */
 export const messageColumns = (alias: string, reader: string): string => `
-  ${alias}.id, ${alias}.conversation_id, ${alias}.seq as message_seq, ${alias}.sender_user_id, ${alias}.content,
-  ${alias}.message_type, ${alias}.mentions, ${alias}.reply_to_id, ${alias}.client_message_id,
-  ${alias}.created_at, ${alias}.edited_at, ${alias}.deleted_at,
+  ${alias}.id, ${alias}.conversation_id, ${alias}.seq as message_seq, ${alias}.sender_user_id,
+  ${alias}.content, ${alias}.message_type, ${alias}.mentions, ${alias}.reply_to_id,
+  ${alias}.client_message_id, ${alias}.created_at, ${alias}.edited_at, ${alias}.deleted_at,
   case when ${alias}.sender_user_id <> ${reader} then ${alias}.withdrawn_at end as withdrawn_at,
-  (select coalesce(jsonb_agg(jsonb_build_object(
-                     'id', a.id, 'content_type', a.content_type, 'file_name', a.file_name, 'size', a.size) order by ma.position), '[]')
+  (select coalesce(jsonb_agg(
+            jsonb_build_object(
+              'id', a.id, 'content_type', a.content_type, 'file_name', a.file_name, 'size', a.size)
+            order by ma.position), '[]')
      from message_attachments ma
      join attachments a on a.id = ma.attachment_id
     where ma.message_id = ${alias}.id) as attachments,
-  (select coalesce(jsonb_agg(jsonb_build_object('user_id', r.user_id, 'emoji', r.emoji) order by r.created_at, r.user_id, r.emoji), '[]')
+  (select coalesce(jsonb_agg(
+            jsonb_build_object('user_id', r.user_id, 'emoji', r.emoji)
+            order by r.created_at, r.user_id, r.emoji), '[]')
      from reactions r
     where r.message_id = ${alias}.id and (not r.hidden or r.user_id = ${reader})) as reactions`
 
@@ -68,7 +73,7 @@ export function messageView (row: MessageRow, status: DeliveryState): MessageVie
 
 /**
  * What `status` a reader sees. Of one's own message: the lowest state among its
- * recipients, who are those present when it was sent. Of somebody else's: one's own marks.
+ * recipients, who are those present when it was sent. Of another user's: one's own marks.
  * Takes the message `m` and the reader as parameter `$reader`.
  */
 export const statusColumn = (message: string, reader: string): string => `

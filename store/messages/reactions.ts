@@ -1,4 +1,7 @@
-/** Reactions. Whoever writes holds the lock of the message's conversation, so counts do not run past their limits. */
+/**
+ * Reactions. A transaction that writes holds the lock of the message's conversation, so
+ * counts do not run past their limits.
+ */
 import { type Executor, type Statement } from '../database.ts'
 
 // Index: reactions_pkey; a message has a bounded number of them.

@@ -7,8 +7,8 @@
  * Indexes: messages_conversation_seq_unique for groups, messages_sender_index for direct conversations.
  */
 const columns = (alias: string): string => [
-  'id', 'conversation_id', 'seq', 'sender_user_id', 'content', 'message_type', 'mentions', 'reply_to_id', 'client_message_id',
-  'created_at', 'edited_at', 'withdrawn_at', 'deleted_at'
+  'id', 'conversation_id', 'seq', 'sender_user_id', 'content', 'message_type', 'mentions', 'reply_to_id',
+  'client_message_id', 'created_at', 'edited_at', 'withdrawn_at', 'deleted_at'
 ].map(column => `${alias}.${column}`).join(', ')
 
 export interface Visible {
@@ -36,10 +36,12 @@ export const visibleMessages = ({ conversation, type, reader, range, direction, 
      cross join lateral (
        select ${columns('m')}
          from messages m
-        where m.conversation_id = ${conversation} and m.sender_user_id = sender.user_id and m.hidden = kind.hidden and ${range}
+        where m.conversation_id = ${conversation} and m.sender_user_id = sender.user_id
+          and m.hidden = kind.hidden and ${range}
         order by m.seq ${direction}
         limit ${limit}) as m
-    where ${type} = 'direct' and sender.conversation_id = ${conversation} and (not kind.hidden or sender.user_id = ${reader})
+    where ${type} = 'direct' and sender.conversation_id = ${conversation}
+      and (not kind.hidden or sender.user_id = ${reader})
     order by m.seq ${direction}
     limit ${limit})`
 
@@ -47,9 +49,10 @@ export const visibleMessages = ({ conversation, type, reader, range, direction, 
 const LOOKED_THROUGH = 2_000
 
 /**
- * A query for (sender_user_id, id, seq): the last message of every other sender, above `after` and up to `upTo`, that is not hidden.
- * One bound of `seq` to a lookup: with both the planner expects a single row from either index, and may choose the
- * one that passes over everybody's messages.
+ * A query for (sender_user_id, id, seq): the last message of every other sender, above `after`
+ * and up to `upTo`, that is not hidden. One bound of `seq` to a lookup: with both the planner
+ * expects a single row from either index, and may choose the one that passes over the messages
+ * of all senders.
  */
 export const lastOfEachSender = ({ conversation, reader, after, upTo }: {
   conversation: string, reader: string, after: string, upTo: string
@@ -66,7 +69,8 @@ export const lastOfEachSender = ({ conversation, reader, after, upTo }: {
      cross join lateral (
        select m.id, m.seq
          from messages m
-        where m.conversation_id = ${conversation} and m.sender_user_id = sender.user_id and not m.hidden and m.seq <= ${upTo}
+        where m.conversation_id = ${conversation} and m.sender_user_id = sender.user_id
+          and not m.hidden and m.seq <= ${upTo}
         order by m.seq desc
         limit 1) as m
     where ${upTo} - ${after} > ${LOOKED_THROUGH}

@@ -1,4 +1,4 @@
-/** Who does not want to hear of whom. */
+/** Blocks: which user does not want to hear of which other one. */
 import { and, asc, count, eq, gt } from 'drizzle-orm'
 import { blocks } from '../../migrations/schema.ts'
 import { type Executor } from '../database.ts'

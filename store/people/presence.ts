@@ -1,4 +1,4 @@
-/** Presence: who may see whom, and when somebody was last there. */
+/** Presence: which users may see which others, and when each was last there. */
 import { hiddenFrom } from './blocks.ts'
 import { type Executor, type Statement } from '../database.ts'
 
@@ -13,13 +13,14 @@ const AUDIENCES: Statement = {
     select p.user_id, array_agg(o.user_id) as others
       from conversation_participants p
       join conversations c on c.id = p.conversation_id and c.type = 'direct'
-      join conversation_participants o on o.conversation_id = p.conversation_id and o.user_id <> p.user_id and o.left_at is null
+      join conversation_participants o
+        on o.conversation_id = p.conversation_id and o.user_id <> p.user_id and o.left_seq is null
      where p.user_id = any($1::text[]) and p.left_at is null
        and not ${hiddenFrom('p.user_id', 'o.user_id')}
      group by p.user_id`
 }
 
-/** For many users at once; somebody whom nobody may see has no row. */
+/** For many users at once; a user whom no other may see has no row. */
 export async function presenceAudiences (db: Executor, userIds: string[]): Promise<Audience[]> {
   return await db.rows(AUDIENCES, [userIds])
 }
@@ -53,7 +54,10 @@ const VISIBLE: Statement = {
     select u.last_seen_at, ${hiddenFrom('$1', '$2')} as hidden
       from users u
      where u.id = $2
-       and ($1 = $2 or exists (select 1 from conversations c where c.direct_key in ($1 || '/' || $2, $2 || '/' || $1)))`
+       and ($1 = $2 or exists (
+             select 1
+               from conversations c
+              where c.direct_key in ($1 || '/' || $2, $2 || '/' || $1)))`
 }
 
 /** Undefined when the two share no direct conversation; `hidden` when one of them blocks the other. */

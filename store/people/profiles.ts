@@ -4,7 +4,7 @@ import { users } from '../../migrations/schema.ts'
 import { type Executor, type Statement } from '../database.ts'
 import { smallConversation } from '../log/receipts.ts'
 
-/** A change is told in this many conversations, those with the latest activity; of 32 participants each, at most. */
+/** A change is told in this many conversations of 32 participants at most, those with the latest activity. */
 const MAX_CONVERSATIONS_TOLD = 500
 
 export interface StoredName { name: string | null, name_changed_at: Date | null }
@@ -30,11 +30,14 @@ const AUDIENCE: Statement = {
              where p.user_id = $1 and p.left_at is null and ${smallConversation('p.conversation_id')}
              order by c.last_activity_at desc
              limit ${MAX_CONVERSATIONS_TOLD}) as told
-      join conversation_participants o on o.conversation_id = told.conversation_id and o.left_at is null
+      join conversation_participants o on o.conversation_id = told.conversation_id and o.left_seq is null
      order by o.conversation_id, o.user_id`
 }
 
-/** Everybody, the user included, whose copy of a conversation carries the user's name, as far as changes are told. */
+/**
+ * The users, this one included, whose copy of a conversation carries the user's name, as far as
+ * changes are told.
+ */
 export async function nameAudience (
   db: Executor, userId: string
 ): Promise<Array<{ conversation_id: string, user_id: string }>> {
@@ -47,14 +50,18 @@ const PROFILE: Statement = {
   name: 'profiles_profile',
   text: `
     select u.id, u.name,
-           case when $1 = $2 or exists (select 1 from conversations c where c.direct_key in ($1 || '/' || $2, $2 || '/' || $1))
+           case when $1 = $2 or exists (
+                  select 1
+                    from conversations c
+                   where c.direct_key in ($1 || '/' || $2, $2 || '/' || $1))
                 then u.avatar end as avatar
       from users u
      where u.id = $2
        and ($1 = $2 or exists (
              select 1
                from conversation_participants mine
-               join conversation_participants theirs on theirs.conversation_id = mine.conversation_id and theirs.user_id = $2
+               join conversation_participants theirs
+                 on theirs.conversation_id = mine.conversation_id and theirs.user_id = $2
               where mine.user_id = $1 and mine.left_at is null and theirs.left_at is null))`
 }
 

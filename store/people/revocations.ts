@@ -8,7 +8,10 @@ export interface Revocation { userId: string, validAfter: Date }
 /** Later than any token is issued. */
 const EVERY = sql`'9999-12-31'::timestamptz`
 
-/** Refuses the user's tokens up to now, or also all that are still to be issued; undefined for an unknown user. */
+/**
+ * Refuses the user's tokens up to now, or also all that are still to be issued;
+ * undefined for an unknown user.
+ */
 export async function revokeTokens (
   db: Executor, userId: string, which: 'issued' | 'every' = 'issued'
 ): Promise<Revocation | undefined> {
@@ -29,7 +32,7 @@ const RECENT: Statement = {
      where tokens_valid_after > now() - make_interval(secs => $1)`
 }
 
-/** Everybody whose tokens were revoked within the last `seconds`. */
+/** The users whose tokens were revoked within the last `seconds`. */
 export async function recentRevocations (db: Executor, seconds: number): Promise<Revocation[]> {
   return await db.rows(RECENT, [seconds])
 }

@@ -1,9 +1,8 @@
 /** Users, and the two counters that drive delivery: inbox_seq (end of the log) and acked_seq (what any device acknowledged). */
 import { eq, inArray } from 'drizzle-orm'
 import { users } from '../../migrations/schema.ts'
+import { type InboxCounters } from '../locks.ts'
 import { type Executor, type Statement } from '../database.ts'
-
-export interface InboxCounters { id: string, inbox_seq: number, acked_seq: number }
 
 /** Creates those that are new, in id order, so that two callers with common users cannot deadlock. */
 export async function ensureUsers (db: Executor, ids: string[]): Promise<void> {

@@ -3,13 +3,11 @@
  *
  * `seq` is the newest event the row stands for. It moves with every such event,
  * so a bridge that is done can tell whether something came while it was sending.
- * `leased_until` is also the proof of a claim: whoever finds another value there
- * has lost the row (to a cancellation, or to a bridge that came after the lease).
- *
- * Statements on several rows lock them in id order first, so that bridges,
- * senders and acknowledgements queue up instead of deadlocking.
  */
 import { type Executor, type Statement } from '../database.ts'
+import { claimStatement, releaseStatement, settleStatement, type LeasedTable } from './leases.ts'
+
+const PUSH_DUE: LeasedTable = { table: 'push_due', mark: 'seq', markType: 'bigint' }
 
 /**
  * When a row that exists becomes due: a new event is never later than its own time,
@@ -17,7 +15,8 @@ import { type Executor, type Statement } from '../database.ts'
  * holds up what is new for the user's other devices by a minute at most.
  */
 export const earlierDue = `
-  least(push_due.due_at, excluded.due_at + case when push_due.attempts = 0 then interval '0' else interval '1 minute' end)`
+  least(push_due.due_at,
+        excluded.due_at + case when push_due.attempts = 0 then interval '0' else interval '1 minute' end)`
 
 // A user who has caught up in the meantime gets no row.
 const SCHEDULE: Statement = {
@@ -58,8 +57,8 @@ export async function cancelPushes (tx: Executor, userIds: string[]): Promise<vo
   await tx.rows(CANCEL, [userIds])
 }
 
-// After a crash nobody watches the sessions that were open: whoever has a phone
-// to wake and something it was never told of is due after the grace period.
+// After a crash no process watches the sessions that were open: a user who has a
+// phone to wake, and something it was never told of, is due after the grace period.
 const RECOVER: Statement = {
   name: 'push_due_recover',
   text: `
@@ -67,8 +66,11 @@ const RECOVER: Statement = {
     select u.id, u.inbox_seq, $1
       from users u
      where u.acked_seq < u.inbox_seq
-       and exists (select 1 from devices d where d.user_id = u.id and d.push_token is not null
-                     and greatest(d.pushed_seq, u.acked_seq) < u.inbox_seq)
+       and exists (
+             select 1
+               from devices d
+              where d.user_id = u.id and d.push_token is not null
+                and greatest(d.pushed_seq, u.acked_seq) < u.inbox_seq)
      order by u.id
     on conflict do nothing`
 }
@@ -77,20 +79,7 @@ export async function recoverPushes (db: Executor, dueAt: Date): Promise<void> {
   await db.rows(RECOVER, [dueAt])
 }
 
-// The array is filled once; a join with the limited subquery may run it again and claim more.
-const CLAIM: Statement = {
-  name: 'push_due_claim',
-  text: `
-    update push_due
-       set leased_until = $2, attempts = attempts + 1
-     where user_id = any(array(
-             select user_id from push_due
-              where due_at <= $1 and (leased_until is null or leased_until <= $1)
-              order by due_at
-              limit $3
-                for update skip locked))
-    returning user_id, seq, attempts`
-}
+const CLAIM = claimStatement(PUSH_DUE, 'user_id, seq, attempts')
 
 export interface ClaimedPush { user_id: string, seq: number, attempts: number }
 
@@ -128,34 +117,11 @@ export async function measureDue (
   return { rows: row?.rows ?? 0, oldestAt: row?.oldest_at ?? undefined }
 }
 
-const SETTLE: Statement = {
-  name: 'push_due_settle',
-  text: `
-    with done as materialized (
-      select p.user_id
-        from push_due p
-        join unnest($1::text[], $2::bigint[]) as v (user_id, seq) on p.user_id = v.user_id and p.seq = v.seq
-       where p.leased_until = $3
-       order by p.user_id
-         for update of p
-    )
-    delete from push_due p using done where p.user_id = done.user_id`
-}
-
+const SETTLE = settleStatement(PUSH_DUE)
 // A statement of its own: its snapshot sees what the delete above waited for.
-const RELEASE: Statement = {
-  name: 'push_due_release',
-  text: `
-    with moved as materialized (
-      select p.user_id
-        from push_due p
-        join unnest($1::text[], $2::bigint[]) as v (user_id, seq) on p.user_id = v.user_id and p.seq <> v.seq
-       where p.leased_until = $3
-       order by p.user_id
-         for update of p
-    )
-    update push_due p set leased_until = null, attempts = 0 from moved where p.user_id = moved.user_id`
-}
+const RELEASE = releaseStatement(PUSH_DUE, {
+  does: 'release', given: { seq: 'bigint' }, only: 'p.seq <> v.seq', set: 'attempts = 0'
+})
 
 /** Removes claimed rows that are done; one that moved while it was claimed becomes due again. */
 export async function settlePushes (
@@ -167,22 +133,11 @@ export async function settlePushes (
   await db.rows(RELEASE, values)
 }
 
-const POSTPONE: Statement = {
-  name: 'push_due_postpone',
-  text: `
-    with later as materialized (
-      select p.user_id, v.due_at, v.attempts
-        from push_due p
-        join unnest($1::text[], $2::timestamptz[], $3::int[]) as v (user_id, due_at, attempts) on p.user_id = v.user_id
-       where p.leased_until = $4
-       order by p.user_id
-         for update of p
-    )
-    update push_due p
-       set due_at = later.due_at, leased_until = null, attempts = later.attempts
-      from later
-     where p.user_id = later.user_id`
-}
+const POSTPONE = releaseStatement(PUSH_DUE, {
+  does: 'postpone',
+  given: { due_at: 'timestamptz', attempts: 'int' },
+  set: 'due_at = back.due_at, attempts = back.attempts'
+})
 
 /** `attempts` is what the next claim counts on from. */
 export interface PostponedPush { user_id: string, due_at: Date, attempts: number }

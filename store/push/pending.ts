@@ -1,7 +1,10 @@
-/** What the devices of claimed users are to be told: read after the claim, so that an acknowledgement in between cancels. */
+/**
+ * What the devices of claimed users are to be told: read after the claim, so that
+ * an acknowledgement in between cancels.
+ */
 import { type Executor, type Statement } from '../database.ts'
 
-// What nobody acknowledged and this device was not yet told of. A mute holds
+// What no device acknowledged and this one was not yet told of. A mute holds
 // back everything but mentions of oneself. A claim that was lost meanwhile finds
 // nothing. Of many conversations the latest 50 are told: Android shows no more
 // notifications of one app. Index: inbox_events_pkey.
@@ -10,8 +13,8 @@ const PENDING: Statement = {
   text: `
     select d.user_id, d.device_id, d.platform, d.push_token, d.pushed_at, d.push_paced_until,
            pending.conversation_id, pending.first_seq, pending.last_seq, pending.count,
-           m.id as message_id, m.sender_user_id, left(m.content, 200) as content, m.message_type, m.created_at,
-           s.name as sender_name, c.type as conversation_type, c.title
+           m.id as message_id, m.sender_user_id, left(m.content, 200) as content, m.message_type,
+           m.created_at, s.name as sender_name, c.type as conversation_type, c.title
       from push_due due
       join users u on u.id = due.user_id
       join devices d on d.user_id = due.user_id and d.push_token is not null
@@ -27,7 +30,9 @@ const PENDING: Statement = {
            and (p.muted_until is null or p.muted_until <= $2
                 or em.mentions @> jsonb_build_array(jsonb_build_object('user_id', e.user_id)))
            and not exists (
-             select 1 from blocks b where b.blocker_user_id = e.user_id and b.blocked_user_id = em.sender_user_id)
+             select 1
+               from blocks b
+              where b.blocker_user_id = e.user_id and b.blocked_user_id = em.sender_user_id)
            and e.created_at > $3
          group by e.conversation_id
          order by last_seq desc
@@ -70,7 +75,10 @@ export interface PushDevice {
 
 type PendingRow = Omit<PushDevice, 'pending'> & (PendingPush | { conversation_id: null })
 
-/** The devices with a push token of the claimed users, with what to tell each; nothing created before `expiresBefore`. */
+/**
+ * The devices with a push token of the claimed users, with what to tell each;
+ * nothing created before `expiresBefore`.
+ */
 export async function pendingPushes (db: Executor, { userIds, leasedUntil, now, expiresBefore }: {
   userIds: string[], leasedUntil: Date, now: Date, expiresBefore: Date
 }): Promise<PushDevice[]> {
@@ -93,8 +101,9 @@ const MAX_BADGE = 99
 /** Of each conversation the newest are counted; own, hidden and deleted ones among them are looked at too. */
 const COUNTED_MESSAGES = 200
 
-// Conversations without news are passed over by their counters. Indexes: conversation_participants_user_index,
-// conversations_pkey, messages_conversation_seq_unique from its end.
+// Conversations without news are passed over by their counters.
+// Indexes: conversation_participants_user_index, conversations_pkey,
+// messages_conversation_seq_unique from its end.
 const BADGES: Statement = {
   name: 'push_due_badges',
   text: `
@@ -106,10 +115,12 @@ const BADGES: Statement = {
                cross join lateral (
                   select m.sender_user_id, m.hidden, coalesce(m.withdrawn_at, m.deleted_at) as deleted_at
                     from messages m
-                   where m.conversation_id = p.conversation_id and m.seq > greatest(p.last_read_seq, p.joined_seq)
+                   where m.conversation_id = p.conversation_id
+                     and m.seq > greatest(p.last_read_seq, p.joined_seq)
                    order by m.seq desc
                    limit ${COUNTED_MESSAGES}) as m
-               where p.user_id = v.user_id and p.left_at is null and (p.muted_until is null or p.muted_until <= $2)
+               where p.user_id = v.user_id and p.left_at is null
+                 and (p.muted_until is null or p.muted_until <= $2)
                  and m.sender_user_id <> p.user_id and not m.hidden and m.deleted_at is null
                limit ${MAX_BADGE}) as unread) as badge
       from unnest($1::text[]) as v (user_id)`

@@ -7,9 +7,12 @@
  * the user reads while the row is claimed, so that it is not deleted then.
  */
 import { type Executor, type Statement } from '../database.ts'
+import { claimStatement, releaseStatement, settleStatement, type LeasedTable } from './leases.ts'
 import { type PushDevice } from './pending.ts'
 
-// Index: devices_pkey, once per reader. Nearly nobody has a device that was told and has not caught up.
+const PUSH_READS: LeasedTable = { table: 'push_reads', mark: 'due_at', markType: 'timestamptz' }
+
+// Index: devices_pkey, once per reader. Few have a device that was told and has not caught up.
 const NOTE: Statement = {
   name: 'push_reads_note',
   text: `
@@ -17,31 +20,25 @@ const NOTE: Statement = {
     select r.user_id, $2::timestamptz
       from unnest($1::text[]) as r (user_id)
      where exists (
-             select 1 from devices d
+             select 1
+               from devices d
               where d.user_id = r.user_id and d.push_token is not null
                 and d.pushed_at is not null and d.pushed_seq > coalesce(d.acked_seq, 0))
      order by r.user_id collate "C"
-    on conflict (user_id) do update set due_at = excluded.due_at where push_reads.leased_until is not null`
+    on conflict (user_id) do update
+       set due_at = excluded.due_at
+     where push_reads.leased_until is not null`
 }
 
-/** Notes that users have read something; only of those with a device that shows something. They must be locked by this transaction. */
+/**
+ * Notes that users have read something; only of those with a device that shows something.
+ * They must be locked by this transaction.
+ */
 export async function notePushReads (tx: Executor, userIds: string[], dueAt: Date): Promise<void> {
   if (userIds.length > 0) await tx.rows(NOTE, [userIds, dueAt])
 }
 
-const CLAIM: Statement = {
-  name: 'push_reads_claim',
-  text: `
-    update push_reads
-       set leased_until = $2, attempts = attempts + 1
-     where user_id = any(array(
-             select user_id from push_reads
-              where due_at <= $1 and (leased_until is null or leased_until <= $1)
-              order by due_at
-              limit $3
-                for update skip locked))
-    returning user_id, due_at, attempts, created_at`
-}
+const CLAIM = claimStatement(PUSH_READS, 'user_id, due_at, attempts, created_at')
 
 export interface ClaimedReads { user_id: string, due_at: Date, attempts: number, created_at: Date }
 
@@ -53,31 +50,42 @@ export async function claimReads (
 
 /** A phone keeps no more notifications than these could have left. */
 const MAX_SHOWN_EVENTS = 1_000
-/** Clocks differ and commits overtake each other: of reads so much older than the last silent push a device is told again. */
+/**
+ * Clocks differ and commits overtake each other: a device is told again of reads
+ * that are older than its last silent push by less than this.
+ */
 const MARGIN = '1 minute'
 
-// Indexes: devices_pkey, inbox_events_pkey from its end, messages_pkey, conversation_participants_pkey, delivery_status_pkey from its end.
+// Indexes: devices_pkey, inbox_events_pkey from its end, messages_pkey,
+// conversation_participants_pkey, delivery_status_pkey from its end.
 const SHOWN: Statement = {
   name: 'push_reads_shown',
   text: `
-    select d.user_id, d.device_id, d.platform, d.push_token, d.push_cleared_at, seen.conversation_id, seen.up_to_seq
+    select d.user_id, d.device_id, d.platform, d.push_token, d.push_cleared_at,
+           seen.conversation_id, seen.up_to_seq
       from push_reads due
-      join devices d on d.user_id = due.user_id and d.push_token is not null and d.pushed_seq > coalesce(d.acked_seq, 0)
+      join devices d
+        on d.user_id = due.user_id and d.push_token is not null
+       and d.pushed_seq > coalesce(d.acked_seq, 0)
       cross join lateral (
         select p.conversation_id, p.last_read_seq as up_to_seq, r.at
           from (
             select shown.conversation_id, min(m.seq) as first_seq
               from (select e.conversation_id, e.message_id
                       from inbox_events e
-                     where e.user_id = d.user_id and e.seq > coalesce(d.acked_seq, 0) and e.seq <= d.pushed_seq
+                     where e.user_id = d.user_id
+                       and e.seq > coalesce(d.acked_seq, 0) and e.seq <= d.pushed_seq
                        and e.type = 'new_message' and e.created_at > $3
                      order by e.seq desc
                      limit ${MAX_SHOWN_EVENTS}) as shown
               join messages m on m.id = shown.message_id
              group by shown.conversation_id) as told
-          join conversation_participants p on p.conversation_id = told.conversation_id and p.user_id = d.user_id and p.last_read_seq >= told.first_seq
+          join conversation_participants p
+            on p.conversation_id = told.conversation_id and p.user_id = d.user_id
+           and p.last_read_seq >= told.first_seq
          cross join lateral (
-            select s.at from delivery_status s
+            select s.at
+              from delivery_status s
              where s.conversation_id = p.conversation_id and s.user_id = p.user_id and s.status = 'read'
              order by s.up_to_seq desc
              limit 1) as r
@@ -96,7 +104,10 @@ export interface ReadDevice extends Pick<PushDevice, 'user_id' | 'device_id' | '
 
 type ShownRow = Omit<ReadDevice, 'read'> & { conversation_id: string, up_to_seq: number }
 
-/** Devices of the claimed users that show what was read elsewhere; of it nothing created before `expiresBefore`. */
+/**
+ * Devices of the claimed users that show what was read elsewhere; of it nothing
+ * created before `expiresBefore`.
+ */
 export async function devicesShowingRead (db: Executor, {
   userIds, leasedUntil, expiresBefore, maxConversations
 }: {
@@ -122,11 +133,15 @@ const CLEARED: Statement = {
     with told as materialized (
       select d.user_id, d.device_id
         from devices d
-        join unnest($1::text[], $2::text[]) as t (user_id, device_id) on d.user_id = t.user_id and d.device_id = t.device_id
+        join unnest($1::text[], $2::text[]) as t (user_id, device_id)
+          on d.user_id = t.user_id and d.device_id = t.device_id
        order by d.user_id, d.device_id collate "C"
          for no key update of d
     )
-    update devices d set push_cleared_at = $3 from told where d.user_id = told.user_id and d.device_id = told.device_id`
+    update devices d
+       set push_cleared_at = $3
+      from told
+     where d.user_id = told.user_id and d.device_id = told.device_id`
 }
 
 export async function recordCleared (
@@ -137,36 +152,16 @@ export async function recordCleared (
   }
 }
 
-// One statement each for rows that are done and for the rest: a row that moved meanwhile is no longer the one that was claimed.
-const SETTLE: Statement = {
-  name: 'push_reads_settle',
-  text: `
-    with done as materialized (
-      select p.user_id
-        from push_reads p
-        join unnest($1::text[], $2::timestamptz[]) as v (user_id, due_at) on p.user_id = v.user_id and p.due_at = v.due_at
-       where p.leased_until = $3
-       order by p.user_id
-         for update of p
-    )
-    delete from push_reads p using done where p.user_id = done.user_id`
-}
+// Two statements: a row that moved meanwhile is no longer the one that was claimed, and goes back.
+const SETTLE = settleStatement(PUSH_READS)
+const RELEASE = releaseStatement(PUSH_READS, {
+  does: 'release', given: { due_at: 'timestamptz' }, set: 'due_at = greatest(p.due_at, back.due_at)'
+})
 
-const RELEASE: Statement = {
-  name: 'push_reads_release',
-  text: `
-    with later as materialized (
-      select p.user_id, v.due_at
-        from push_reads p
-        join unnest($1::text[], $2::timestamptz[]) as v (user_id, due_at) on p.user_id = v.user_id
-       where p.leased_until = $3
-       order by p.user_id
-         for update of p
-    )
-    update push_reads p set leased_until = null, due_at = greatest(p.due_at, later.due_at) from later where p.user_id = later.user_id`
-}
-
-/** Removes claims that are done; gives the others, and those with something new, back to be claimed again at their time. */
+/**
+ * Removes claims that are done; gives the others, and those with something new,
+ * back to be claimed again at their time.
+ */
 export async function settleReads (
   tx: Executor, done: ClaimedReads[], later: Array<{ user_id: string, due_at: Date }>, leasedUntil: Date
 ): Promise<void> {

@@ -1,4 +1,7 @@
-/** What devices were told, and tokens that lead nowhere. Rows are locked in order: two bridges then queue up instead of deadlocking. */
+/**
+ * What devices were told, and tokens that lead nowhere. Rows are locked in order:
+ * two bridges then queue up instead of deadlocking.
+ */
 import { type Executor, type Statement } from '../database.ts'
 import { type PushDevice } from './pending.ts'
 
@@ -8,13 +11,15 @@ const RECORD: Statement = {
     with told as materialized (
       select d.user_id, d.device_id, r.pushed_seq, r.pushed_at, r.paced_until
         from devices d
-        join unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[], $5::timestamptz[]) as r (user_id, device_id, pushed_seq, pushed_at, paced_until)
+        join unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[], $5::timestamptz[])
+             as r (user_id, device_id, pushed_seq, pushed_at, paced_until)
           on d.user_id = r.user_id and d.device_id = r.device_id
        order by d.user_id, d.device_id collate "C"
          for no key update of d
     )
     update devices d
-       set pushed_seq = greatest(d.pushed_seq, told.pushed_seq), pushed_at = coalesce(told.pushed_at, d.pushed_at),
+       set pushed_seq = greatest(d.pushed_seq, told.pushed_seq),
+           pushed_at = coalesce(told.pushed_at, d.pushed_at),
            push_paced_until = coalesce(told.paced_until, d.push_paced_until)
       from told
      where d.user_id = told.user_id and d.device_id = told.device_id`
@@ -32,9 +37,8 @@ export interface PushRecord {
 export async function recordPushed (db: Executor, records: PushRecord[]): Promise<void> {
   if (records.length === 0) return
   await db.rows(RECORD, [
-    records.map(r => r.user_id), records.map(r =>
-      r.device_id), records.map(r => r.pushed_seq), records.map(r => r.pushed_at ?? null),
-    records.map(r => r.paced_until ?? null)
+    records.map(r => r.user_id), records.map(r => r.device_id), records.map(r => r.pushed_seq),
+    records.map(r => r.pushed_at ?? null), records.map(r => r.paced_until ?? null)
   ])
 }
 
@@ -49,7 +53,10 @@ const FORGET_TOKENS: Statement = {
        order by d.user_id, d.device_id collate "C"
          for update of d
     )
-    update devices d set push_token = null from gone where d.user_id = gone.user_id and d.device_id = gone.device_id`
+    update devices d
+       set push_token = null
+      from gone
+     where d.user_id = gone.user_id and d.device_id = gone.device_id`
 }
 
 /** Forgets tokens that lead nowhere; a device that has another one by now keeps it. */

@@ -9,7 +9,7 @@ import { startAttachments, type Attachments } from '../../messaging/attachments/
 import { startMessaging, type Messaging } from '../../messaging/start.ts'
 import { openDatabase } from '../../store/database.ts'
 import { type FileStore } from '../../store/files/file-store.ts'
-import { localFiles } from '../../store/files/local-files.ts'
+import { startLocalFiles } from '../../store/files/local-files.ts'
 import { createDatabase } from '../support/database.ts'
 import { readContract, type Contract } from './contract/contract.ts'
 import { SECRET, signToken, type TokenOptions } from '../support/tokens.ts'
@@ -82,7 +82,7 @@ export async function startTestApi (
     log
   })
   const filesFolder = await mkdtemp(join(tmpdir(), 'echo-files-'))
-  const attachments = startAttachments({ database, files: wrapFiles(localFiles(filesFolder)), log })
+  const attachments = startAttachments({ database, files: wrapFiles(startLocalFiles(filesFolder)), log })
   const api = await startApi({ host: '127.0.0.1', port: 0 }, {
     messaging,
     attachments,

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import pino from 'pino'
 import { startHealth } from '../../api/health-server.ts'
-import { type Connection } from '../../messaging/people/connections.ts'
+import { type Connection } from '../../messaging/deliver/connections.ts'
 import { until } from '../support/until.ts'
 import { direct, send, startTestApi } from './api.ts'
 

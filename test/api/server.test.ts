@@ -74,7 +74,7 @@ test('a request that is no HTTP is answered with a problem and closed', async ()
   expect(JSON.parse(answer.split('\r\n\r\n')[1]!)).toMatchObject({ status: 400, code: 'invalid_request' })
 })
 
-test('an error that nobody expected is logged and shows nothing of itself', async () => {
+test('an unexpected error is logged and shows nothing of itself', async () => {
   await using other = await startTestApi({ ready: async () => { throw new Error('the secret reason') } })
   const answer = await other.anonymous().get('//ready')
   expect([answer.status, answer.body.code]).toEqual([500, 'internal'])

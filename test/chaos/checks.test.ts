@@ -1,4 +1,7 @@
-/** Every check is shown a run in which its promise was broken: a check that sees nothing would make the harness worthless. */
+/**
+ * Every check is shown a run in which its promise was broken: a check that sees nothing would make
+ * the harness worthless.
+ */
 import { expect, test } from 'vitest'
 import { check, CHECKS } from './checks.ts'
 import { type Event } from './event.ts'

@@ -40,7 +40,8 @@ function * loggedOnce ({ sends, members }: Ledger, { inboxes, histories }: Evide
     for (const userId of members.get(send.conversationId)!) {
       const events = logged.get(userId)?.get(`${send.senderId} ${send.clientMessageId}`) ?? []
       if (!right(events.length)) {
-        yield `${send.clientMessageId} (${accepted ? 'accepted' : 'undecided'}) is ${events.length} times in the inbox of ${userId}`
+        const outcome = accepted ? 'accepted' : 'undecided'
+        yield `${send.clientMessageId} (${outcome}) is ${events.length} times in the inbox of ${userId}`
       }
       const type = userId === send.senderId ? 'message_sent' : 'new_message'
       for (const event of events.filter(event => event.type !== type)) {
@@ -60,7 +61,8 @@ function * oneAnswer ({ sends }: Ledger, { histories }: Evidence): Generator<str
     const message = stored.get(clientMessageId)
     for (const { messageId, seq } of acceptances) {
       if (messageId === undefined || (message?.id === messageId && message.seq === seq)) continue
-      yield `${clientMessageId} was answered as ${messageId} at ${seq}, and is stored as ${message?.id} at ${message?.seq}`
+      yield `${clientMessageId} was answered as ${messageId} at ${seq}, ` +
+        `and is stored as ${message?.id} at ${message?.seq}`
     }
   }
 }
@@ -72,11 +74,13 @@ function * receivedInOrder ({ devices }: Ledger, { inboxes }: Evidence): Generat
     for (const [index, events] of connections.entries()) {
       const first = events[0]
       if (first !== undefined && (first.seq > highest + 1 || first.seq <= startSeq)) {
-        yield `${device}: connection ${index + 1} began with ${describeEvent(first)}; the device had everything from ${startSeq + 1} to ${highest}`
+        yield `${device}: connection ${index + 1} began with ${describeEvent(first)}; ` +
+          `the device had everything from ${startSeq + 1} to ${highest}`
       }
       for (let i = 1; i < events.length; i++) {
         if (events[i]!.seq !== events[i - 1]!.seq + 1) {
-          yield `${device}: on connection ${index + 1} ${describeEvent(events[i]!)} followed seq ${events[i - 1]!.seq}`
+          yield `${device}: on connection ${index + 1} ${describeEvent(events[i]!)} ` +
+            `followed seq ${events[i - 1]!.seq}`
         }
       }
       highest = Math.max(highest, events.at(-1)?.seq ?? 0)
@@ -92,7 +96,8 @@ function * receivedAsLogged ({ devices }: Ledger, { inboxes }: Evidence): Genera
     for (const event of connections.flat()) {
       const logged = log[event.seq - 1]
       if (logged !== undefined && (logged === event || sameEvent(logged, event))) continue
-      yield `${userId}/${deviceId} received ${describeEvent(event)}; the log has ${logged === undefined ? 'nothing' : describeEvent(logged)}`
+      yield `${userId}/${deviceId} received ${describeEvent(event)}; ` +
+        `the log has ${logged === undefined ? 'nothing' : describeEvent(logged)}`
     }
   }
 }
@@ -133,7 +138,8 @@ function * orderKept ({ sends }: Ledger, { histories }: Evidence): Generator<str
       if (send === undefined) continue
       const before = last.get(send.lane)
       if (before !== undefined && before.counter >= send.counter) {
-        yield `in ${conversationId}, as ${readerId} reads it, ${send.clientMessageId} (seq ${seq}) comes after ${before.clientMessageId}`
+        yield `in ${conversationId}, as ${readerId} reads it, ` +
+          `${send.clientMessageId} (seq ${seq}) comes after ${before.clientMessageId}`
       }
       last.set(send.lane, send)
     }
@@ -148,11 +154,13 @@ function * statusesRise ({ watched }: Ledger, { inboxes }: Evidence): Generator<
     const marks = new Map<string, Event>()
     for (const event of events) {
       if (event.type !== 'message_delivered' && event.type !== 'message_read') continue
-      // To the reader's own devices goes how far was read, to a sender how far of their own: two series in one log never meet.
+      // To the reader's own devices goes how far was read, to a sender how far of their own: two
+      // series in one log never meet.
       const key = `${event.type} ${event.conversationId} ${event.receiptOf}`
       const before = marks.get(key)
       if (before !== undefined && before.upToSeq! >= event.upToSeq!) {
-        yield `${userId} was told ${key} up to ${event.upToSeq} at seq ${event.seq}, after up to ${before.upToSeq} at seq ${before.seq}`
+        yield `${userId} was told ${key} up to ${event.upToSeq} at seq ${event.seq}, ` +
+          `after up to ${before.upToSeq} at seq ${before.seq}`
       }
       marks.set(key, event)
     }
@@ -175,7 +183,10 @@ function * fallsOf ({ messageId, observations }: WatchedMessage): Generator<stri
   }
 }
 
-/** Every device has everything and has said so, hence everybody's marks are at the end; accepted reads hold. */
+/**
+ * Every device has everything and has said so, hence the marks of all are at the end; accepted
+ * reads hold.
+ */
 function * receiptsKept (
   { reads, watched, devices }: Ledger, { marks, histories }: Evidence
 ): Generator<string> {
@@ -184,7 +195,8 @@ function * receiptsKept (
     const last = messages.findLast(message => message.senderId !== readerId)
     const mark = marks.get(conversationId)?.get(readerId)
     if (withDevice.has(readerId) && last !== undefined && (mark?.delivered ?? 0) < last.seq) {
-      yield `${readerId} has ${last.id} (seq ${last.seq} of ${conversationId}); delivered is ${mark?.delivered}`
+      yield `${readerId} has ${last.id} (seq ${last.seq} of ${conversationId}); ` +
+        `delivered is ${mark?.delivered}`
     }
   }
   for (const { readerId, conversationId, seq } of reads) {
@@ -233,7 +245,8 @@ function * sequencesDense (_: Ledger, { inboxes, histories }: Evidence): Generat
   for (const { conversationId, readerId, messages } of histories) {
     const at = messages.findIndex((message, i) => message.seq !== i + 1)
     if (at >= 0) {
-      yield `${conversationId}, as ${readerId} reads it, has ${messages[at]!.id} (seq ${messages[at]!.seq}) in place ${at + 1}`
+      yield `${conversationId}, as ${readerId} reads it, ` +
+        `has ${messages[at]!.id} (seq ${messages[at]!.seq}) in place ${at + 1}`
     }
   }
   if (epochs.size > 1) yield `there are several epochs: ${[...epochs].join(', ')}`

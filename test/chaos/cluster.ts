@@ -1,4 +1,7 @@
-/** Every process of the run: PostgreSQL, Redis and Echo, with addresses that stay the same across restarts. */
+/**
+ * Every process of the run: PostgreSQL, Redis and Echo, with addresses that stay the same across
+ * restarts.
+ */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { issueToken } from '../../messaging/access/tokens.ts'

@@ -41,7 +41,7 @@ export class Device {
 
   /** The newest seq it has. */
   lastSeq: number
-  /** The newest message of somebody else that it has. */
+  /** The newest message of another user that it has. */
   newest: Event | undefined
   readonly #options: DeviceOptions
   readonly #ackDelayMs: number

@@ -40,4 +40,5 @@ export function sameEvent (a: Event, b: Event): boolean {
 }
 
 export const describeEvent = ({ seq, type, conversationId, messageId, clientMessageId }: Event): string =>
-  `seq ${seq} ${type} conversation ${conversationId} message ${messageId}${clientMessageId === undefined ? '' : ` (${clientMessageId})`}`
+  `seq ${seq} ${type} conversation ${conversationId} message ${messageId}` +
+  (clientMessageId === undefined ? '' : ` (${clientMessageId})`)

@@ -47,7 +47,7 @@ if (!(minutes > 0 && minutes <= 120 && deviceCount >= 1 && deviceCount <= 2_000 
 }
 
 const folder = await mkdtemp(join(tmpdir(), 'echo-chaos-'))
-// Whoever ends without having come to its end leaves the logs behind.
+// A run that ends before its time leaves the logs behind.
 let keepFolder = true
 process.on(
   'exit', () => { if (!keepFolder) rmSync(folder, { recursive: true, force: true, maxRetries: 10 }) }
@@ -62,7 +62,8 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 const ledger = new Ledger()
 const random = seededRandom(seed)
 console.log(
-  `seed ${seed}, ${minutes} minutes, ${deviceCount} devices, ${ratePerSecond} messages/s, ${single ? 'one process' : '2 brokers, 2 APIs, 1 push-bridge'}; logs in ${folder}`
+  `seed ${seed}, ${minutes} minutes, ${deviceCount} devices, ${ratePerSecond} messages/s, ` +
+  `${single ? 'one process' : '2 brokers, 2 APIs, 1 push-bridge'}; logs in ${folder}`
 )
 
 const cluster = await startCluster({
@@ -105,7 +106,8 @@ printViolations(violations)
 keepFolder = values.keep || violations.length > 0
 if (violations.length > 0) {
   console.log(
-    `again: npm run chaos -- --seed ${seed} --minutes ${minutes} --devices ${deviceCount} --rate ${ratePerSecond}${single ? ' --single' : ''}; logs in ${folder}`
+    `again: npm run chaos -- --seed ${seed} --minutes ${minutes} --devices ${deviceCount} ` +
+    `--rate ${ratePerSecond}${single ? ' --single' : ''}; logs in ${folder}`
   )
 }
 process.exit(violations.length > 0 ? 1 : 0)

@@ -1,4 +1,7 @@
-/** Who takes part: users, their conversations, and their devices with a cursor each, set as a client sets it. */
+/**
+ * Who takes part: users, their conversations, and their devices with a cursor each, set as a client
+ * sets it.
+ */
 import { token, type Cluster } from './cluster.ts'
 import { Device } from './device.ts'
 import { type Ledger } from './ledger.ts'

@@ -1,4 +1,7 @@
-/** Ports that a restarted process gets again: below the range from which the system takes those of outgoing connections. */
+/**
+ * Ports that a restarted process gets again: below the range from which the system takes those of
+ * outgoing connections.
+ */
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 

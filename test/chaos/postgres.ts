@@ -1,4 +1,7 @@
-/** A real PostgreSQL that can be killed with all its processes, stopped like a frozen machine, and started on the same data. */
+/**
+ * A real PostgreSQL that can be killed with all its processes, stopped like a frozen machine, and
+ * started on the same data.
+ */
 import { readdirSync, readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -9,7 +12,7 @@ import { ensureCluster } from '../../store/embedded-postgres/cluster.ts'
 import { truncateLog } from '../../store/embedded-postgres/log-file.ts'
 import { readPidFile } from '../../store/embedded-postgres/pid-file.ts'
 import {
-  launchPostmaster, type Postmaster, type PostmasterOptions
+  startPostmaster, type Postmaster, type PostmasterOptions
 } from '../../store/embedded-postgres/postmaster.ts'
 import { makeSocketFolder, removeSocketFolder, urlOf } from '../../store/embedded-postgres/socket-folder.ts'
 import { type Server } from './server.ts'
@@ -49,7 +52,7 @@ export async function preparePostgres (
     name: 'postgres',
     url: urlOf(socketFolder, DATABASE),
     async start () {
-      const postmaster = await launchPostmaster(options)
+      const postmaster = await startPostmaster(options)
       running = postmaster
       pid = (await readPidFile(cluster))?.pid
       postmaster.ended.then(how => { if (running === postmaster) onCrash('postgres', how) }, () => {})

@@ -21,7 +21,10 @@ export interface Probe {
   devices: Device[]
   /** Milliseconds until a message sent from now on, through any API, reached a device on any broker. */
   first (): Promise<number>
-  /** Milliseconds until messages sent from now on, through every API, reached the devices on every broker. Throws after 90 s. */
+  /**
+   * Milliseconds until messages sent from now on, through every API, reached the devices on every
+   * broker. Throws after 90 s.
+   */
   whole (): Promise<number>
 }
 

@@ -1,4 +1,7 @@
-/** Chance that a seed repeats. Every part draws from a stream of its own, so none disturbs another's sequence. */
+/**
+ * Chance that a seed repeats. Every part draws from a stream of its own, so none disturbs another's
+ * sequence.
+ */
 export interface Random {
   between (min: number, max: number): number
   /** True with this probability. */

@@ -19,7 +19,8 @@ const seconds = (ms: number): string => (ms / 1_000).toFixed(1)
 
 export const printFault = ({ fault, atMs, firstMs, wholeMs }: FaultResult): void =>
   console.log(
-    `${seconds(atMs).padStart(7)} s  ${describe(fault).padEnd(52)} first delivery after ${seconds(firstMs)} s, recovered after ${seconds(wholeMs)} s`
+    `${seconds(atMs).padStart(7)} s  ${describe(fault).padEnd(52)} ` +
+    `first delivery after ${seconds(firstMs)} s, recovered after ${seconds(wholeMs)} s`
   )
 
 export function printCounts (ledger: Ledger, devices: Device[], settledMs: number | undefined): void {
@@ -70,7 +71,8 @@ export function printViolations (violations: Violation[]): void {
   for (const [promise, details] of byPromise) {
     console.log(`\nBROKEN: ${promise}: ${details.length} times`)
     for (const detail of details.slice(0, SHOWN_PER_PROMISE)) console.log(`  ${detail}`)
-    if (details.length > SHOWN_PER_PROMISE) console.log(`  … and ${details.length - SHOWN_PER_PROMISE} more`)
+    const more = details.length - SHOWN_PER_PROMISE
+    if (more > 0) console.log(`  … and ${more} more`)
   }
   console.log(violations.length === 0 ? '\nNo violation.' : `\n${violations.length} violations.`)
 }

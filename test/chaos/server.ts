@@ -1,5 +1,5 @@
 /**
- * What can be struck: a server that is a process of its own. An end that nobody
+ * What can be struck: a server that is a process of its own. An end that the run has not
  * asked for is reported and the server is started again, as an init system would.
  */
 import { spawn, type ChildProcess } from 'node:child_process'

@@ -5,25 +5,25 @@
  */
 import fc from 'fast-check'
 
-/** Added to an index: this one of all, whoever acts. */
+/** Added to an index: this one of all, whichever user acts. */
 export const EXACTLY = 1_000
 
 const n = fc.noBias(fc.nat(EXACTLY - 1))
 const emoji = fc.constantFrom('👍', '❤️', '😂')
 const text = fc.constantFrom('hello', 'how are you?', 'fine 🙂', 'see you', 'zanzibar')
 
+type ActionOf<K extends string, T extends object> = fc.Arbitrary<{ do: K, by: number } & T>
+
 const action = <K extends string, T extends object>(
   name: K, fields: { [P in keyof T]: fc.Arbitrary<T[P]> }
-): fc.Arbitrary<{ do: K, by: number } & T> =>
-    fc.record({ do: fc.constant(name), by: n, ...fields }) as unknown as fc.Arbitrary<{ do: K, by: number } & T>
+): ActionOf<K, T> =>
+    fc.record({ do: fc.constant(name), by: n, ...fields }) as unknown as ActionOf<K, T>
 
 const arbitraries = {
   send: action('send', {
     where: n,
     text,
-    over: fc.constantFrom<'rest' | 'mqtt'>(
-      'rest', 'rest', 'mqtt'
-    ),
+    over: fc.constantFrom<'rest' | 'mqtt'>('rest', 'rest', 'mqtt'),
     reply: fc.option(n),
     mention: fc.option(n),
     attach: fc.boolean()
@@ -58,10 +58,25 @@ const arbitraries = {
   look: action('look', {})
 }
 
-export type Action = { [K in keyof typeof arbitraries]: (typeof arbitraries)[K] extends fc.Arbitrary<infer T> ? T : never }[keyof typeof arbitraries]
+type Arbitraries = typeof arbitraries
+export type Action = {
+  [K in keyof Arbitraries]: Arbitraries[K] extends fc.Arbitrary<infer T> ? T : never
+}[keyof Arbitraries]
 
 const WEIGHTS: Partial<Record<keyof typeof arbitraries, number>> = {
-  send: 14, read: 5, acknowledge: 4, edit: 4, delete: 3, react: 5, unreact: 3, add: 5, remove: 3, leave: 2, allow: 2, block: 2, look: 4
+  send: 14,
+  read: 5,
+  acknowledge: 4,
+  edit: 4,
+  delete: 3,
+  react: 5,
+  unreact: 3,
+  add: 5,
+  remove: 3,
+  leave: 2,
+  allow: 2,
+  block: 2,
+  look: 4
 }
 
 export const anyAction: fc.Arbitrary<Action> = fc.oneof(

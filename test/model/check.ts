@@ -22,7 +22,8 @@ export async function check (echo: Echo, seen: Map<string, number>, actions: Act
       const by = action.by % world.users.length
       const user = world.users[by]!
       const { lastSeq, conversations, histories } = await takeSnapshot(user)
-      // A snapshot may be newer than the seq it is said to continue from: then events tell what it shows already.
+      // A snapshot may be newer than the seq it is said to continue from: then events tell what it
+      // shows already.
       looks.push({
         by,
         copy: openCopy(user.id, conversations, histories),

@@ -102,7 +102,10 @@ export function unreadCount (copy: Copy, conversation: ConversationCopy): number
 const RANK: Record<DeliveryState, number> = { sent: 0, delivered: 1, read: 2 }
 const higher = (a: DeliveryState, b: DeliveryState): DeliveryState => RANK[a] > RANK[b] ? a : b
 
-/** Of one's own message: what its last recipient has done, as far as is known; of others': whether one has read it. */
+/**
+ * Of one's own message: what its last recipient has done, as far as is known; of others': whether
+ * one has read it.
+ */
 export function statusOf (copy: Copy, conversation: ConversationCopy, message: MessageView): DeliveryState {
   if (message.sender_user_id !== copy.userId) {
     return message.seq <= ownMark(copy, conversation) ? 'read' : 'sent'

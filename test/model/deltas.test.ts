@@ -1,6 +1,6 @@
 /**
- * Snapshot plus deltas equals snapshot: whatever users do, whoever applies their
- * events by the rules of docs/protocol.md to what they saw before sees exactly what
+ * Snapshot plus deltas equals snapshot: whatever users do, a client that applies their
+ * events by the rules of docs/protocol.md to what it saw before shows exactly what
  * a fresh snapshot shows.
  */
 import fc from 'fast-check'

@@ -4,7 +4,7 @@
  * Three things are no part of it, because no event tells them: how far others have
  * got beyond one's own messages (a mark counts as that of the last own message
  * below it), which of one's own devices has acknowledged what, and the status of
- * messages that somebody was sent who has left since (`departed`).
+ * messages sent to a user who has left since (`departed`).
  */
 import {
   type ConversationView, type DeliveryState, type MessageView, type ParticipantView
@@ -18,7 +18,7 @@ export interface Snapshot {
   histories: Map<string, MessageView[]>
 }
 
-/** The last message that was sent before somebody left, by conversation. */
+/** The last message that was sent before a participant left, by conversation. */
 export type Departures = ReadonlyMap<string, number>
 
 export const showSnapshot = (

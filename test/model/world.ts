@@ -62,7 +62,10 @@ export async function createWorld ({ api, mqttPort }: Echo): Promise<World> {
 
   const user = (i: number): Caller => users[i % users.length]!
   const other = (by: Caller, i: number): Caller => user(i) === by ? user(i + 1) : user(i)
-  /** Mostly among what concerns the user, at times among everything; from `EXACTLY` on the one of that index. */
+  /**
+   * Mostly among what concerns the user, at times among everything; from `EXACTLY` on the one of
+   * that index.
+   */
   function choose<T> (all: T[], i: number, own: (value: T) => boolean): T | undefined {
     if (i >= EXACTLY) return all[i - EXACTLY]
     const among = i % 10 === 0 ? all : all.filter(own)
@@ -249,7 +252,10 @@ export async function readInbox (user: Caller, seq: number, limit = 100): Promis
   }
 }
 
-/** What the user sees now, fetched as a client does: the list in pages, then the history of each conversation. */
+/**
+ * What the user sees now, fetched as a client does: the list in pages, then the history of each
+ * conversation.
+ */
 export async function takeSnapshot (user: Caller): Promise<Snapshot> {
   const conversations: ConversationView[] = []
   let lastSeq: number | undefined
@@ -265,9 +271,8 @@ export async function takeSnapshot (user: Caller): Promise<Snapshot> {
   for (const { id } of conversations) {
     const messages: MessageView[] = []
     for (let more = true; more;) {
-      const { body } = await user.get(
-        `/conversations/${id}/messages?limit=20${messages.length === 0 ? '' : `&before_id=${messages.at(-1)!.id}`}`
-      )
+      const before = messages.length === 0 ? '' : `&before_id=${messages.at(-1)!.id}`
+      const { body } = await user.get(`/conversations/${id}/messages?limit=20${before}`)
       messages.push(...body.messages)
       more = body.has_more
     }

@@ -1,6 +1,6 @@
 /** What FCM's refusals do to rows and tokens, through the real firebase-admin and a stand-in. */
 import { expect, test } from 'vitest'
-import { openFcmSender } from '../../push-bridge/fcm/sender.ts'
+import { startFcmSender } from '../../push-bridge/fcm/sender.ts'
 import { type PushBridge } from '../../push-bridge/start.ts'
 import { startFakeFcm } from '../../tools/fake-fcm/server.ts'
 import { until } from '../support/until.ts'
@@ -8,7 +8,7 @@ import { createWorld, recordingSender } from './world.ts'
 
 test('while credentials are broken every row is kept and the bridge says so; then all are told', async () => {
   await using fcm = await startFakeFcm()
-  await using sender = await openFcmSender({ endpoint: fcm.url })
+  await using sender = await startFcmSender({ endpoint: fcm.url })
   await using world = await createWorld()
   for (const user of ['ben', 'cleo']) await world.phone(user, user)
   const group = await world.group('Team', 'ana', 'ben', 'cleo')
@@ -33,7 +33,7 @@ test('while credentials are broken every row is kept and the bridge says so; the
 
 test('a 429 is waited for, then the push comes once', async () => {
   await using fcm = await startFakeFcm()
-  await using sender = await openFcmSender({ endpoint: fcm.url })
+  await using sender = await startFcmSender({ endpoint: fcm.url })
   await using world = await createWorld()
   await world.phone('ben', 'ben')
   fcm.react((_, nth) => nth === 1 ? { error: 'QUOTA_EXCEEDED', retryAfter: '90' } : undefined)
@@ -48,7 +48,7 @@ test('a 429 is waited for, then the push comes once', async () => {
 
 test('a token FCM calls invalid is forgotten only when another device took the same push', async () => {
   await using fcm = await startFakeFcm()
-  await using sender = await openFcmSender({ endpoint: fcm.url })
+  await using sender = await startFcmSender({ endpoint: fcm.url })
   await using world = await createWorld()
   await world.phone('ben', 'broken')
   await world.phone('ben', 'fine', 'tablet')
@@ -64,7 +64,7 @@ test('a token FCM calls invalid is forgotten only when another device took the s
 
 test('a wrong project costs no token, in batches of one neither', async () => {
   await using fcm = await startFakeFcm()
-  await using sender = await openFcmSender({ endpoint: fcm.url })
+  await using sender = await startFcmSender({ endpoint: fcm.url })
   await using world = await createWorld()
   fcm.react(() => ({ error: 'UNREGISTERED' }))
   const bridge =

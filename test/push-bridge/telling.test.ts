@@ -75,7 +75,7 @@ test('an acknowledgement between claim and sending cancels', async () => {
   expect(sender.pushes.map(push => push.userId)).toEqual(['cleo'])
 })
 
-test('a claim that was cancelled leaves the next message to whoever claims that', async () => {
+test('a claim that was cancelled leaves the next message to the one that claims it', async () => {
   await using world = await createWorld()
   await world.phone('ben')
   const conversation = await world.direct('ana', 'ben')
@@ -198,7 +198,7 @@ test('a mute holds back everything but mentions, for good', async () => {
   expect(sender.bodies()).toEqual(['@ben', 'loud'])
 })
 
-test('nobody is told of a conversation they left, of a deleted message or of one they read', async () => {
+test('a conversation one left, a deleted message and one that was read are not pushed', async () => {
   await using world = await createWorld()
   for (const user of ['ben', 'cleo', 'dan']) await world.phone(user)
   const group = await world.group('Team', 'ana', 'ben', 'cleo', 'dan')
@@ -213,7 +213,7 @@ test('nobody is told of a conversation they left, of a deleted message or of one
   expect(sender.pushes).toMatchObject([{ userId: 'dan', body: 'hello' }])
 })
 
-test('somebody blocked reaches a group, but wakes nobody who blocked them', async () => {
+test('a blocked user reaches a group, but wakes no member who blocked them', async () => {
   await using world = await createWorld()
   await world.phone('ben')
   await world.phone('cleo')
@@ -226,7 +226,7 @@ test('somebody blocked reaches a group, but wakes nobody who blocked them', asyn
   expect(sender.pushes.map(push => push.userId)).toEqual(['cleo'])
 })
 
-test('nobody is told of what is older than a day', async () => {
+test('what is older than a day is not pushed', async () => {
   await using world = await createWorld()
   await world.phone('ben')
   const conversation = await world.direct('ana', 'ben')

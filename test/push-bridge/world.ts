@@ -37,7 +37,7 @@ export interface World extends AsyncDisposable {
   ): Promise<MessageView>
   sql<Row = unknown> (text: string, ...values: unknown[]): Promise<Row[]>
   due (userId: string): Promise<DueRow | undefined>
-  /** Resolves when nobody is due any more. */
+  /** Resolves when no user is due any more. */
   settled (): Promise<void>
 }
 
@@ -110,7 +110,7 @@ export async function createWorld (): Promise<World> {
     due,
     settled: async () => {
       await until(
-        async () => (await sql('select 1 from push_due')).length === 0, 'nobody is due'
+        async () => (await sql('select 1 from push_due')).length === 0, 'no user is due'
       )
     },
     async [Symbol.asyncDispose] () {
@@ -155,4 +155,11 @@ export function after (database: Database, statement: string, happen: () => Prom
       }
     }
   }
+}
+
+/** An answer of the push service that comes when the test says so. */
+export function createAnswer (): { promise: Promise<PushResult>, resolve: (result: PushResult) => void } {
+  let resolve!: (result: PushResult) => void
+  const promise = new Promise<PushResult>(_resolve => { resolve = _resolve })
+  return { promise, resolve }
 }

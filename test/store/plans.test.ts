@@ -5,20 +5,21 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
-  BLOCKED, COMMON_WORD, directId, fillHistory, GROUP, HIDDEN, HUB, HUB_DIRECTS, HUGE, LATE, messageId, OWN, PEER, RARE_WORD
+  BLOCKED, COMMON_WORD, directId, fillHistory, GROUP, HIDDEN, HUB, HUB_DIRECTS, HUGE, LATE, messageId, OWN,
+  PEER, RARE_WORD
 } from '../../bench/fill.ts'
 import { conversationViews, listConversations } from '../../store/conversations/views.ts'
 import { type Executor } from '../../store/database.ts'
 import { openDevices, saveSubscriptions, startingPoints } from '../../store/people/devices.ts'
-import { eventsAfter, type AppendedEvent } from '../../store/log/inbox.ts'
+import { appendNumbered, eventsAfter, type AppendedEvent } from '../../store/log/inbox.ts'
 import { findMessage, messagesAfter, messagesBefore } from '../../store/messages/messages.ts'
 import { claimPushes, nextPushDue, schedulePushes } from '../../store/push/due.ts'
 import { pendingPushes, unreadBadges } from '../../store/push/pending.ts'
 import {
-  findReadables, raiseDelivered, raiseRead, recipientStatuses, sendersBelow
+  deliveredMarks, findReadables, nextDeliveries, raiseMarks, recipientStatuses, risingReads, sendersBelow
 } from '../../store/log/receipts.ts'
-import { lockForDelivery, lockConversations, lockUsers } from '../../store/locks.ts'
-import { findRepeats, readMembers, readReplyTargets, writeSends } from '../../store/log/sends.ts'
+import { lockConversations, lockMembers, lockUsers } from '../../store/locks.ts'
+import { findRepeats, readMembers, readReplyTargets, writeMessages } from '../../store/log/sends.ts'
 import {
   findHits, foundMessages, searchedConversations, type SearchedConversation
 } from '../../store/messages/search.ts'
@@ -56,9 +57,9 @@ function expectBounded (plans: Plan[], pages: number, ...indexes: string[]): voi
 describe('a search', () => {
   const conversation = (conversation_id: string): SearchedConversation =>
     ({ conversation_id, joined_seq: 0, last_message_id: messageId(0) })
-  const hits = (query: string, ...ids: string[]) => explain(db => findHits(db, ids.map(conversation), {
+  const hits = (query: string, ...ids: string[]) => plansOf(database.url, db => findHits(db, ids.map(conversation), {
     readerId: HUB, query, beforeId: 'ffffffff-ffff-ffff-ffff-ffffffffffff', limit: 51
-  }))
+  }), { search: true })
 
   test('for a word that is in every message of a huge conversation looks through the newest only', async () => {
     expectBounded(await hits(COMMON_WORD, HUGE), 300, 'messages_conversation_seq_unique')
@@ -102,7 +103,7 @@ describe('a page of history', () => {
     )
   })
 
-  test('for somebody who joined late, at the beginning of what they see', async () => {
+  test('for a member who joined late, at the beginning of what they see', async () => {
     const joined = HUGE_END * 3 / 4
     expectBounded(
       await explain(db => messagesBefore(db, query(LATE, HUGE, joined), joined + 20)), pages,
@@ -222,10 +223,12 @@ describe('a send', () => {
     const events: AppendedEvent[] = [HUB, PEER, LATE].map(user_id =>
       ({ user_id, seq: END, type: 'new_message', conversation_id: HUGE, message_id: message.id }))
     expectBounded(
-      await explain(db => writeSends(
-        db, { at: new Date(), messages: [message], events, pushDue: [HUB], pushDueAt: new Date() }
-      )),
-      200, 'conversations_pkey', 'users_pkey')
+      await explain(db => writeMessages(db, [message], new Date())), 200, 'conversations_pkey')
+    expectBounded(
+      await explain(db => appendNumbered(db, events, [{ id: HUB, inbox_seq: END, acked_seq: 0 }], new Date())), 100,
+      'users_pkey')
+    expectBounded(
+      await explain(db => schedulePushes(db, [{ userId: HUB, seq: END, dueAt: new Date() }])), 60, 'users_pkey')
   })
 })
 
@@ -247,19 +250,17 @@ describe('receipts', () => {
       : { conversation_id: HUGE, user_id: HUB, up_to_seq: HUGE_END, client_at: null }
     expectBounded(await explain(db => findReadables(db, [messageId(5)], [HUB])), 20, 'messages_pkey')
     expectBounded(await explain(db => sendersBelow(db, [mark])), 100, 'conversation_participants_pkey')
-    expectBounded(
-      await explain(db => raiseRead(db, [mark], new Date())), 100, 'conversation_participants_pkey'
-    )
+    expectBounded(await explain(db => risingReads(db, [mark])), 100, 'conversation_participants_pkey')
   })
 
   test('acknowledging a window of events', async () => {
-    const range = { user_id: HUB, after: HUGE_END - 64, up_to: HUGE_END }
+    const member = { conversation_id: HUGE, user_id: HUB }
+    expectBounded(await explain(db => lockMembers(db, [HUGE], [HUB])), 100, 'users_pkey', 'conversation_participants_pkey')
+    expectBounded(await explain(db => deliveredMarks(db, [member])), 20, 'conversation_participants_pkey')
+    const raised = { ...member, delivered: END, read: 0, read_client_at: null }
+    expectBounded(await explain(db => raiseMarks(db, [raised], new Date())), 60, 'conversation_participants_pkey')
     expectBounded(
-      await explain(db => lockForDelivery(db, [HUB], [HUGE_END])), 500, 'inbox_events_pkey', 'messages_pkey'
-    )
-    expectBounded(
-      await explain(db => raiseDelivered(db, [range], new Date())), 500, 'inbox_events_pkey', 'messages_pkey'
-    )
+      await explain(db => nextDeliveries(db, HUB, HUGE_END, 64)), 6_000, 'inbox_events_pkey', 'messages_pkey')
   })
 })
 

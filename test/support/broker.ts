@@ -1,4 +1,7 @@
-/** A broker with a database of its own, the devices that connect to it, and raw clients for what no device would do. */
+/**
+ * A broker with a database of its own, the devices that connect to it, and raw clients for what no
+ * device would do.
+ */
 import { connect as connectSocket } from 'node:net'
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt'
 import { generate, parser, type IConnectPacket, type Packet } from 'mqtt-packet'

@@ -1,5 +1,5 @@
 /** A connection that is only said to be there. */
-import { type Connection, type ConnectionState } from '../../messaging/people/connections.ts'
+import { type Connection, type ConnectionState } from '../../messaging/deliver/connections.ts'
 
 export function saidToBeThere (
   userId: string, { issuedAt = 0, ...state }: Partial<ConnectionState> & { issuedAt?: number } = {}

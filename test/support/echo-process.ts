@@ -1,4 +1,7 @@
-/** Echo as `npm start` runs it: a process of its own, with all roles or some, on free ports, with its own folder. */
+/**
+ * Echo as `npm start` runs it: a process of its own, with all roles or some, on free ports, with
+ * its own folder.
+ */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'

@@ -117,10 +117,7 @@ function perform (
       bucket.objects.delete(key)
       return { status: 204 }
     case 'CreateMultipartUpload':
-      return {
-        xml:
-        `<InitiateMultipartUploadResult><Key>${key}</Key><UploadId>${bucket.begin(key)}</UploadId></InitiateMultipartUploadResult>`
-      }
+      return { xml: element('InitiateMultipartUploadResult', { Key: key, UploadId: bucket.begin(key) }) }
     case 'UploadPart':
       bucket.upload(key, uploadId).parts.set(Number(query.get('partNumber')), body)
       return { etag: etagOf(body) }
@@ -129,10 +126,8 @@ function perform (
         number: Number(/<PartNumber>(\d+)</.exec(part!)?.[1]),
         etag: (/<ETag>(.*?)</.exec(part!)?.[1] ?? '').replaceAll('&quot;', '"')
       }))
-      return {
-        xml:
-        `<CompleteMultipartUploadResult><Key>${key}</Key><ETag>${bucket.complete(key, uploadId, parts)}</ETag></CompleteMultipartUploadResult>`
-      }
+      const etag = bucket.complete(key, uploadId, parts)
+      return { xml: element('CompleteMultipartUploadResult', { Key: key, ETag: etag }) }
     }
     case 'AbortMultipartUpload':
       bucket.abort(key, uploadId)
@@ -141,11 +136,8 @@ function perform (
       const open =
         [...bucket.uploads.values()].filter(upload => upload.key.startsWith(query.get('prefix') ?? ''))
       const uploads =
-        open.map(upload => `<Upload><Key>${upload.key}</Key><UploadId>${upload.uploadId}</UploadId></Upload>`)
-      return {
-        xml:
-        `<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>${uploads.join('')}</ListMultipartUploadsResult>`
-      }
+        open.map(upload => element('Upload', { Key: upload.key, UploadId: upload.uploadId })).join('')
+      return { xml: element('ListMultipartUploadsResult', { IsTruncated: 'false' }, uploads) }
     }
     default:
       return {}
@@ -192,4 +184,10 @@ async function readBody (request: IncomingMessage): Promise<Buffer> {
     chunks.push(chunk as Buffer)
   }
   return Buffer.concat(chunks)
+}
+
+/** An XML element with one element for each field, then `rest`. */
+const element = (name: string, fields: Record<string, string>, rest = ''): string => {
+  const inside = Object.entries(fields).map(([field, value]) => `<${field}>${value}</${field}>`)
+  return `<${name}>${inside.join('')}${rest}</${name}>`
 }

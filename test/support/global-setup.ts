@@ -7,7 +7,10 @@ import { migrate } from '../../migrations/migrate.ts'
 import { startEmbeddedPostgres } from '../../store/embedded-postgres/start.ts'
 import { databaseUrl, runSql, SERVER_VARIABLE, TEMPLATE } from './database.ts'
 
-/** A server named by the environment is used as it is; without one, an embedded one runs for as long as the tests. */
+/**
+ * A server named by the environment is used as it is; without one, an embedded one runs for as long
+ * as the tests.
+ */
 export default async function setup (): Promise<() => Promise<void>> {
   const given = process.env[SERVER_VARIABLE]
   if (given !== undefined && given !== '') {

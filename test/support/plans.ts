@@ -8,7 +8,7 @@
  */
 import { drizzle } from 'drizzle-orm/node-postgres'
 import pg from 'pg'
-import { type Executor } from '../../store/database.ts'
+import { type Executor, PLANNER } from '../../store/database.ts'
 
 interface Node {
   'Node Type': string
@@ -35,10 +35,14 @@ export interface Plan {
   rows: number
 }
 
-/** Explains what `work` does; writes are rolled back. */
-export async function plansOf (url: string, work: (db: Executor) => Promise<unknown>): Promise<Plan[]> {
+/** Explains what `work` does with the settings of the product's connections; writes are rolled back. */
+export async function plansOf (
+  url: string, work: (db: Executor) => Promise<unknown>, { search = false } = {}
+): Promise<Plan[]> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
+  await client.query(PLANNER)
+  if (search) await client.query('set enable_bitmapscan = on') // as transactReadOnly does
   const plans: Plan[] = []
   try {
     for (const kind of ['custom', 'generic'] as const) {

@@ -23,6 +23,6 @@ export async function signToken (
   return await jwt.sign(secret)
 }
 
-/** `alg: none`: everything in it is right except that nobody signed it. */
+/** `alg: none`: everything in it is right except that it is not signed. */
 export const unsignedToken = (userId: string): string =>
   new UnsecuredJWT({}).setSubject(userId).setIssuedAt().setExpirationTime('1h').encode()

@@ -1,7 +1,10 @@
 const DEFAULT_DEADLINE_MS = 5_000
 const PAUSE_MS = 5
 
-/** Waits until `condition` gives something truthy and returns that; throws when it has not after `deadlineMs`. */
+/**
+ * Waits until `condition` gives something truthy and returns that; throws when it has not after
+ * `deadlineMs`.
+ */
 export async function until<T> (
   condition: () => T | Promise<T>, what: string, deadlineMs = DEFAULT_DEADLINE_MS
 ): Promise<Exclude<T, false | null | undefined>> {

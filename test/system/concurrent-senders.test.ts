@@ -56,7 +56,10 @@ const groupsOf = (sender: number): number[] =>
   range(0, GROUPS_PER_SENDER - 1).map(k => (sender + k * 3) % GROUPS)
 const outsideOf = (sender: number): number => range(0, GROUPS - 1).find(g => !groupsOf(sender).includes(g))!
 
-/** Sends everything in order; every third one twice at the same moment, every fourth with a refused one beside it. */
+/**
+ * Sends everything in order; every third one twice at the same moment, every fourth with a refused
+ * one beside it.
+ */
 async function sendAll (
   senderId: string, rest: RestClient, conversations: string[], foreign: string
 ): Promise<Sent[]> {

@@ -1,4 +1,7 @@
-/** What an operator sees of a running system: metrics, their dashboard, and one message followed through the log. */
+/**
+ * What an operator sees of a running system: metrics, their dashboard, and one message followed
+ * through the log.
+ */
 import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'

@@ -1,4 +1,7 @@
-/** Pushes by the processes of `npm start`: api, broker and bridge over PostgreSQL and Redis, with a stand-in for FCM. */
+/**
+ * Pushes by the processes of `npm start`: api, broker and bridge over PostgreSQL and Redis, with a
+ * stand-in for FCM.
+ */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import pg from 'pg'
 import { Opened } from '../../lifecycle.ts'
@@ -66,7 +69,7 @@ const phone = async (userId: string, deviceId: string, paused: boolean) =>
 const tokensTold = (messageId: string): string[] =>
   fcm.pushes.filter(push => push.message.data.message_id === messageId).map(push => push.token).sort()
 const nobodyDue = (): Promise<true> =>
-  until(async () => (await sql.query('select from push_due')).rowCount === 0, 'nobody is due', 15_000)
+  until(async () => (await sql.query('select from push_due')).rowCount === 0, 'no user is due', 15_000)
 
 test('five devices of which two acknowledge are left alone; behind a half-open socket every registered device is told once, after the grace', async () => {
   await register('five', 'a', 'b', 'c', 'd', 'e')
@@ -111,7 +114,7 @@ test('a bridge killed at random moments loses no push, and repeats none that it 
       'select user_id as id from devices where pushed_at is not null and user_id like $1', ['sleeper-%']
     )
     for (const { id } of rows) if (!writtenDown.has(id)) writtenDown.set(id, taken().length)
-    // Nobody holds them any more: time passes.
+    // No process holds them any more: time passes.
     await sql.query('update push_due set leased_until = now() where leased_until is not null')
     bridge = await startBridge()
   }

@@ -2,6 +2,7 @@
 
 const MAX_PAYLOAD_BYTES = 4_096
 const MAX_COLLAPSE_ID_BYTES = 64
+const RESERVED_KEY = /^(from|message_type|collapse_key)$|^(google|gcm)/
 
 type Check = (value: any, path: string) => string | undefined
 const string: Check = (value, path) => typeof value === 'string' ? undefined : `${path} must be a string`
@@ -32,23 +33,25 @@ const duration = matching(/^\d+(\.\d{1,9})?s$/)
 const apnsHeaders = object({
   'apns-priority': matching(/^(1|5|10)$/),
   'apns-push-type': matching(/^(alert|background)$/),
-  'apns-collapse-id': (value, path) => string(value, path) ?? (Buffer.byteLength(
-    value
-  ) > MAX_COLLAPSE_ID_BYTES
-    ? `${path} is longer than ${MAX_COLLAPSE_ID_BYTES} bytes`
-    : undefined),
+  'apns-collapse-id': (value, path) => string(value, path) ??
+    (Buffer.byteLength(value) > MAX_COLLAPSE_ID_BYTES
+      ? `${path} is longer than ${MAX_COLLAPSE_ID_BYTES} bytes`
+      : undefined),
   'apns-expiration': matching(/^\d+$/)
 })
 const aps = object({
-  alert: anything, badge: integer, sound: anything, 'thread-id': string, 'mutable-content': integer, 'content-available': integer, category: string
+  alert: anything,
+  badge: integer,
+  sound: anything,
+  'thread-id': string,
+  'mutable-content': integer,
+  'content-available': integer,
+  category: string
 })
 const message = object({
   token: matching(/^\S+$/),
-  data: (value, path) => strings(value, path) ?? (/^(from|message_type|collapse_key)$|^(google|gcm)/.test(
-    Object.keys(value).join('\n')
-  )
-    ? `${path} has a reserved key`
-    : undefined),
+  data: (value, path) => strings(value, path) ??
+    (Object.keys(value).some(key => RESERVED_KEY.test(key)) ? `${path} has a reserved key` : undefined),
   notification: object({ title: string, body: string, image: string }),
   android: object({
     priority: matching(/^(normal|high|NORMAL|HIGH)$/),

@@ -1,17 +1,17 @@
 /** Administration, for tokens of scope `admin`. */
-import { Type } from 'typebox'
 import { AppError } from '../../../core/errors.ts'
 import { type Messaging } from '../../../messaging/start.ts'
 import { type App } from '../../app.ts'
 import { callerOf } from '../../authentication.ts'
-import { operation } from '../../contract/documentation.ts'
-import { NoContent, problems, UserId } from '../../contract/schemas.ts'
+import { adminOperation, NoContent, problems } from '../../contract/operations.ts'
+import { UserById } from '../../contract/schemas.ts'
 import { auditRoutes } from './audit.ts'
 import { erasureRoutes } from './erasures.ts'
+import { messageVersionRoutes } from './message-versions.ts'
 import { sessionRoutes } from './sessions.ts'
 import { statisticsRoutes } from './statistics.ts'
 
-/** `app` is a scope of its own: what is required here is required of no other route. */
+/** `app` must be a scope of its own: all its routes require a token of scope `admin`. */
 export function adminRoutes (app: App, messaging: Messaging): void {
   app.addHook('onRequest', async request => {
     if (!callerOf(request).admin) {
@@ -22,13 +22,16 @@ export function adminRoutes (app: App, messaging: Messaging): void {
   erasureRoutes(app, messaging)
   statisticsRoutes(app, messaging)
   auditRoutes(app, messaging)
+  messageVersionRoutes(app, messaging)
 
   app.post('/users/:id/revoke', {
     schema: {
-      ...operation('admin', 'Revoke the tokens of a user'),
-      description:
-        'Tokens without `iat`, or issued up to this second, count no more; sessions that hold one end on every node within 2 seconds. Needs a token of scope `admin`.',
-      params: Type.Object({ id: UserId }),
+      ...adminOperation(
+        'Revoke the tokens of a user',
+        'Tokens without `iat`, or issued up to this second, are refused from now on; ' +
+        'sessions that hold one end on every node within 2 seconds.'
+      ),
+      params: UserById,
       response: { 204: NoContent, ...problems('admin_required', 'user_not_found') }
     }
   }, async (request, reply) => {

@@ -3,11 +3,9 @@ import { Type } from 'typebox'
 import { type Messaging } from '../../../messaging/start.ts'
 import { readAudit } from '../../../store/audit-log.ts'
 import { type App } from '../../app.ts'
-import { operation } from '../../contract/documentation.ts'
-import { limit, orNull, problems, Time, UserId, Uuid } from '../../contract/schemas.ts'
-
-const DEFAULT_PAGE = 50
-const MAX_PAGE = 200
+import { adminOperation, problems } from '../../contract/operations.ts'
+import { DEFAULT_PAGE, pageLimit, pageOf } from '../../contract/paging.ts'
+import { orNull, Time, UserId, Uuid } from '../../contract/schemas.ts'
 
 const Entry = Type.Object({
   id: Uuid,
@@ -21,11 +19,12 @@ const Entry = Type.Object({
 export function auditRoutes (app: App, { database }: Messaging): void {
   app.get('/audit-log', {
     schema: {
-      ...operation('admin', 'Who did what to whom'),
-      description:
-        'The newest first; the next page comes with `before_id` = the last entry\'s id. Needs a token of scope `admin`.',
+      ...adminOperation(
+        'Read the audit log: which admin did what to which user',
+        'The newest first; the next page comes with `before_id` = the last entry\'s id.'
+      ),
       querystring: Type.Object({
-        limit: limit(DEFAULT_PAGE, MAX_PAGE),
+        limit: pageLimit(),
         before_id: Type.Optional(Uuid),
         user_id: Type.Optional({ ...UserId, description: 'Only what was done to this user' })
       }),
@@ -36,11 +35,11 @@ export function auditRoutes (app: App, { database }: Messaging): void {
     }
   }, async request => {
     const { limit = DEFAULT_PAGE, before_id, user_id } = request.query
-    const rows =
-      await readAudit(database.autocommit, { limit: limit + 1, beforeId: before_id, subjectId: user_id })
+    const wanted = { limit: limit + 1, beforeId: before_id, subjectId: user_id }
+    const { page, more } = pageOf(await readAudit(database.autocommit, wanted), limit)
     return {
-      entries: rows.slice(0, limit).map(row => ({ ...row, created_at: row.created_at.toISOString() })),
-      has_more: rows.length > limit
+      entries: page.map(row => ({ ...row, created_at: row.created_at.toISOString() })),
+      has_more: more
     }
   })
 }

@@ -4,8 +4,8 @@ import { type Messaging } from '../../../messaging/start.ts'
 import { type Erasure } from '../../../store/erasure/erasures.ts'
 import { type App } from '../../app.ts'
 import { callerOf } from '../../authentication.ts'
-import { operation } from '../../contract/documentation.ts'
-import { orNull, problems, Time, UserId } from '../../contract/schemas.ts'
+import { adminOperation, problems } from '../../contract/operations.ts'
+import { orNull, Time, UserById, UserId } from '../../contract/schemas.ts'
 
 const ErasureState = {
   user_id: UserId,
@@ -17,15 +17,16 @@ const ErasureState = {
 }
 
 export function erasureRoutes (app: App, { erasures }: Messaging): void {
-  const params = Type.Object({ id: UserId })
-
   app.post('/users/:id/erase', {
     schema: {
-      ...operation('admin', 'Erase a user'),
-      description: 'Accepted means decided: it cannot be taken back, and is finished whatever happens. From now on no token of the user counts, and their sessions end. ' +
-        'Messages become tombstones, and everything else of them goes, in the background; `GET …/erasure` says when it is done. ' +
-        'Tokens issued after that make a new user without a past. Needs a token of scope `admin`.',
-      params,
+      ...adminOperation(
+        'Erase a user',
+        'Accepted means decided: an erasure cannot be taken back, and a crash does not stop it. ' +
+        'From now on all tokens of the user are refused, and their sessions end. ' +
+        'In the background messages become tombstones and all other data of the user is removed; ' +
+        '`GET …/erasure` says when it is done. Tokens issued after that make a new user without a past.'
+      ),
+      params: UserById,
       response: {
         202: Type.Object(ErasureState, { description: 'Under way' }),
         ...problems('admin_required', 'user_not_found')
@@ -40,10 +41,11 @@ export function erasureRoutes (app: App, { erasures }: Messaging): void {
 
   app.get('/users/:id/erasure', {
     schema: {
-      ...operation('admin', 'How far the erasure of a user has got'),
-      description:
-        'The latest one. Its end is in the audit log, too (`erase_finished`). Needs a token of scope `admin`.',
-      params,
+      ...adminOperation(
+        'How far the erasure of a user has got',
+        'The latest one. Its end is in the audit log, too (`erase_finished`).'
+      ),
+      params: UserById,
       response: {
         200: Type.Object(ErasureState, { description: 'The erasure' }),
         ...problems('admin_required', 'erasure_not_found')

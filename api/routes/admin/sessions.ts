@@ -1,15 +1,15 @@
 /** Administration: the sessions of a user on every node. */
 import { Type } from 'typebox'
 import { checkText } from '../../../core/message-rules.ts'
-import { type ConnectionState } from '../../../messaging/people/connections.ts'
+import { type ConnectionState } from '../../../messaging/deliver/connections.ts'
 import { type Answers } from '../../../messaging/cluster/questions.ts'
 import { type Messaging } from '../../../messaging/start.ts'
 import { MAX_DEVICES_SHOWN } from '../../../messaging/admin/user-connections.ts'
 import { type StoredDevice } from '../../../store/people/devices.ts'
 import { type App } from '../../app.ts'
 import { callerOf } from '../../authentication.ts'
-import { operation } from '../../contract/documentation.ts'
-import { DeviceId, orNull, Platform, problems, Seq, Time, UserId } from '../../contract/schemas.ts'
+import { adminOperation, problems } from '../../contract/operations.ts'
+import { DeviceId, orNull, Platform, Seq, Time, UserById } from '../../contract/schemas.ts'
 
 export const AskedNodes = Type.Object({
   answered: Type.Array(Type.String({ description: 'A process; its id lasts as long as it runs' })),
@@ -29,11 +29,11 @@ const LiveSession = Type.Object({
   device_id: DeviceId,
   delivery: Type.Enum(['tracked', 'live', 'none'], {
     description:
-    '`tracked` acknowledges, `live` is a copy without tracking, `none` has not subscribed to the inbox'
+      '`tracked` acknowledges, `live` is a copy without tracking, `none` has not subscribed to the inbox'
   }),
   clean_session: Type.Boolean(),
   address: orNull(Type.String({
-    description: 'Where it is, as far as a balancer in between tells', examples: ['203.0.113.7']
+    description: 'Where the device is, as far as a balancer in between tells', examples: ['203.0.113.7']
   })),
   connected_at: Time,
   last_active_at: Time,
@@ -45,18 +45,20 @@ const LiveSession = Type.Object({
 const KnownDevice = Type.Object({
   device_id: DeviceId,
   platform: orNull(Platform),
-  has_push_token: Type.Boolean({ description: 'The token itself is shown to nobody but its user' }),
+  has_push_token: Type.Boolean({ description: 'Only its user is shown the token itself' }),
   acked_seq: orNull(Seq),
   last_seen_at: Time
 })
 
-export function sessionRoutes (app: App, { userConnections: userSessions }: Messaging): void {
+export function sessionRoutes (app: App, { userConnections }: Messaging): void {
   app.get('/users/:id/sessions', {
     schema: {
-      ...operation('admin', 'The connections of a user on every node, and their stored devices'),
-      description:
-        'Asks every node and answers within about a second with what came. Looking is written to the audit log. Needs a token of scope `admin`.',
-      params: Type.Object({ id: UserId }),
+      ...adminOperation(
+        'The connections of a user on every node, and their stored devices',
+        'Asks every node and answers within about a second with the answers that came. ' +
+        'Looking is written to the audit log.'
+      ),
+      params: UserById,
       response: {
         200: Type.Object({
           inbox: Type.Object({ last_seq: Seq, acked_seq: Seq }),
@@ -68,7 +70,7 @@ export function sessionRoutes (app: App, { userConnections: userSessions }: Mess
       }
     }
   }, async request => {
-    const { inbox, live, devices } = await userSessions.list(callerOf(request).userId, request.params.id)
+    const { inbox, live, devices } = await userConnections.list(callerOf(request).userId, request.params.id)
     return {
       inbox: { last_seq: inbox.inbox_seq, acked_seq: inbox.acked_seq },
       sessions: live.answers.flatMap(({ node, answer }) =>
@@ -80,10 +82,11 @@ export function sessionRoutes (app: App, { userConnections: userSessions }: Mess
 
   app.post('/users/:id/disconnect', {
     schema: {
-      ...operation('admin', 'End the connections of a user, or of one device'),
-      description:
-        'They may come back at once, and stored cursors stay; `revoke` keeps them out. Needs a token of scope `admin`.',
-      params: Type.Object({ id: UserId }),
+      ...adminOperation(
+        'End the connections of a user, or of one device',
+        'They may come back at once, and stored cursors stay; `revoke` keeps them out.'
+      ),
+      params: UserById,
       body: Type.Union([
         Type.Object({ device_id: Type.Optional(DeviceId) }, { additionalProperties: false }), Type.Null()
       ]),
@@ -97,7 +100,7 @@ export function sessionRoutes (app: App, { userConnections: userSessions }: Mess
   }, async request => {
     const deviceId = request.body?.device_id
     if (deviceId !== undefined) checkText(deviceId, 'device_id')
-    const ended = await userSessions.disconnect(callerOf(request).userId, request.params.id, deviceId)
+    const ended = await userConnections.disconnect(callerOf(request).userId, request.params.id, deviceId)
     return { ended: ended.answers.reduce((sum, { answer }) => sum + answer, 0), nodes: askedNodes(ended) }
   })
 }

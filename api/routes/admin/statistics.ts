@@ -1,14 +1,14 @@
-/** Administration: how much there is, and who is there. */
+/** Administration: how much is stored, and how many users are online. */
 import { Type } from 'typebox'
 import { type Messaging } from '../../../messaging/start.ts'
 import { type App } from '../../app.ts'
-import { operation } from '../../contract/documentation.ts'
-import { orNull, problems } from '../../contract/schemas.ts'
+import { adminOperation, problems } from '../../contract/operations.ts'
+import { orNull } from '../../contract/schemas.ts'
 import { AskedNodes, askedNodes } from './sessions.ts'
 
-const Count = (inexact: string) => Type.Object({
+const Count = (exactness: string) => Type.Object({
   count: Type.Integer({ minimum: 0 }),
-  exact: Type.Boolean({ description: inexact })
+  exact: Type.Boolean({ description: exactness })
 })
 const Estimated = Count('False for a large table: estimated from its size, within some per cent')
 
@@ -21,9 +21,10 @@ const Online = {
 export function statisticsRoutes (app: App, { statistics }: Messaging): void {
   app.get('/statistics', {
     schema: {
-      ...operation('admin', 'How much there is, and who is there'),
-      description:
-        'Costs the same whatever the size: what is large is estimated, and says so. Needs a token of scope `admin`.',
+      ...adminOperation(
+        'How much is stored, and how many users are online',
+        'Costs the same for a database of any size: counts of large tables are estimated, and say so.'
+      ),
       response: {
         200: Type.Object({
           users: Estimated,

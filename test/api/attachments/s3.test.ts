@@ -2,7 +2,7 @@
 import { sql } from 'drizzle-orm'
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { attachments as rows } from '../../../migrations/schema.ts'
-import { s3Files } from '../../../store/files/s3-files.ts'
+import { startS3Files } from '../../../store/files/s3-files.ts'
 import { type FileStore } from '../../../store/files/file-store.ts'
 import { S3_KEYS, startFakeS3, type FakeS3 } from '../../support/fake-s3.ts'
 import { until } from '../../support/until.ts'
@@ -20,7 +20,7 @@ let bob: Caller
 beforeAll(async () => {
   for (const [name, value] of Object.entries(S3_KEYS)) vi.stubEnv(name, value)
   s3 = await startFakeS3()
-  files = s3Files({ endpoint: s3.url, bucket: s3.name, region: 'us-east-1', pathStyle: true })
+  files = startS3Files({ endpoint: s3.url, bucket: s3.name, region: 'us-east-1', pathStyle: true })
   api = await startTestApi({ wrapFiles: () => files })
 })
 afterAll(async () => {

@@ -1,4 +1,7 @@
-/** Collecting files while others send them, delete them and collect them too, with a store that is slow or refuses. */
+/**
+ * Collecting files while others send them, delete them and collect them too, with a store that is
+ * slow or refuses.
+ */
 import { sql } from 'drizzle-orm'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { unavailable } from '../../../core/errors.ts'
@@ -24,9 +27,10 @@ beforeEach(async () => {
 
 const run = (statement: ReturnType<typeof sql>) => api.messaging.database.autocommit.orm.execute(statement)
 /** What would be tomorrow: an upload that was not sent is released. Others stay as they are. */
-const expire = (ids: string[]) => run(
-  sql`update attachments set released_at = clock_timestamp() - interval '1 second' where id = any(${sql.param(ids)}::uuid[]) and released_at is not null`
-)
+const expire = (ids: string[]) => run(sql`
+  update attachments
+     set released_at = clock_timestamp() - interval '1 second'
+   where id = any(${sql.param(ids)}::uuid[]) and released_at is not null`)
 const stored = async (
   ids: string[]
 ): Promise<string[]> => { const names = new Set(await filesOf(api)); return ids.filter(id => names.has(id)) }
@@ -82,7 +86,7 @@ test('what a message carries has its file, and what none carries has none, whate
   for (const id of carried) expect((await download(api, alice, id)).status).toBe(200)
 })
 
-test('files that cannot be removed stand in nobody\'s way, and go when they can be', async () => {
+test('files that cannot be removed hold up no others, and go when they can be', async () => {
   const ids = await uploadMany(75)
   const bad = new Set(ids.slice(0, 60)) // more than a batch, released first
   remove = (id, really) => bad.has(id) ? Promise.reject(unavailable('the disk refuses')) : really()
@@ -109,9 +113,10 @@ test('a store that removes slowly keeps neither a connection to the database nor
   remove = async (_id, really) => { removals++; await slow; await really() }
   const collecting = api.attachments.collect()
   await until(() => removals === ids.length, 'the store was asked')
-  const { rows: [open] } = await run(
-    sql`select count(*)::int as transactions from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'`
-  )
+  const { rows: [open] } = await run(sql`
+    select count(*)::int as transactions
+      from pg_stat_activity
+     where datname = current_database() and state like 'idle in transaction%'`)
   expect(open).toEqual({ transactions: 0 })
 
   remove = (_id, really) => really()

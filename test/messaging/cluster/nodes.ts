@@ -1,7 +1,7 @@
 /** Messaging without doors: nodes over one database, with connections that are only said to be there. */
 import pino from 'pino'
 import { alone } from '../../../messaging/cluster/cluster.ts'
-import { joinRedis } from '../../../messaging/cluster/cluster-redis.ts'
+import { startRedisCluster } from '../../../messaging/cluster/cluster-redis.ts'
 import { startMessaging, type Messaging } from '../../../messaging/start.ts'
 import { openDatabase, type Database } from '../../../store/database.ts'
 import { saidToBeThere } from '../../support/connection.ts'
@@ -43,7 +43,7 @@ export async function startNode (
       }
     }
   }
-  const cluster = redisUrl === undefined ? alone() : joinRedis(redisUrl, log)
+  const cluster = redisUrl === undefined ? alone() : startRedisCluster(redisUrl, log)
   const messaging = await startMessaging({
     database,
     cluster,

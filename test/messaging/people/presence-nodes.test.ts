@@ -99,7 +99,7 @@ test('users of a node that stops are offline when they do not come back', async 
   ]).toEqual([true, false])
 })
 
-test('without Redis a node answers what it knows, and announces nobody as gone before Redis is back', async () => {
+test('without Redis a node answers what it knows, and announces no user as gone before Redis is back', async () => {
   await using world = await startNodes(2)
   const [one, two] = world.nodes as [Node, Node]
   const carl = two.connect('carl')

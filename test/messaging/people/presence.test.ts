@@ -25,7 +25,7 @@ test('coming is told at once, going after the time, to people of direct conversa
   expect(await node.lastSeen('ann')).toEqual(new Date(bob[1].last_seen_at))
 })
 
-test('fellows of groups, strangers, oneself, and whoever blocks or is blocked hear nothing', async () => {
+test('fellows of groups, strangers, oneself, and users who block or are blocked hear nothing', async () => {
   await using node = await startAlone()
   for (const friend of ['bob', 'blocked', 'blocker']) await befriend(node, 'ann', friend)
   await befriend(node, 'bob', 'carl')
@@ -42,7 +42,7 @@ test('fellows of groups, strangers, oneself, and whoever blocks or is blocked he
   expect(others).toEqual([[], [], [], [], []])
 })
 
-test('whoever comes back in time, or has another connection, was never away', async () => {
+test('a user who comes back in time, or has another connection, was never away', async () => {
   await using node = await startAlone()
   await befriend(node, 'ann', 'bob')
   await befriend(node, 'carl', 'bob')
@@ -53,7 +53,7 @@ test('whoever comes back in time, or has another connection, was never away', as
   phone.leave()
   await until(async () => await node.lastSeen('ann') !== null, 'the end is stored')
   const again = node.connect('ann')
-  // Whoever left after ann is announced after her.
+  // Users who left after ann is announced after her.
   node.connect('carl').leave()
   await until(() => bob.length === 3, 'bob hears of carl')
   expect(bob.map(event => [event.user_id, event.online])).toEqual([

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { openFcmSender } from '../../../push-bridge/fcm/sender.ts'
+import { startFcmSender } from '../../../push-bridge/fcm/sender.ts'
 import { type Push } from '../../../push-bridge/sender.ts'
 import { startFakeFcm, type Reaction } from '../../../tools/fake-fcm/server.ts'
 
@@ -28,7 +28,7 @@ const push = (token: string, changes: Partial<Push> = {}): Push => ({
 /** Answers of the stand-in by token, and what the sender makes of each. */
 async function outcomes (reactions: Record<string, Reaction>) {
   await using fcm = await startFakeFcm()
-  await using sender = await openFcmSender({ endpoint: fcm.url })
+  await using sender = await startFcmSender({ endpoint: fcm.url })
   fcm.react(token => reactions[token])
   const tokens = Object.keys(reactions)
   const results = await sender.send(tokens.map(token => push(token)))
@@ -41,7 +41,7 @@ async function outcomes (reactions: Record<string, Reaction>) {
 
 test('pushes for every platform are taken, 500 in one call', async () => {
   await using fcm = await startFakeFcm()
-  await using sender = await openFcmSender({ endpoint: fcm.url })
+  await using sender = await startFcmSender({ endpoint: fcm.url })
   const platforms = ['android', 'ios', 'web'] as const
   const pushes = Array.from({ length: 500 }, (_, i) => push(
     `t-${i}`, { platform: platforms[i % 3], ...(i % 2 === 0 ? {} : { title: undefined, body: undefined }) }
@@ -119,13 +119,13 @@ test('nothing is tried again behind the bridge\'s back', async () => {
 test('a push service that is not there is a matter of the network', async () => {
   const fcm = await startFakeFcm()
   await fcm[Symbol.asyncDispose]()
-  await using sender = await openFcmSender({ endpoint: fcm.url })
+  await using sender = await startFcmSender({ endpoint: fcm.url })
   expect(await sender.send([push('t-1')])).toEqual([{ outcome: 'retry', reason: 'network' }])
 })
 
 test('slow answers take their time, at most 100 at once', async () => {
   await using fcm = await startFakeFcm()
-  await using sender = await openFcmSender({ endpoint: fcm.url })
+  await using sender = await startFcmSender({ endpoint: fcm.url })
   fcm.react(() => ({ afterMs: 200 }))
   const sending = sender.send(Array.from({ length: 150 }, (_, i) => push(`t-${i}`)))
   expect((await sending).every(({ outcome }) => outcome === 'ok')).toBe(true)
@@ -136,12 +136,12 @@ test('slow answers take their time, at most 100 at once', async () => {
 test('a credentials file that cannot be used says so', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'echo-fcm-'))
   const file = join(folder, 'account.json')
-  await expect(openFcmSender({ credentialsFile: file })).rejects.toThrow(
+  await expect(startFcmSender({ credentialsFile: file })).rejects.toThrow(
     /GOOGLE_APPLICATION_CREDENTIALS: .*account\.json.*ENOENT/
   )
   await writeFile(file, '{"type":"service_account","project_id":"p","client_email":"e@p"}')
-  await expect(openFcmSender({ credentialsFile: file })).rejects.toThrow(/private_key/)
+  await expect(startFcmSender({ credentialsFile: file })).rejects.toThrow(/private_key/)
   await writeFile(file, 'no json')
-  await expect(openFcmSender({ credentialsFile: file })).rejects.toThrow(/no usable service account file/)
+  await expect(startFcmSender({ credentialsFile: file })).rejects.toThrow(/no usable service account file/)
   await rm(folder, { recursive: true })
 })

@@ -26,12 +26,20 @@ beforeAll(async () => {
   database = openDatabase(file.url, () => {})
   const statements = CONVERSATIONS.map(({ reader, sender, flags, read = 0, shown }, i) => `
     insert into users (id) values ('${reader}') on conflict do nothing;
-    insert into conversations (id, type, last_seq, last_activity_at) values ('${id(i)}', 'direct', ${MESSAGES}, now());
-    insert into conversation_participants (conversation_id, user_id, joined_at, joined_seq, last_read_seq, shown_seq, shown_at)
-      values ('${id(i)}', '${reader}', now(), 0, ${read}, ${shown ?? 'null'}, ${shown === undefined ? 'null' : 'now()'}), ('${id(i)}', 'other', now(), 0, 0, null, null);
-    insert into messages (id, conversation_id, seq, sender_user_id, content, message_type, created_at, hidden, deleted_at)
-      select gen_random_uuid(), '${id(i)}', s, '${sender}', 'what is said in message ' || s, 'text', now(), ${flags} from generate_series(1, ${MESSAGES}) s;
-    update messages set hidden = false, deleted_at = null where conversation_id = '${id(i)}' and seq in (1, ${MESSAGES});`)
+    insert into conversations (id, type, last_seq, last_activity_at)
+    values ('${id(i)}', 'direct', ${MESSAGES}, now());
+    insert into conversation_participants
+           (conversation_id, user_id, joined_at, joined_seq, last_read_seq, shown_seq, shown_at)
+    values ('${id(i)}', '${reader}', now(), 0, ${read}, ${shown ?? 'null'}, ${shown ? 'now()' : 'null'}),
+           ('${id(i)}', 'other', now(), 0, 0, null, null);
+    insert into messages
+           (id, conversation_id, seq, sender_user_id, content, message_type, created_at, hidden, deleted_at)
+    select gen_random_uuid(), '${id(i)}', s, '${sender}', 'what is said in message ' || s, 'text', now(),
+           ${flags}
+      from generate_series(1, ${MESSAGES}) s;
+    update messages
+       set hidden = false, deleted_at = null
+     where conversation_id = '${id(i)}' and seq in (1, ${MESSAGES});`)
   // The search index is no part of this and takes most of the time.
   await runSql(
     file.url,

@@ -7,7 +7,7 @@ import { afterEach, expect, test, vi } from 'vitest'
 import { spawnerForPostgres } from '../../../store/embedded-postgres/as-user.ts'
 import { findBinaries, linkLibraries } from '../../../store/embedded-postgres/binaries.ts'
 import { ensureCluster } from '../../../store/embedded-postgres/cluster.ts'
-import { launchPostmaster } from '../../../store/embedded-postgres/postmaster.ts'
+import { startPostmaster } from '../../../store/embedded-postgres/postmaster.ts'
 import { makeSocketFolder, urlOf } from '../../../store/embedded-postgres/socket-folder.ts'
 import { startEmbeddedPostgres } from '../../../store/embedded-postgres/start.ts'
 import { isRoot, memoryLog, NOBODY, postmasterPid, query, scratchFolder, startOwner } from './scratch.ts'
@@ -47,7 +47,7 @@ test('programs below a private folder, their libraries not yet linked, serve as 
   const cluster =
     await ensureCluster({ folder: scratch.path, initdb: program('initdb'), spawn, logFile, log })
   const socketFolder = await makeSocketFolder(scratch.path)
-  const server = await launchPostmaster({
+  const server = await startPostmaster({
     postgres: program('postgres'), spawn, cluster, socketFolder, database: 'echo', logFile, log
   })
   expect(await query(urlOf(socketFolder, 'echo'), 'select 1 as one')).toEqual([{ one: 1 }])

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { type OwnerLock, successorOf, takeOwnerLock } from '../../../store/embedded-postgres/owner-lock.ts'
+import { type OwnerLock, successorOf, acquireOwnerLock } from '../../../store/embedded-postgres/owner-lock.ts'
 import { processes } from '../../../store/embedded-postgres/process-identity.ts'
 import { isRunning, scratchFolder } from './scratch.ts'
 
@@ -10,7 +10,7 @@ const deadPid = (): number => spawnSync('true').pid
 
 async function race (folder: string): Promise<{ winners: OwnerLock[], errors: string[] }> {
   const outcomes = await Promise.allSettled(Array.from(
-    { length: 12 }, async (): Promise<OwnerLock> => await takeOwnerLock(folder)
+    { length: 12 }, async (): Promise<OwnerLock> => await acquireOwnerLock(folder)
   ))
   return {
     winners: outcomes.flatMap(outcome => outcome.status === 'fulfilled' ? [outcome.value] : []),
@@ -21,8 +21,8 @@ async function race (folder: string): Promise<{ winners: OwnerLock[], errors: st
 
 test('a folder owned by a living process is refused, with its name, the pid and DATA_DIR', async () => {
   await using scratch = await scratchFolder()
-  await takeOwnerLock(scratch.path)
-  const refusal = takeOwnerLock(scratch.path)
+  await acquireOwnerLock(scratch.path)
+  const refusal = acquireOwnerLock(scratch.path)
   await expect(refusal).rejects.toThrow(scratch.path)
   await expect(refusal).rejects.toThrow(`process ${process.pid}`)
   await expect(refusal).rejects.toThrow('DATA_DIR')
@@ -30,10 +30,10 @@ test('a folder owned by a living process is refused, with its name, the pid and 
 
 test('a released lock leaves nothing and can be taken again', async () => {
   await using scratch = await scratchFolder()
-  const lock = await takeOwnerLock(scratch.path)
+  const lock = await acquireOwnerLock(scratch.path)
   await lock.release()
   expect(await readdir(scratch.path)).toEqual([])
-  await takeOwnerLock(scratch.path)
+  await acquireOwnerLock(scratch.path)
 })
 
 test.for([
@@ -44,7 +44,7 @@ test.for([
 ] as const)('a lock %s is taken over', async ([, content]) => {
   await using scratch = await scratchFolder()
   await writeFile(join(scratch.path, 'owner.lock'), content())
-  await takeOwnerLock(scratch.path)
+  await acquireOwnerLock(scratch.path)
   expect(JSON.parse(await readFile(join(scratch.path, 'owner.lock'), 'utf8'))).toMatchObject({
     pid: process.pid
   })
@@ -85,6 +85,6 @@ test('while a living starter takes a dead owner\'s lock over, others are refused
   await writeFile(join(scratch.path, 'owner.lock'), owner)
   const taker = JSON.stringify({ pid: process.ppid, started: await processes.startTimeOf(process.ppid) })
   await writeFile(successorOf(scratch.path, owner), taker)
-  await expect(takeOwnerLock(scratch.path)).rejects.toThrow(`process ${process.ppid}`)
+  await expect(acquireOwnerLock(scratch.path)).rejects.toThrow(`process ${process.ppid}`)
   expect(await readFile(join(scratch.path, 'owner.lock'), 'utf8')).toBe(owner)
 })

@@ -2,9 +2,12 @@
  * One set for all, without one culprit failing everybody: what the database
  * refuses as a set is tried in halves until the culprit stands alone.
  */
-import { AppError } from '../../core/errors.ts'
+import { AppError } from '../core/errors.ts'
 
-/** Outcomes in order; an Error for each entry that could not be committed. An AppError (the database is away) fails all at once. */
+/**
+ * Outcomes in order; an Error for each entry that could not be committed. An AppError (the database is away)
+ * fails all at once.
+ */
 export async function commitInHalves<T, R> (
   batch: T[], commit: (batch: T[]) => Promise<R[]>
 ): Promise<Array<R | Error>> {

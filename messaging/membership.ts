@@ -1,9 +1,9 @@
 /** Who may do what in a conversation. */
-import { AppError, formerMember, unknownConversation } from '../../core/errors.ts'
-import { type Membership } from '../../store/conversations/conversations.ts'
-import { type LockedConversation } from '../../store/locks.ts'
+import { AppError, formerMember, unknownConversation } from '../core/errors.ts'
+import { type Membership } from '../store/conversations/conversations.ts'
+import { type LockedConversation } from '../store/locks.ts'
 
-/** The membership of somebody who is in now. */
+/** The membership of a user who is in now. */
 export function requirePresent (membership: Membership | undefined): Membership {
   if (membership === undefined) throw unknownConversation()
   if (membership.left_at !== null) throw formerMember()

@@ -1,0 +1,272 @@
+/**
+ * One batch: sends, acknowledgements and read receipts in one transaction of two
+ * round trips. The first locks conversations, then users, and reads what the
+ * decisions need; the second writes everything and commits. Then the listeners of
+ * the users with new events are woken.
+ *
+ * Every counter is taken once per user, whatever the batch holds for them.
+ */
+import { attachToMessages } from '../../store/attachments.ts'
+import { type Database, type Executor, type Write, violates } from '../../store/database.ts'
+import {
+  type LockedConversation, lockConversations, lockMembers, type InboxCounters
+} from '../../store/locks.ts'
+import { type AppendedEvent, appendNumbered, numberEvents } from '../../store/log/inbox.ts'
+import {
+  deliveredMarks, type Participant, raiseMarks, type RisingRead, risingReads
+} from '../../store/log/receipts.ts'
+import { writeMessages, writeShown } from '../../store/log/sends.ts'
+import { advanceCursors, type CursorAdvance, findFenced } from '../../store/people/devices.ts'
+import { cancelPushes, type DuePush, schedulePushes } from '../../store/push/due.ts'
+import { notePushReads } from '../../store/push/reads.ts'
+import { type WakeEvent } from '../deliver/wakes.ts'
+import { deliverySeconds, receiptsTotal } from '../metrics.ts'
+import { type Acknowledgement } from '../receipts/acknowledgements.ts'
+import { participantKey, planDelivered, planRead, reachedBy, type ReceiptPlan } from '../receipts/marks.ts'
+import { type PreparedRead } from '../receipts/read-receipts.ts'
+import { planSends, readSendContext, type SendContext, type SendPlan } from '../send/plan.ts'
+import { type Send, type SendOutcome } from '../send/queue.ts'
+import { renderLive } from './render.ts'
+
+const MAX_RACES = 5
+/** Who reads one conversation reads the next one soon: other devices are told of both at once. */
+const TELL_READS_AFTER_MS = 3_000
+
+export interface Batch { sends: Send[], acknowledgements: Acknowledgement[], reads: PreparedRead[] }
+
+/**
+ * `certain` is false when other nodes could not be asked: who is not in `present` may have a session all the
+ * same.
+ */
+export interface KnownSessions { present: Set<string>, certain: boolean }
+
+export interface BatchDeps {
+  database: Database
+  epoch: string
+  /** Connections of one device may be on other nodes. */
+  fenced: boolean
+  /**
+   * Who of these has a tracked session? Read before the commit, so that a crash after it loses no push. Must
+   * not reject.
+   */
+  findSessions: (userIds: string[]) => Promise<KnownSessions>
+  graceMs: number
+  /** Makes a push due for a user whose session went away unnoticed. */
+  overdue: (due: DuePush) => void
+  wake: (events: WakeEvent[]) => void
+  /** Some push rows were written. */
+  pushDue: () => void
+}
+
+/** What the first round trip brings. */
+interface Context {
+  conversations: Map<string, LockedConversation>
+  users: Map<string, InboxCounters>
+  sends: SendContext
+  marks: Array<Participant & { last_delivered_seq: number }>
+  rising: RisingRead[]
+  /** Acknowledgements that count: not those of a replaced connection. */
+  acknowledgements: Acknowledgement[]
+}
+
+/** What is done once the batch has committed. */
+interface Committed {
+  outcomes: SendOutcome[]
+  wakes: WakeEvent[]
+  receipts: ReceiptPlan
+  pushed: boolean
+  watched: Map<string, number>
+}
+
+/** One outcome per send, in order. Throws when nothing of the batch was committed. */
+export async function commitBatch (deps: BatchDeps, batch: Batch): Promise<SendOutcome[]> {
+  for (let race = 1; ; race++) {
+    try {
+      const committed = await deps.database.commit({
+        read: tx => readContext(tx, deps, batch),
+        decide: (context, tx) => decide(tx, deps, batch, context)
+      })
+      follow(deps, committed)
+      return committed.outcomes
+    } catch (error) {
+      // Another process stored one of the client_message_ids between our look and our insert: everything was
+      // rolled back, the next look finds it. Likewise an attachment that was released meanwhile.
+      const raced = error instanceof AttachmentReleased ||
+        violates(error, 'messages_client_message_id_unique')
+      if (race === MAX_RACES || !raced) throw error
+    }
+  }
+}
+
+class AttachmentReleased extends Error {}
+
+async function readContext (
+  tx: Executor, { fenced }: BatchDeps, { sends, acknowledgements, reads }: Batch
+): Promise<Context> {
+  const ids = [...new Set(sends.map(send => send.draft.conversation_id))]
+  const others = new Set<string>()
+  for (const { userId, deliveries } of acknowledgements) {
+    others.add(userId)
+    for (const { sender_user_id, told } of deliveries) if (told) others.add(sender_user_id)
+  }
+  for (const { mark, senders } of reads) {
+    others.add(mark.user_id)
+    for (const sender of senders) others.add(sender)
+  }
+  const [conversations, users, sendContext, replaced, marks, rising] = await Promise.all([
+    ids.length === 0 ? new Map<string, LockedConversation>() : lockConversations(tx, ids),
+    lockMembers(tx, ids, [...others]),
+    readSendContext(tx, sends),
+    fenced ? replacedAmong(tx, acknowledgements) : new Set<Acknowledgement>(),
+    deliveredMarks(tx, [...reachedBy(acknowledgements).values()]),
+    risingReads(tx, [...furthestReads(reads).values()])
+  ])
+  const counting = acknowledgements.filter(acknowledgement => !replaced.has(acknowledgement))
+  return { conversations, users, sends: sendContext, marks, rising, acknowledgements: counting }
+}
+
+async function replacedAmong (
+  tx: Executor, acknowledgements: Acknowledgement[]
+): Promise<Set<Acknowledgement>> {
+  const held = acknowledgements.filter(({ deviceId, lease }) => deviceId !== undefined && lease !== undefined)
+  if (held.length === 0) return new Set()
+  const replaced = await findFenced(tx, held.map(({ userId, deviceId, lease }) =>
+    ({ userId, deviceId: deviceId!, lease: lease! })))
+  return new Set([...replaced].map(i => held[i]!))
+}
+
+/** By conversation and reader. */
+function furthestReads (reads: PreparedRead[]): Map<string, PreparedRead['mark']> {
+  const furthest = new Map<string, PreparedRead['mark']>()
+  for (const { mark } of reads) {
+    const key = participantKey(mark.conversation_id, mark.user_id)
+    if ((furthest.get(key)?.up_to_seq ?? -1) < mark.up_to_seq) furthest.set(key, mark)
+  }
+  return furthest
+}
+
+async function decide (
+  tx: Executor, deps: BatchDeps, batch: Batch, {
+    conversations, users, sends, marks, rising, acknowledgements
+  }: Context
+): Promise<{ writes: Write[], result: Committed }> {
+  // Read under the lock, so that a message is not older than the participant it waited for.
+  const at = new Date()
+  const plan = planSends(batch.sends, { ...sends, conversations, epoch: deps.epoch }, at)
+  const { present, certain } = await deps.findSessions([...new Set(plan.events.map(event => event.user_id))])
+  const reached = moveAcknowledged(acknowledgements, users)
+  const receipts = planDelivered(reachedBy(acknowledgements).values(), marks, at)
+  planRead(rising, furthestReads(batch.reads), at, receipts)
+  const events = numberEvents([...plan.events, ...receipts.events], users)
+
+  const received = events.filter(event => event.type === 'new_message')
+  const due =
+    new Map(received.flatMap(({ user_id, seq }) => present.has(user_id) ? [] : [[user_id, seq] as const]))
+  const watched =
+    new Map(received.flatMap(({ user_id, seq }) => present.has(user_id) ? [[user_id, seq] as const] : []))
+  // Who may have a session is given the time to acknowledge, which cancels the push.
+  const dueAt = certain ? at : new Date(at.getTime() + deps.graceMs)
+  const moved = new Set([...reached, ...events.map(event => event.user_id)])
+  const caughtUp = [...reached].filter(userId => users.get(userId)!.acked_seq >= users.get(userId)!.inbox_seq)
+  const readers = [...new Set(rising.map(read => read.user_id))]
+  await writeAttachments(tx, plan.views)
+
+  const writes: Write[] = []
+  if (plan.messages.length > 0) writes.push(tx => writeMessages(tx, plan.messages, at))
+  if (plan.shown.size > 0) writes.push(tx => writeShown(tx, [...plan.shown.values()]))
+  if (moved.size > 0) {
+    writes.push(tx => appendNumbered(tx, events, [...moved].map(userId => users.get(userId)!), at))
+  }
+  if (receipts.marks.size > 0) writes.push(tx => raiseMarks(tx, [...receipts.marks.values()], at))
+  if (acknowledgements.length > 0) {
+    writes.push(tx => advanceCursors(tx, cursorsOf(acknowledgements, users), at))
+  }
+  if (due.size > 0) {
+    writes.push(tx => schedulePushes(tx, [...due].map(([userId, seq]) => ({ userId, seq, dueAt }))))
+  }
+  if (caughtUp.length > 0) writes.push(tx => cancelPushes(tx, caughtUp))
+  if (readers.length > 0) {
+    writes.push(tx => notePushReads(tx, readers, new Date(at.getTime() + TELL_READS_AFTER_MS)))
+  }
+  const wakes =
+    events.map(event => ({ userId: event.user_id, seq: event.seq, body: bodyOf(event, plan, deps.epoch) }))
+  return { writes, result: { outcomes: plan.outcomes, wakes, receipts, pushed: due.size > 0, watched } }
+}
+
+/** After the users: attachments come last in the order of locks. */
+async function writeAttachments (tx: Executor, views: SendPlan['views']): Promise<void> {
+  const sent = views.flatMap(view =>
+    view.attachments.map(({ id }, position) => ({ messageId: view.id, position, attachmentId: id })))
+  if (sent.length > 0 && !await attachToMessages(tx, sent)) throw new AttachmentReleased()
+}
+
+/** Moves the users' counters to what any of their devices has; returns the users that moved. */
+function moveAcknowledged (
+  acknowledgements: Acknowledgement[], users: Map<string, InboxCounters>
+): Set<string> {
+  const moved = new Set<string>()
+  for (const { userId, seq } of acknowledgements) {
+    const user = users.get(userId)
+    // Never beyond the end of the log, whatever a device claims.
+    const upTo = Math.min(seq, user?.inbox_seq ?? 0)
+    if (user === undefined || upTo <= user.acked_seq) continue
+    user.acked_seq = upTo
+    moved.add(userId)
+  }
+  return moved
+}
+
+/**
+ * One per device, in the order in which they are locked. What came by request has no lease and counts always.
+ */
+function cursorsOf (acknowledgements: Acknowledgement[], users: Map<string, InboxCounters>): CursorAdvance[] {
+  const cursors = new Map<string, CursorAdvance>()
+  for (const { userId, deviceId, seq, lease = null } of acknowledgements) {
+    const user = users.get(userId)
+    if (deviceId === undefined || user === undefined) continue
+    const key = `${userId} ${deviceId}`
+    const known = cursors.get(key)
+    const reached = Math.min(seq, user.inbox_seq)
+    cursors.set(key, {
+      user_id: userId,
+      device_id: deviceId,
+      seq: Math.max(known?.seq ?? 0, reached),
+      lease: known === undefined
+        ? lease
+        : known.lease === null || lease === null ? null : Math.max(known.lease, lease)
+    })
+  }
+  return [...cursors.values()].sort((a, b) => compare(a.user_id, b.user_id) ||
+    compare(a.device_id, b.device_id))
+}
+
+const compare = (a: string, b: string): number => a < b ? -1 : a > b ? 1 : 0
+
+function bodyOf (event: AppendedEvent, { bodies }: SendPlan, epoch: string): WakeEvent['body'] {
+  const message = bodies.get(event.message_id!)
+  if (message !== undefined && event.type === 'message_sent') return message.sent
+  if (message !== undefined && event.type === 'new_message') return message.received
+  return renderLive(epoch, event)
+}
+
+function follow (deps: BatchDeps, { wakes, receipts, pushed, watched }: Committed): void {
+  if (wakes.length > 0) deps.wake(wakes)
+  if (pushed) deps.pushDue()
+  pushUnwatched(deps, watched).catch(() => {}) // neither step of it rejects
+  const now = Date.now()
+  for (const storedAt of receipts.storedAt) deliverySeconds.observe(Math.max(0, now - storedAt) / 1_000)
+  receiptsTotal.inc({ type: 'delivered' }, receipts.storedAt.length)
+  receiptsTotal.inc({ type: 'read' }, receipts.events.length - receipts.storedAt.length)
+}
+
+// A session that ended while its event was being committed did not know of it
+// and could not report it; after the wake every session that is left does.
+async function pushUnwatched (
+  { findSessions, overdue }: BatchDeps, watched: Map<string, number>
+): Promise<void> {
+  if (watched.size === 0) return
+  const { present, certain } = await findSessions([...watched.keys()])
+  for (const [userId, seq] of certain ? watched : []) {
+    if (!present.has(userId)) overdue({ userId, seq, dueAt: new Date() })
+  }
+}

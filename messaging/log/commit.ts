@@ -1,0 +1,249 @@
+/**
+ * The committer: the one place of a process where sends, acknowledgements and
+ * read receipts wait.
+ *
+ * Whatever waits when a batch has committed is the next batch, so batches grow
+ * with the load, and an idle server commits a lone message at once. One batch is
+ * in flight: two that share users would only wait for each other's rows.
+ * Acknowledgements alone wait for up to LINGER_MS, for nothing but their tick
+ * depends on them: at 200 messages/s most then travel with the next send.
+ */
+import { type Logger } from 'pino'
+import { AppError } from '../../core/errors.ts'
+import { flushDevices, flushSeconds, sendBatchMessages, sendCommitSeconds } from '../metrics.ts'
+import {
+  type Acknowledgement, acknowledgeInPieces, createAcknowledgementQueue, type WaitingAcknowledgement
+} from '../receipts/acknowledgements.ts'
+import { createReadReceipts, type PreparedRead, type ReadReceipts } from '../receipts/read-receipts.ts'
+import {
+  createSendQueue, type Send, type SendOutcome, type SendResult, type WaitingSend
+} from '../send/queue.ts'
+import { createSendTrace } from '../send/trace.ts'
+import { type Batch, type BatchDeps, commitBatch } from './batch.ts'
+import { commitInHalves } from '../halves.ts'
+
+const LINGER_MS = 10
+/** Until what could not be written is tried again, unless something else is committed before. */
+const RETRY_MS = 500
+const MAX_READS = 500
+/** The one in flight, the next, and one more for a crowd. */
+const MAX_SETTLING_BATCHES = 3
+
+export interface Sends {
+  /**
+   * Resolves when the message is committed. Throws `invalid`, `not_found`, `forbidden` or
+   * `conflict` when it is refused for good and `unavailable` when it may be tried again.
+   */
+  send (send: Send): Promise<SendResult>
+  waiting (): number
+}
+
+export interface Acknowledgements {
+  /** Notes what a device has; written with the next batch, kept until it is. */
+  add (acknowledgement: Acknowledgement): void
+  /** Acknowledges by request. Resolves when committed; throws `unavailable` when the database is away. */
+  apply (acknowledgement: Omit<Acknowledgement, 'deliveries'>): Promise<void>
+  /** Resolves when everything noted so far for this user is written, or could not be for now. */
+  settled (userId: string): Promise<void>
+  /** Devices with something to be written. */
+  waiting (): number
+}
+
+export interface Committer extends AsyncDisposable {
+  sends: Sends
+  acknowledgements: Acknowledgements
+  readReceipts: Pick<ReadReceipts, 'read'>
+}
+
+interface WaitingRead { prepared: PreparedRead, resolve: () => void, reject: (error: unknown) => void }
+
+type Item =
+  | { kind: 'send', entry: WaitingSend }
+  | { kind: 'acknowledgement', entry: WaitingAcknowledgement }
+  | { kind: 'read', entry: WaitingRead }
+
+type Outcome = SendOutcome | Error
+
+export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
+  const { database, log } = deps
+  const trace = createSendTrace(log)
+  const sends = createSendQueue(schedule)
+  const acknowledgements = createAcknowledgementQueue()
+  const reads: WaitingRead[] = []
+  const readReceipts = createReadReceipts({ db: database.autocommit, commit: commitRead })
+  let running: Promise<void> | undefined
+  let committing = new Set<string>() // users whose acknowledgements are in the batch in flight
+  let scheduled = false
+  let timer: NodeJS.Timeout | undefined
+  let delayMs = LINGER_MS
+  let closed = false
+
+  const urgent = (): boolean => sends.size() > 0 || reads.length > 0 || acknowledgements.urgent()
+
+  // Once per turn of the event loop: everything that was read from the sockets in this turn shares a batch.
+  function schedule (): void {
+    if (running !== undefined || scheduled || closed) return
+    if (urgent()) {
+      scheduled = true
+      setImmediate(() => {
+        scheduled = false
+        begin()
+      })
+    } else if (acknowledgements.size() > 0) {
+      timer ??= setTimeout(begin, delayMs)
+    }
+  }
+
+  function begin (): void {
+    clearTimeout(timer)
+    timer = undefined
+    if (running !== undefined) return
+    running = run().finally(() => {
+      running = undefined
+      schedule()
+    })
+  }
+
+  async function run (): Promise<void> {
+    const items: Item[] = [
+      ...sends.take().map(entry => ({ kind: 'send' as const, entry })),
+      ...acknowledgements.take().map(entry => ({ kind: 'acknowledgement' as const, entry })),
+      ...reads.splice(0, MAX_READS).map(entry => ({ kind: 'read' as const, entry }))
+    ]
+    committing = new Set(items.flatMap(item => item.kind === 'acknowledgement' ? [item.entry.userId] : []))
+    const outcomes = await commitInHalves(items, commit)
+    committing = new Set()
+    answer(items, outcomes)
+  }
+
+  async function commit (items: Item[]): Promise<Outcome[]> {
+    const startedAt = performance.now()
+    const batch: Batch = { sends: [], acknowledgements: [], reads: [] }
+    for (const { kind, entry } of items) {
+      if (kind === 'send') batch.sends.push(entry)
+      else if (kind === 'acknowledgement') batch.acknowledgements.push(entry)
+      else batch.reads.push(entry.prepared)
+    }
+    const outcomes = await commitBatch(deps, batch)
+    const seconds = (performance.now() - startedAt) / 1_000
+    if (batch.sends.length > 0) {
+      sendCommitSeconds.observe(seconds)
+      sendBatchMessages.observe(batch.sends.length)
+      outcomes.forEach((outcome, i) => trace.committed(batch.sends[i]!, outcome))
+    }
+    if (batch.acknowledgements.length > 0) {
+      flushSeconds.observe(seconds)
+      flushDevices.observe(batch.acknowledgements.length)
+    }
+    let sent = 0
+    return items.map(item => item.kind === 'send' ? outcomes[sent++] : undefined)
+  }
+
+  function answer (items: Item[], outcomes: Outcome[]): void {
+    const postponed: WaitingSend[] = []
+    const kept: WaitingAcknowledgement[] = []
+    let away: AppError | undefined
+    items.forEach((item, i) => {
+      const outcome = outcomes[i]
+      if (item.kind === 'send') {
+        if (outcome === undefined) postponed.push(item.entry)
+        else if (outcome instanceof Error) item.entry.reject(outcome)
+        else item.entry.resolve(outcome)
+      } else if (item.kind === 'read') {
+        if (outcome instanceof Error) item.entry.reject(outcome)
+        else item.entry.resolve()
+      } else if (!(outcome instanceof Error)) {
+        for (const caller of item.entry.callers) caller.resolve()
+      } else {
+        for (const caller of item.entry.callers.splice(0)) caller.reject(outcome)
+        // What the database is away for is kept. What it refuses is dropped: one device gets its events
+        // again.
+        if (outcome instanceof AppError) {
+          away = outcome
+          kept.push(item.entry)
+        } else {
+          const { userId, deviceId, seq } = item.entry
+          log.error({
+            err: outcome, user_id: userId, device_id: deviceId, seq
+          }, 'an acknowledgement could not be written')
+        }
+      }
+    })
+    sends.putBack(postponed)
+    acknowledgements.putBack(kept)
+    delayMs = away === undefined ? LINGER_MS : RETRY_MS
+    if (away !== undefined) {
+      log.warn({
+        err: away, waiting: acknowledgements.size()
+      }, 'acknowledgements could not be written and will be tried again')
+    }
+  }
+
+  function acknowledge (acknowledgement: Acknowledgement): Promise<void> {
+    return new Promise((resolve, reject) => {
+      acknowledgements.add(acknowledgement, { resolve, reject })
+      schedule()
+    })
+  }
+
+  function commitRead (prepared: PreparedRead): Promise<void> {
+    return new Promise((resolve, reject) => {
+      reads.push({ prepared, resolve, reject })
+      schedule()
+    })
+  }
+
+  async function settled (userId: string): Promise<void> {
+    const concerned = (): boolean => committing.has(userId) || acknowledgements.concerns(userId)
+    for (let batches = 0; batches < MAX_SETTLING_BATCHES && concerned(); batches++) {
+      if (running === undefined) begin()
+      await running
+    }
+  }
+
+  /** Nothing is in flight, and nothing waits but acknowledgements that linger. */
+  async function drained (): Promise<void> {
+    await new Promise(resolve => setImmediate(resolve))
+    if (running === undefined && !scheduled) return
+    await running
+    await drained()
+  }
+
+  return {
+    sends: {
+      async send (send) {
+        trace.cameIn(send)
+        try {
+          const result = await sends.add(send)
+          trace.ended(send, result)
+          return result
+        } catch (error) {
+          trace.ended(send, error as Error)
+          throw error
+        }
+      },
+      waiting: () => sends.size()
+    },
+    acknowledgements: {
+      add (acknowledgement) {
+        acknowledgements.add(acknowledgement)
+        schedule()
+      },
+      apply: acknowledgement => acknowledgeInPieces(database.autocommit, acknowledgement, acknowledge),
+      settled,
+      waiting: () => acknowledgements.size() + committing.size
+    },
+    readReceipts,
+    async [Symbol.asyncDispose] () {
+      await readReceipts.drained()
+      await drained()
+      closed = true
+      // Acknowledgements that are left get one attempt: their devices have them again after a failure.
+      if (acknowledgements.size() > 0) {
+        begin()
+        await drained()
+      }
+      clearTimeout(timer)
+    }
+  }
+}

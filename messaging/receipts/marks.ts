@@ -1,0 +1,106 @@
+/**
+ * Decides what acknowledgements and read receipts of one batch change: which
+ * marks rise, and which senders are told. Marks only rise, so a stale or repeated
+ * receipt changes nothing.
+ */
+import { type Delivery } from '../../core/events.ts'
+import { type NewEvent } from '../../store/log/inbox.ts'
+import {
+  type Participant, type RaisedMarks, type ReadMark, type RisingRead
+} from '../../store/log/receipts.ts'
+
+/** A user acknowledged what these deliver. */
+export interface Acknowledged { userId: string, deliveries: Delivery[] }
+
+export interface ReceiptPlan {
+  marks: Map<string, RaisedMarks>
+  events: NewEvent[]
+  /** When the oldest message of each delivered receipt was stored, milliseconds since 1970. */
+  storedAt: number[]
+}
+
+/** The last message of each sender in a conversation that a user has acknowledged. */
+interface Reached extends Participant { upTo: number, bySender: Map<string, Delivery> }
+
+/** What was acknowledged, by conversation and user. */
+export function reachedBy (acknowledged: Acknowledged[]): Map<string, Reached> {
+  const reached = new Map<string, Reached>()
+  for (const { userId, deliveries } of acknowledged) {
+    for (const delivery of deliveries) {
+      const key = participantKey(delivery.conversation_id, userId)
+      let own = reached.get(key)
+      if (own === undefined) {
+        own = { conversation_id: delivery.conversation_id, user_id: userId, upTo: 0, bySender: new Map() }
+        reached.set(key, own)
+      }
+      own.upTo = Math.max(own.upTo, delivery.seq)
+      const known = own.bySender.get(delivery.sender_user_id)
+      own.bySender.set(delivery.sender_user_id, known === undefined ? delivery : merged(known, delivery))
+    }
+  }
+  return reached
+}
+
+/** The later of two deliveries of one sender, stored when the earlier one was. */
+export const merged = (one: Delivery, other: Delivery): Delivery =>
+  ({ ...(one.seq > other.seq ? one : other), stored_at: Math.min(one.stored_at, other.stored_at) })
+
+export function planDelivered (
+  reached: Iterable<Reached>, before: Array<Participant & { last_delivered_seq: number }>, at: Date
+): ReceiptPlan {
+  const plan: ReceiptPlan = { marks: new Map(), events: [], storedAt: [] }
+  const was = new Map(before.map(mark =>
+    [participantKey(mark.conversation_id, mark.user_id), mark.last_delivered_seq]))
+  const deliveredAt = at.toISOString()
+  for (const { conversation_id, user_id, upTo, bySender } of reached) {
+    const key = participantKey(conversation_id, user_id)
+    const earlier = was.get(key)
+    if (earlier === undefined || earlier >= upTo) continue
+    plan.marks.set(key, { conversation_id, user_id, delivered: upTo, read: 0, read_client_at: null })
+    for (const [sender, { message_id, seq, stored_at, told }] of bySender) {
+      if (seq <= earlier || !told) continue
+      plan.storedAt.push(stored_at)
+      plan.events.push({
+        user_id: sender,
+        type: 'message_delivered',
+        conversation_id,
+        message_id,
+        data: { user_id, up_to_seq: seq, delivered_at: deliveredAt }
+      })
+    }
+  }
+  return plan
+}
+
+/**
+ * Adds what was read: an event for each sender, and one for the reader's own devices. Read implies delivered.
+ */
+export function planRead (
+  rising: RisingRead[], asked: Map<string, ReadMark & { message_id: string }>, at: Date, plan: ReceiptPlan
+): void {
+  const readAt = at.toISOString()
+  const own = new Map<string, NewEvent>()
+  for (const { conversation_id, user_id, last_delivered_seq, read_up_to, ...last } of rising) {
+    const key = participantKey(conversation_id, user_id)
+    const { client_at, message_id } = asked.get(key)!
+    const event = (to: string, messageId: string | null, upTo: number): NewEvent => ({
+      user_id: to,
+      type: 'message_read',
+      conversation_id,
+      message_id: messageId,
+      data: { reader_id: user_id, up_to_seq: upTo, read_at: readAt }
+    })
+    if (last.sender_user_id !== null) {
+      plan.events.push(event(last.sender_user_id, last.message_id, last.up_to_seq!))
+    }
+    if (own.has(key)) continue
+    own.set(key, event(user_id, message_id, read_up_to))
+    const delivered =
+      Math.max(plan.marks.get(key)?.delivered ?? 0, last_delivered_seq < read_up_to ? read_up_to : 0)
+    plan.marks.set(key, { conversation_id, user_id, delivered, read: read_up_to, read_client_at: client_at })
+  }
+  plan.events.push(...own.values())
+}
+
+export const participantKey = (conversationId: string, userId: string): string =>
+  `${conversationId} ${userId}`

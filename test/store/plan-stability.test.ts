@@ -1,0 +1,129 @@
+/**
+ * The plans of hot statements do not depend on when they are made: on a database without messages, on one that
+ * was never analyzed, on one that was. A plan that was made for empty tables stays with its connection for a while.
+ */
+import { expect, test } from 'vitest'
+import { directId, fillHistory, GROUP, HUB, HUGE, messageId, PEER } from '../../bench/fill.ts'
+import { conversationViews, listConversations } from '../../store/conversations/views.ts'
+import { type Executor } from '../../store/database.ts'
+import { lockConversations, lockMembers, lockUsers } from '../../store/locks.ts'
+import { appendNumbered, eventsAfter } from '../../store/log/inbox.ts'
+import {
+  conversationsWithReceipts, deliveredMarks, findReadables, nextDeliveries, raiseMarks, recipientStatuses,
+  risingReads, sendersBelow
+} from '../../store/log/receipts.ts'
+import { findRepeats, readMembers, readReplyTargets, writeMessages } from '../../store/log/sends.ts'
+import { findMessage, messagesAfter, messagesBefore } from '../../store/messages/messages.ts'
+import { advanceCursors, findFenced, openDevices, startingPoints } from '../../store/people/devices.ts'
+import { lastSeqs } from '../../store/people/users.ts'
+import { cancelPushes, claimPushes, schedulePushes } from '../../store/push/due.ts'
+import { notePushReads } from '../../store/push/reads.ts'
+import { createDatabase, runSql } from '../support/database.ts'
+import { plansOf, type Plan } from '../support/plans.ts'
+
+const END = Number.MAX_SAFE_INTEGER
+const member = { conversation_id: HUGE, user_id: HUB }
+const mark = { ...member, up_to_seq: 3, client_at: null }
+const page = { conversationId: HUGE, readerId: HUB, joinedSeq: 0, limit: 51 }
+const newMessage = {
+  id: messageId(99_000_000),
+  conversation_id: HUGE,
+  seq: 99_000_000,
+  sender_user_id: HUB,
+  content: 'hello',
+  message_type: 'text' as const,
+  mentions: [],
+  reply_to_id: null,
+  client_message_id: 'c',
+  client_fingerprint: 'f',
+  hidden: false
+}
+const event = {
+  user_id: HUB, seq: 99_000_000, type: 'new_message' as const, conversation_id: HUGE, message_id: newMessage.id
+}
+
+/** What a message, its acknowledgement, its receipt, a page, and a device that connects ask for. */
+const HOT: Record<string, (db: Executor, at: Date) => Promise<unknown>> = {
+  'the locks of a batch': async db => {
+    await lockConversations(db, [HUGE, directId(1)])
+    await lockMembers(db, [HUGE, GROUP], [PEER])
+    await lockUsers(db, [HUB, PEER])
+  },
+  'what sends read': async db => {
+    await readMembers(db, [HUGE, directId(1)], [HUB])
+    await findRepeats(db, [HUB], ['c'])
+    await readReplyTargets(db, [messageId(1)])
+  },
+  'what sends write': async (db, at) => {
+    await writeMessages(db, [newMessage], at)
+    await appendNumbered(db, [event], [{ id: HUB, inbox_seq: 99_000_000, acked_seq: 1 }], at)
+    await schedulePushes(db, [{ userId: HUB, seq: 99_000_000, dueAt: at }])
+  },
+  'what acknowledgements read and write': async (db, at) => {
+    await findFenced(db, [{ userId: HUB, deviceId: 'phone', lease: 1 }])
+    await deliveredMarks(db, [member])
+    await raiseMarks(db, [{ ...member, delivered: END, read: END, read_client_at: null }], at)
+    await advanceCursors(db, [{ user_id: HUB, device_id: 'phone', seq: 1, lease: null }], at)
+    await cancelPushes(db, [HUB])
+    await nextDeliveries(db, HUB, 64, 64)
+    await conversationsWithReceipts(db, [HUGE, GROUP])
+  },
+  'what read receipts read and write': async (db, at) => {
+    await findReadables(db, [messageId(5)], [HUB])
+    await sendersBelow(db, [mark])
+    await risingReads(db, [mark])
+    await notePushReads(db, [HUB], at)
+  },
+  'a page of a log, of a conversation, of conversations': async db => {
+    await eventsAfter(db, HUB, 0, 64)
+    await messagesBefore(db, page, END)
+    await messagesAfter(db, page, 1)
+    await findMessage(db, messageId(1), HUB)
+    await recipientStatuses(db, HUGE, 1, HUB)
+    await listConversations(db, HUB, 20, undefined)
+    await conversationViews(db, [{ conversationId: HUGE, userId: HUB }])
+  },
+  'a device that connects, the sweep, a bridge': async (db, at) => {
+    await startingPoints(db, [{ userId: HUB, deviceId: 'phone' }])
+    await openDevices(db, [{ userId: HUB, deviceId: 'phone', clean: false }])
+    await lastSeqs(db, [HUB, PEER])
+    await claimPushes(db, at, at, 200)
+  }
+}
+
+/**
+ * These never change their indexes. The others may choose between two indexes that both begin with the
+ * conversation; what they read stays bounded.
+ */
+const BATCH = new Set([
+  'the locks of a batch', 'what sends read', 'what sends write', 'what acknowledgements read and write'
+])
+
+test('hot statements scan no table and read few pages on an empty, a filled and an analyzed database', {
+  timeout: 240_000
+}, async () => {
+  const seen = new Map<string, string>()
+  for (const messages of [0, 100, 10_000]) {
+    await using database = await createDatabase()
+    if (messages > 0) await fillHistory(database.url, messages, false)
+    else await runSql(database.url, `insert into users (id) values ('${HUB}')`) // devices refer to it
+    await check(`${messages} messages`)
+    await runSql(database.url, 'analyze')
+    await check(`${messages} messages, analyzed`)
+
+    async function check (state: string): Promise<void> {
+      for (const [name, work] of Object.entries(HOT)) {
+        for (const plan of await plansOf(database.url, db => work(db, new Date()))) {
+          const what = `${name}: ${plan.statement.trim().split('\n')[0]!} (${plan.kind}, ${state})`
+          expect(plan.scanned, what).toEqual([])
+          expect(plan.buffers, what).toBeLessThan(8_000)
+          const key = `${plan.statement} ${plan.kind}`
+          seen.set(key, seen.get(key) ?? indexesOf(plan))
+          if (BATCH.has(name)) expect(indexesOf(plan), what).toBe(seen.get(key))
+        }
+      }
+    }
+  }
+})
+
+const indexesOf = (plan: Plan): string => plan.indexes.join(' ')
