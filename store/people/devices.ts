@@ -14,6 +14,11 @@ export interface StartingPoint {
   cursor: number | null
 }
 
+export interface OpeningDevice extends DeviceId {
+  /** A clean session ends the stored one. */
+  clean: boolean
+}
+
 export interface OpenedDevice {
   /** Above that of every earlier connection of the device. */
   lease: number
@@ -64,9 +69,7 @@ interface OpenRow {
  * Connections of these devices begin: each gets a lease, what its stored session subscribed to, and
  * where delivery may start. No device may be among them twice. They are locked in the order given.
  */
-export async function openDevices (
-  db: Executor, devices: Array<DeviceId & { clean: boolean }>
-): Promise<OpenedDevice[]> {
+export async function openDevices (db: Executor, devices: OpeningDevice[]): Promise<OpenedDevice[]> {
   const rows = await db.rows<OpenRow>(
     OPEN, [devices.map(d => d.userId), devices.map(d => d.deviceId), devices.map(d => d.clean)]
   )
