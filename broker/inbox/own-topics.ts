@@ -45,6 +45,8 @@ export class OwnTopics implements WakeListener {
   /** Read since it listens. */
   #start: StartingPoint | undefined
   #replies = 0
+  /** The CONNACK is written: before it no packet may be [MQTT-3.2.0-1]. */
+  #restored = false
   #closed = false
 
   constructor (options: OwnTopicsOptions) {
@@ -74,6 +76,7 @@ export class OwnTopics implements WakeListener {
 
   /** The CONNACK is written. Without subscriptions it listens on: a new device sends SUBSCRIBE next. */
   restored (): void {
+    this.#restored = true
     if (this.#options.subscriptions.anyOwn) this.follow()
   }
 
@@ -107,6 +110,7 @@ export class OwnTopics implements WakeListener {
   }
 
   live (payload: Buffer): void {
+    if (!this.#restored) return
     const { subscriptions, target } = this.#options
     const topic = liveTopic(this.#userId)
     if (subscriptions.qosFor(topic) !== undefined) target.socket.writeIfFree(encodePublish(topic, payload))

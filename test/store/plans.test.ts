@@ -277,7 +277,7 @@ describe('devices and pushes', () => {
     const device = { userId: HUB, deviceId: 'phone' }
     expectBounded(await explain(db => startingPoints(db, [device])), 20, 'users_pkey', 'devices_pkey')
     expectBounded(
-      await explain(db => openDevices(db, [{ ...device, clean: false }])), 20, 'users_pkey', 'devices_pkey'
+      await explain(db => openDevices(db, [{ ...device, clean: false }])), 60, 'users_pkey', 'devices_pkey'
     )
     expectBounded(
       await explain(db =>

@@ -21,12 +21,12 @@ async function connecting (broker: TestBroker, userId: string, clientId = 'phone
 const codes = (clients: RawClient[]): Array<number | undefined> =>
   clients.map(client => client.of('connack')[0]?.returnCode)
 
-/** Stores a session with an inbox for each user. */
-async function storeSessions (broker: TestBroker, userIds: string[]): Promise<void> {
+/** Stores a session of each user, with one subscription. */
+async function storeSessions (broker: TestBroker, userIds: string[], topic = 'inbox'): Promise<void> {
   await Promise.all(userIds.map(async userId => {
     const client = await connecting(broker, userId)
     await client.nth('connack', 1)
-    client.packet(subscribePacket(1, `user/${userId}/inbox`))
+    client.packet(subscribePacket(1, `user/${userId}/${topic}`))
     await client.nth('suback', 1)
     client[Symbol.dispose]()
   }))
@@ -104,6 +104,31 @@ test('an event between CONNECT and the start of delivery arrives at once and onc
   await broker.say('bob', await broker.direct('bob', 'ann'), 'the next')
   await until(() => ann.of('publish').length > 1, 'the next came')
   expect(ann.of('publish').map(({ payload }) => JSON.parse(payload.toString()).seq)).toEqual([1, 2])
+})
+
+test('what is only for the moment does not come before the CONNACK', async () => {
+  const payload = (text: string): Buffer => Buffer.from(JSON.stringify(text))
+  await using broker = await startTestBroker({
+    replace: ({ connections, wakes }) => ({
+      connections: {
+        ...connections,
+        // Called when a connection is decided and its CONNACK not written.
+        add (connection) {
+          const end = connections.add(connection)
+          wakes.live([connection.userId], payload('too early'))
+          return end
+        }
+      }
+    })
+  })
+  await storeSessions(broker, ['ann'], 'live')
+  const ann = await connecting(broker, 'ann')
+  expect((await ann.nth('connack', 1)).sessionPresent).toBe(true)
+  await until(() => {
+    broker.messaging.wakes.live(['ann'], payload('later'))
+    return ann.of('publish').some(packet => packet.payload.toString() === '"later"')
+  }, 'what is told later comes')
+  expect(ann.received[0]!.cmd).toBe('connack')
 })
 
 test('an event between SUBSCRIBE and the start of delivery arrives at once and once', async () => {
