@@ -13,6 +13,7 @@ import { rateLimited } from '../../core/errors.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
 import { rateLimitedTotal } from '../metrics.ts'
+import { createMemoryCounts } from './counts-memory.ts'
 import { startRedisCounts } from './counts-redis.ts'
 
 declare module 'fastify' {
@@ -49,17 +50,16 @@ export interface RateLimiter {
 export async function createRateLimiter (
   app: App, { requests, sends, redisUrl, windowMs = WINDOW_MS }: RateLimits, log: Logger
 ): Promise<RateLimiter> {
-  const counts = redisUrl === undefined || (requests === 0 && sends === 0)
+  const inRedis = redisUrl === undefined || (requests === 0 && sends === 0)
     ? undefined
     : startRedisCounts(redisUrl, log)
-  app.addHook('onClose', async () => counts?.[Symbol.dispose]())
+  app.addHook('onClose', async () => inRedis?.[Symbol.dispose]())
+  const store = inRedis?.store ?? createMemoryCounts(MAX_COUNTED_IN_MEMORY)
   await app.register(rateLimit, {
     global: false,
     timeWindow: windowMs,
     skipOnError: true,
-    ...(counts === undefined
-      ? {}
-      : { store: function () { return counts.store } as unknown as rateLimit.FastifyRateLimitStoreCtor })
+    store: function () { return store } as unknown as rateLimit.FastifyRateLimitStoreCtor
   })
   const perAddress = limiter('address', REQUESTS_PER_ADDRESS, request => addressKey(request.ip))
   const perUser = limiter('user', requests, request => callerOf(request).userId)
@@ -74,7 +74,7 @@ export async function createRateLimiter (
 
   function limiter (name: string, max: number, keyOf: (request: FastifyRequest) => string) {
     const options: rateLimit.RateLimitOptions =
-      { max, keyGenerator: request => `${name} ${keyOf(request)}`, cache: MAX_COUNTED_IN_MEMORY }
+      { max, keyGenerator: request => `${name} ${keyOf(request)}` }
     return app.createRateLimit(options)
   }
 

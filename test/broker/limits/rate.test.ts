@@ -137,12 +137,13 @@ test('a client that is over the rate is not read from', async () => {
 test('a publish that would wait for too long ends its connection; the next one does not wait', async () => {
   await using broker = await startTestBroker({ broker: { rateLimitSends: 1 } })
   const conversation = await broker.direct('bob', 'ann')
+  // Both are there before the first publish: within a second a token comes, and with it room for one more.
   const greedy = await broker.rawDevice('ann', { clientId: 'greedy' })
+  const late = await broker.rawDevice('ann', { clientId: 'late' })
   for (let i = 1; i <= 63; i++) {
     greedy.packet(publishPacket('user/ann/outbox', message(conversation, 'greedy'), 1, i))
   }
   await greedy.nth('puback', 3)
-  const late = await broker.rawDevice('ann', { clientId: 'late' })
   late.packet(publishPacket('user/ann/outbox', message(conversation, 'late'), 1, 1))
   await until(() => late.closed, 'its connection closes')
   expect(late.of('puback')).toEqual([])

@@ -1,0 +1,27 @@
+/**
+ * Counts for the rate limits of one process. Those counted least recently are forgotten first.
+ *
+ * The library's own store hands out the count it goes on counting with, and looks at it
+ * a turn later: requests that come together are then all judged by the count of the last.
+ */
+import type rateLimit from '@fastify/rate-limit'
+import { LRUCache } from 'lru-cache'
+
+interface Window { current: number, endsAt: number }
+type Callback = (error: null, count: { current: number, ttl: number }) => void
+
+/** A window begins with its first count and lasts as long as the limit says. */
+export function createMemoryCounts (maxKeys: number): rateLimit.FastifyRateLimitStore {
+  const windows = new LRUCache<string, Window>({ max: maxKeys })
+  return {
+    incr (key: string, done: Callback, windowMs: number) {
+      const now = Date.now()
+      let window = windows.get(key)
+      if (window === undefined || window.endsAt <= now) {
+        windows.set(key, window = { current: 0, endsAt: now + windowMs })
+      }
+      done(null, { current: ++window.current, ttl: window.endsAt - now })
+    },
+    child: () => createMemoryCounts(maxKeys)
+  }
+}
