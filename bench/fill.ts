@@ -89,6 +89,11 @@ function steps (total: number): string[] {
      select ${uuid('0002', 'k')}, 'user-' || p, ${at('0')}, 0, 8, 6
        from generate_series(0, ${directs - 1}) k, lateral (values (${first}), (${second})) as v (p)`,
 
+    `update conversations c
+         set participant_count = (
+               select count(*) from conversation_participants p
+                where p.conversation_id = c.id and p.left_seq is null)`,
+
     `insert into messages (id, conversation_id, seq, sender_user_id, content, message_type, client_message_id,
                            client_fingerprint, hidden, created_at)
      select ${uuid('0003', 'n')},

@@ -41,6 +41,9 @@ export interface ParticipantView {
   last_read_seq: number
 }
 
+/** In a conversation with more, views and events carry `participant_count` and oneself, not the others. */
+export const MAX_PARTICIPANTS_SHOWN = 32
+
 export interface ConversationView {
   id: string
   type: 'direct' | 'group'
@@ -51,5 +54,7 @@ export interface ConversationView {
   muted_until: string | null
   unread_count: number
   last_message: MessageView | null
+  participant_count: number
+  /** All of them up to MAX_PARTICIPANTS_SHOWN; of larger conversations only the viewer. */
   participants: ParticipantView[]
 }

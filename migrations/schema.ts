@@ -48,6 +48,8 @@ export const conversations = pgTable('conversations', {
   last_message_at: time('last_message_at'),
   last_activity_at: time('last_activity_at').notNull(),
   message_count: seq('message_count').notNull().default(0),
+  /** How many are in now: moves under the conversation's lock with those who come and go. */
+  participant_count: integer('participant_count').notNull().default(0),
   created_at: time('created_at').notNull().defaultNow()
 }, table => [
   unique('conversations_direct_key_unique').on(table.direct_key),

@@ -1,5 +1,9 @@
-/** The cursor of the conversation list: a position in (last_activity_at, id), opaque to clients. */
-import { invalid } from '../../core/errors.ts'
+/**
+ * Cursors of pages, opaque to clients: a position in (last_activity_at, id) in the list of
+ * conversations, a user id among participants.
+ */
+import { type AppError, invalid } from '../../core/errors.ts'
+import { isUserId } from '../../core/identity.ts'
 import { type ConversationView } from '../../core/views.ts'
 import { type ListCursor } from '../../store/conversations/views.ts'
 
@@ -12,8 +16,19 @@ export const encodeCursor = (last: Pick<ConversationView, 'last_activity_at' | '
 /** Throws `invalid` for any other text. */
 export function decodeCursor (text: string): ListCursor {
   const match = PLAIN.exec(Buffer.from(text, 'base64url').toString())
-  if (match === null) {
-    throw invalid('invalid_cursor', 'the cursor is not the `next_cursor` of a page of this list')
-  }
+  if (match === null) throw invalidCursor()
   return { lastActivityAt: new Date(Number(match[1])), id: match[2]! }
 }
+
+/** The place after this participant, the last one of a page. */
+export const encodeParticipantCursor = (userId: string): string => Buffer.from(userId).toString('base64url')
+
+/** Throws `invalid` for any other text. */
+export function decodeParticipantCursor (text: string): string {
+  const userId = Buffer.from(text, 'base64url').toString()
+  if (!isUserId(userId)) throw invalidCursor()
+  return userId
+}
+
+const invalidCursor = (): AppError =>
+  invalid('invalid_cursor', 'the cursor is not the `next_cursor` of a page of this list')

@@ -111,8 +111,16 @@ export const Conversation = Type.Object({
   muted_until: orNull(Time),
   unread_count: Type.Integer({ minimum: 0, maximum: 1000, description: '1000 means 1000 or more' }),
   last_message: orNull(refer(Message)),
-  participants: Type.Array(refer(Participant))
+  participant_count: Type.Integer({ minimum: 1, maximum: 1000, examples: [2] }),
+  participants: Type.Array(refer(Participant), {
+    description: 'All of them, or, when there are more than 32, oneself'
+  })
 }, { $id: 'Conversation' })
+
+export const ParticipantPage = Type.Object({
+  participants: Type.Array(refer(Participant), { description: 'By user id' }),
+  next_cursor: orNull(Type.String({ description: 'Null on the last page' }))
+}, { $id: 'ParticipantPage' })
 
 export const ConversationPage = Type.Object({
   conversations: Type.Array(refer(Conversation)),
@@ -188,6 +196,7 @@ export const Problem = Type.Object({
 }, { $id: 'Problem', description: 'RFC 9457 problem details' })
 
 export const NAMED = [
-  Attachment, Reaction, Message, MessagePage, MessageVersions, MessageStatus, Participant, Conversation,
-  ConversationPage, Event, InboxPage, Device, OwnProfile, Profile, BlockPage, Presence, Readiness, Problem
+  Attachment, Reaction, Message, MessagePage, MessageVersions, MessageStatus, Participant, ParticipantPage,
+  Conversation, ConversationPage, Event, InboxPage, Device, OwnProfile, Profile, BlockPage, Presence,
+  Readiness, Problem
 ]

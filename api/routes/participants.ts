@@ -1,15 +1,47 @@
-/** Participants of a group: adding, changing what they may do, removing, leaving. */
+/** Participants of a conversation: paging through them, adding, their rights, removing, leaving. */
 import { Type } from 'typebox'
 import { invalid } from '../../core/errors.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
+import { decodeParticipantCursor, encodeParticipantCursor } from '../contract/cursor.ts'
 import { NoContent, operation, problems } from '../contract/operations.ts'
-import { ById, Conversation, idOf, refer, Role, UserId, Uuid } from '../contract/schemas.ts'
+import { DEFAULT_PAGE, pageLimit, pageOf } from '../contract/paging.ts'
+import {
+  ById, Conversation, idOf, ParticipantPage, refer, Role, UserId, Uuid
+} from '../contract/schemas.ts'
 
 const OneParticipant = Type.Object({ id: Uuid, user_id: UserId })
 
 export function participantRoutes (app: App, { conversations }: Messaging): void {
+  app.get('/conversations/:id/participants', {
+    schema: {
+      ...operation('conversations', 'Page through the participants'),
+      description:
+        'By user id. No page repeats a participant; one who comes or goes meanwhile may be missing or still there.',
+      params: ById,
+      querystring: Type.Object({
+        limit: pageLimit(),
+        cursor: Type.Optional(Type.String({ description: '`next_cursor` of the page before' }))
+      }),
+      response: {
+        200: refer(ParticipantPage, 'A page'),
+        ...problems('invalid_cursor', 'not_a_participant', 'conversation_not_found')
+      }
+    }
+  }, async request => {
+    const { limit = DEFAULT_PAGE, cursor } = request.query
+    const after = cursor === undefined ? undefined : decodeParticipantCursor(cursor)
+    const found = await conversations.listParticipants(
+      callerOf(request).userId, idOf(request), { limit: limit + 1, after }
+    )
+    const { page, more } = pageOf(found, limit)
+    return {
+      participants: page,
+      next_cursor: more ? encodeParticipantCursor(page.at(-1)!.user_id) : null
+    }
+  })
+
   app.post('/conversations/:id/participants', {
     schema: {
       ...operation('conversations', 'Add participants to a group'),

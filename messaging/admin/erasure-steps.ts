@@ -25,6 +25,7 @@ import { deleteMessages } from '../../store/messages/changes.ts'
 import { lockConversations, lockUsers } from '../../store/locks.ts'
 import { changeWithin } from '../conversations/change.ts'
 import { leave } from '../conversations/participants.ts'
+import { wakesWithNames } from '../log/names.ts'
 import { wakesFor } from '../log/render.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'
 
@@ -56,10 +57,10 @@ const startOf = (step: ErasureStep): ErasurePosition => ({ step, at_id: NIL, at_
 const leaveNext: Step = async (tx, erasure, { epoch }) => {
   const [conversationId] = await presentIn(tx, erasure.user_id, 1)
   if (conversationId === undefined) return {}
-  const wakes = await changeWithin(
-    tx, epoch, conversationId, erasure.user_id, (tx, change) => leave(tx, change, erasure.user_id)
+  const events = await changeWithin(
+    tx, conversationId, erasure.user_id, (tx, change) => leave(tx, change, erasure.user_id)
   )
-  return { position: erasure, wakes }
+  return { position: erasure, wakes: await wakesWithNames(tx, epoch, events) }
 }
 
 // Tombstones that were there before lose only what their sender's clients called them.

@@ -8,11 +8,10 @@ import {
   findMembership, presentMembers, touchConversation, type Membership
 } from '../../store/conversations/conversations.ts'
 import { type Database, type Executor } from '../../store/database.ts'
-import { appendEvents, type NewEvent } from '../../store/log/inbox.ts'
+import { appendEvents, type AppendedEvent, type NewEvent } from '../../store/log/inbox.ts'
 import { lockConversations, type LockedConversation } from '../../store/locks.ts'
+import { type Announce } from './announce.ts'
 import { requirePresent } from '../membership.ts'
-import { wakesWithNames } from '../log/names.ts'
-import { type WakeEvent } from '../deliver/wakes.ts'
 
 export interface ChangeContext {
   conversation: LockedConversation
@@ -21,28 +20,26 @@ export interface ChangeContext {
   at: Date
 }
 
-/** Without events nothing has changed. `activity`: somebody came or went. */
+/** Without events nothing has changed. `activity`: a participant came or went. */
 export interface Change { events: NewEvent[], activity?: boolean }
 
 export type Work = (tx: Executor, context: ChangeContext) => Promise<Change>
 export type ChangeConversation = (conversationId: string, actorId: string, work: Work) => Promise<void>
 
-export interface ChangeDeps { database: Database, epoch: string, wake: (events: WakeEvent[]) => void }
-
 /**
- * Throws `not_found` for an actor who was never in, `forbidden` for a former member, and what `work` throws.
+ * Resolves when the change is committed and told. Throws `not_found` for an actor who was never in,
+ * `forbidden` for a former member, and what `work` throws.
  */
-export const createConversationChange = ({ database, epoch, wake }: ChangeDeps): ChangeConversation => async (
-  conversationId, actorId, work
-) => {
-  const wakes = await database.transact(tx => changeWithin(tx, epoch, conversationId, actorId, work))
-  if (wakes.length > 0) wake(wakes)
+export const createConversationChange = ({ database, announce }: {
+  database: Database, announce: Announce
+}): ChangeConversation => async (conversationId, actorId, work) => {
+  await announce(await database.transact(tx => changeWithin(tx, conversationId, actorId, work)))
 }
 
-/** The same as a part of the caller's transaction, who wakes after it. */
+/** The same as a part of the caller's transaction; the caller tells of the events after it. */
 export async function changeWithin (
-  tx: Executor, epoch: string, conversationId: string, actorId: string, work: Work
-): Promise<WakeEvent[]> {
+  tx: Executor, conversationId: string, actorId: string, work: Work
+): Promise<AppendedEvent[]> {
   const conversation = (await lockConversations(tx, [conversationId])).get(conversationId)
   if (conversation === undefined) throw unknownConversation()
   const actor = requirePresent(await findMembership(tx, conversationId, actorId))
@@ -50,5 +47,5 @@ export async function changeWithin (
   const at = new Date()
   const { events, activity = false } = await work(tx, { conversation, actor, members, at })
   if (activity) await touchConversation(tx, conversationId, at)
-  return await wakesWithNames(tx, epoch, await appendEvents(tx, events, at))
+  return await appendEvents(tx, events, at)
 }

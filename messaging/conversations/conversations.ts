@@ -12,13 +12,12 @@ import {
 import { type Executor } from '../../store/database.ts'
 import { appendEvents, type AppendedEvent, type NewEvent } from '../../store/log/inbox.ts'
 import { lockConversations } from '../../store/locks.ts'
-import { ensureUsers } from '../../store/people/users.ts'
-import { createConversationChange, type ChangeDeps } from './change.ts'
+import { createAnnounce, type AnnounceDeps } from './announce.ts'
+import { createConversationChange } from './change.ts'
 import { requireGroupAdmin, requirePresent } from '../membership.ts'
 import {
   createParticipants, MAX_PARTICIPANTS, tooManyParticipants, type Participants
 } from './participants.ts'
-import { wakesFor } from '../log/render.ts'
 
 const MAX_TITLE_LENGTH = 200
 
@@ -33,15 +32,16 @@ export interface Conversations extends Participants {
   create (
     creatorId: string, request: ConversationRequest
   ): Promise<{ conversation: ConversationView, created: boolean }>
-  /** Throws `not_found` for somebody who was never in, `forbidden` for a former member. */
+  /** Throws `not_found` for a user who was never in, `forbidden` for a former member. */
   get (viewerId: string, conversationId: string): Promise<ConversationView>
   /** The title is for admins of a group, the mute for oneself; both change or neither. */
   update (actorId: string, conversationId: string, change: ConversationChange): Promise<ConversationView>
 }
 
-export function createConversations (deps: ChangeDeps): Conversations {
-  const { database, wake } = deps
-  const change = createConversationChange(deps)
+export function createConversations (deps: AnnounceDeps): Conversations {
+  const { database } = deps
+  const announce = createAnnounce(deps)
+  const change = createConversationChange({ database, announce })
 
   async function get (viewerId: string, conversationId: string): Promise<ConversationView> {
     requirePresent(await findMembership(database.autocommit, conversationId, viewerId))
@@ -51,7 +51,7 @@ export function createConversations (deps: ChangeDeps): Conversations {
   }
 
   return {
-    ...createParticipants(change, get),
+    ...createParticipants({ database, change, get }),
     get,
 
     async create (creatorId, request) {
@@ -69,7 +69,6 @@ export function createConversations (deps: ChangeDeps): Conversations {
           return { id, created, appended: await reenter(tx, id, [creatorId, ...others], at) }
         }
         const everyone = [creatorId, ...others]
-        await ensureUsers(tx, everyone)
         await enterParticipants(tx, id, everyone.map(user_id => ({
           user_id, role: type === 'group' && user_id === creatorId ? 'admin' : 'member'
         })), 0, at)
@@ -77,7 +76,7 @@ export function createConversations (deps: ChangeDeps): Conversations {
           everyone.map(user_id => ({ user_id, type: 'conversation_created' as const, conversation_id: id }))
         return { id, created, appended: await appendEvents(tx, events, at) }
       })
-      wake(wakesFor(deps.epoch, appended))
+      await announce(appended)
       return { conversation: await get(creatorId, id), created }
     },
 
@@ -102,8 +101,8 @@ export function createConversations (deps: ChangeDeps): Conversations {
 }
 
 /**
- * Who was erased has left their direct conversations: with whoever has their id now, one begins anew where
- * the old one ended.
+ * An erased user has left their direct conversations. With a new user of that id, one begins anew
+ * where the old one ended.
  */
 async function reenter (
   tx: Executor, conversationId: string, both: string[], at: Date
@@ -113,16 +112,13 @@ async function reenter (
   const present = new Set((await presentMembers(tx, conversationId)).map(member => member.user_id))
   const entering = both.filter(id => !present.has(id))
   if (entering.length === 0) return []
-  await ensureUsers(tx, entering)
   await enterParticipants(
     tx, conversationId, entering.map(user_id => ({ user_id, role: 'member' })), last_seq, at
   )
   await touchConversation(tx, conversationId, at)
   return await appendEvents(tx, both.map((user_id): NewEvent => ({
     user_id,
-    type: present.has(user_id)
-      ? 'conversation_updated'
-      : 'conversation_created',
+    type: present.has(user_id) ? 'conversation_updated' : 'conversation_created',
     conversation_id: conversationId
   })), at)
 }

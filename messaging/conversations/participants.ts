@@ -1,39 +1,56 @@
-/** Who is in a group: adding, what they may do, removing and leaving. */
+/**
+ * Who is in a group: looking, adding, what they may do, removing and leaving.
+ *
+ * Events about those who come and go say how many are in then. Of a conversation that was large
+ * its participants know but themselves; when it no longer is, an event carries all of them.
+ */
 import { AppError } from '../../core/errors.ts'
 import { requireUserId } from '../../core/identity.ts'
-import { type ConversationView } from '../../core/views.ts'
+import { MAX_PARTICIPANTS_SHOWN, type ConversationView, type ParticipantView } from '../../core/views.ts'
 import {
-  enterParticipants, leaveConversation, setParticipantRights, type Membership
+  enterParticipants, findMembership, leaveConversation, setParticipantRights, type Membership
 } from '../../store/conversations/conversations.ts'
-import { type Executor } from '../../store/database.ts'
+import { pageParticipants } from '../../store/conversations/participants.ts'
+import { type Database, type Executor } from '../../store/database.ts'
 import { type NewEvent } from '../../store/log/inbox.ts'
-import { ensureUsers } from '../../store/people/users.ts'
 import { type Change, type ChangeConversation, type ChangeContext } from './change.ts'
-import { requireAdmin, requireGroup, requireGroupAdmin } from '../membership.ts'
+import { requireAdmin, requireGroup, requireGroupAdmin, requirePresent } from '../membership.ts'
 
 export const MAX_PARTICIPANTS = 1_000
 /**
- * Many who enter a large group at once: its members get one event with the whole conversation instead of one
- * each.
+ * When many enter a large group at once, its members get one event with the conversation instead of
+ * one for each. The transaction holds all of them for as long as it takes to write the events.
  */
-const MAX_ADDED_EVENTS = 10_000
+const MAX_ADDED_EVENTS = 2_000
 
 export interface Rights { role?: 'admin' | 'member', can_send_messages?: boolean }
 
 export interface Participants {
+  /**
+   * Up to `limit` participants by user id, after the user `after`.
+   * Throws `not_found` for a user who was never in, `forbidden` for a former member.
+   */
+  listParticipants (
+    viewerId: string, conversationId: string, page: { limit: number, after?: string }
+  ): Promise<ParticipantView[]>
   addParticipants (actorId: string, conversationId: string, userIds: string[]): Promise<ConversationView>
   /** A group with members keeps an admin: throws `conflict` when the last one would be none. */
   changeParticipant (actorId: string, conversationId: string, userId: string, rights: Rights): Promise<void>
-  /**
-   * Removes somebody, or oneself: leaving. When no admin is left, whoever has been in longest becomes one.
-   */
+  /** Removes a participant, or oneself. When no admin is left, the longest-standing member becomes one. */
   removeParticipant (actorId: string, conversationId: string, userId: string): Promise<void>
 }
 
-export function createParticipants (
-  change: ChangeConversation, get: (viewerId: string, conversationId: string) => Promise<ConversationView>
-): Participants {
+export function createParticipants ({ database, change, get }: {
+  database: Database
+  change: ChangeConversation
+  get: (viewerId: string, conversationId: string) => Promise<ConversationView>
+}): Participants {
   return {
+    async listParticipants (viewerId, conversationId, { limit, after = '' }) {
+      requirePresent(await findMembership(database.autocommit, conversationId, viewerId))
+      return await pageParticipants(database.autocommit, conversationId, viewerId, { limit, after })
+    },
+
     async addParticipants (actorId, conversationId, userIds) {
       const asked = [...new Set(userIds.map(requireUserId))]
       await change(conversationId, actorId, async (tx, { conversation, actor, members, at }) => {
@@ -42,9 +59,10 @@ export function createParticipants (
         const entering = asked.filter(id => !present.has(id))
         if (present.size + entering.length > MAX_PARTICIPANTS) throw tooManyParticipants()
         if (entering.length === 0) return { events: [] }
-        await ensureUsers(tx, entering)
-        await enterParticipants(tx, conversationId, entering.map(user_id =>
-          ({ user_id, role: 'member' })), conversation.last_seq, at)
+        await enterParticipants(
+          tx, conversationId, entering.map(user_id => ({ user_id, role: 'member' })),
+          conversation.last_seq, at
+        )
         return { activity: true, events: addedEvents(conversation, members, entering, at) }
       })
       return await get(actorId, conversationId)
@@ -57,8 +75,7 @@ export function createParticipants (
         if (subject === undefined) throw unknownParticipant()
         const after = {
           role: rights.role ?? subject.role,
-          can_send_messages: rights.can_send_messages ??
-          subject.can_send_messages
+          can_send_messages: rights.can_send_messages ?? subject.can_send_messages
         }
         if (after.role === subject.role && after.can_send_messages === subject.can_send_messages) {
           return { events: [] }
@@ -93,10 +110,11 @@ export async function leave (
   return {
     activity: true,
     events: [
-      ...eventsAbout(
-        members, 'participant_removed', conversation.id, { user_id: userId, left_at: at.toISOString() }
-      ),
-      ...(heir === undefined ? [] : rightsEvents(staying, { ...heir, role: 'admin' }))
+      ...eventsAbout(members, 'participant_removed', conversation.id, {
+        user_id: userId, left_at: at.toISOString(), participant_count: staying.length
+      }),
+      ...(heir === undefined ? [] : rightsEvents(staying, { ...heir, role: 'admin' })),
+      ...(staying.length === MAX_PARTICIPANTS_SHOWN ? updatedEvents(staying, conversation.id) : [])
     ]
   }
 }
@@ -107,8 +125,7 @@ function addedEvents (
   const created =
     entering.map((user_id): NewEvent => ({ user_id, type: 'conversation_created', conversation_id: id }))
   if (members.length * entering.length > MAX_ADDED_EVENTS) {
-    return [...created, ...members.map(({ user_id }): NewEvent =>
-      ({ user_id, type: 'conversation_updated', conversation_id: id }))]
+    return [...created, ...updatedEvents(members, id)]
   }
   return [...created, ...entering.flatMap(user_id => eventsAbout(members, 'participant_added', id, {
     user_id,
@@ -116,9 +133,13 @@ function addedEvents (
     can_send_messages: true,
     joined_at: at.toISOString(),
     last_delivered_seq: last_seq,
-    last_read_seq: last_seq
+    last_read_seq: last_seq,
+    participant_count: members.length + entering.length
   }))]
 }
+
+const updatedEvents = (members: Membership[], conversationId: string): NewEvent[] =>
+  members.map(({ user_id }) => ({ user_id, type: 'conversation_updated', conversation_id: conversationId }))
 
 const rightsEvents = (
   members: Membership[], { conversation_id, user_id, role, can_send_messages }: Membership
@@ -140,7 +161,7 @@ const unknownParticipant = (): AppError =>
   new AppError('not_found', 'participant_not_found', 'this user is not a participant of the conversation')
 
 const lastAdmin = (): AppError =>
-  new AppError('conflict', 'last_admin', 'a group keeps an admin: make somebody else one first')
+  new AppError('conflict', 'last_admin', 'a group keeps an admin: make another member one first')
 
 export const tooManyParticipants = (): AppError =>
   new AppError(

@@ -73,8 +73,9 @@ const RENDERINGS: Record<EventType, Rendering> = {
   conversation_created: carriesConversation,
   conversation_updated: carriesConversation,
   participant_added: tellsOfParticipant(
-    'user_id', 'role', 'can_send_messages', 'joined_at', 'last_delivered_seq', 'last_read_seq'),
-  participant_removed: tells('user_id', 'left_at'),
+    'user_id', 'role', 'can_send_messages', 'joined_at', 'last_delivered_seq', 'last_read_seq',
+    'participant_count'),
+  participant_removed: tells('user_id', 'left_at', 'participant_count'),
   participant_updated: tellsOfParticipant('user_id', 'role', 'can_send_messages'),
   resync_required: tells()
 }

@@ -77,6 +77,7 @@ export async function findMembership (
   return row
 }
 
+/** By user id. */
 export async function presentMembers (db: Executor, conversationId: string): Promise<Membership[]> {
   return await db.orm.select(membershipColumns).from(conversation_participants)
     .where(and(
@@ -104,46 +105,66 @@ export async function typingAudience (
   return rows.map(row => row.user_id)
 }
 
-/** Enters users, or lets former members in anew: they see what comes from here on. */
-export async function enterParticipants (
-  tx: Executor, conversationId: string, entering: Array<{ user_id: string, role: 'admin' | 'member' }>,
-  joinedSeq: number, at: Date
-): Promise<void> {
-  await tx.orm.insert(conversation_participants)
-    .values(entering.map(({ user_id, role }) => ({
-      conversation_id: conversationId,
-      user_id,
-      role,
-      joined_at: at,
-      joined_seq: joinedSeq,
-      last_delivered_seq: joinedSeq,
-      last_read_seq: joinedSeq
-    })))
-    .onConflictDoUpdate({
-      target: [conversation_participants.conversation_id, conversation_participants.user_id],
-      set: {
-        role: sql`excluded.role`,
-        can_send_messages: true,
-        joined_at: at,
-        joined_seq: joinedSeq,
-        left_at: null,
-        left_seq: null,
-        left_title: null,
-        last_delivered_seq: joinedSeq,
-        last_read_seq: joinedSeq,
-        muted_until: null
-      }
-    })
+// One statement for everybody: with 1,000 of them a list of values took half a second to build.
+// New users are created in id order, like every set of users that is locked.
+const ENTER: Statement = {
+  name: 'conversations_enter',
+  text: `
+    with known as (
+      insert into users (id)
+      select e.user_id from unnest($2::text[]) as e (user_id) order by e.user_id collate "C"
+      on conflict do nothing
+    ), counted as (
+      update conversations
+         set participant_count = participant_count + cardinality($2::text[])
+       where id = $1
+    )
+    insert into conversation_participants
+           (conversation_id, user_id, role, joined_at, joined_seq, last_delivered_seq, last_read_seq)
+    select $1::uuid, e.user_id, e.role, $5::timestamptz, $4::bigint, $4::bigint, $4::bigint
+      from unnest($2::text[], $3::text[]) as e (user_id, role)
+     order by e.user_id collate "C"
+    on conflict (conversation_id, user_id) do update
+       set role = excluded.role, can_send_messages = true, joined_at = excluded.joined_at,
+           joined_seq = excluded.joined_seq, left_at = null, left_seq = null, left_title = null,
+           shown_seq = null, shown_at = null, last_delivered_seq = excluded.last_delivered_seq,
+           last_read_seq = excluded.last_read_seq, muted_until = null`
 }
 
+export interface Entering { user_id: string, role: 'admin' | 'member' }
+
+/**
+ * Enters users, who are created when they are new, or lets former members in anew: they see what
+ * comes from here on. None of them may be in, and the conversation must be locked or new.
+ */
+export async function enterParticipants (
+  tx: Executor, conversationId: string, entering: Entering[], joinedSeq: number, at: Date
+): Promise<void> {
+  await tx.rows(ENTER, [
+    conversationId, entering.map(e => e.user_id), entering.map(e => e.role), joinedSeq, at
+  ])
+}
+
+const LEAVE: Statement = {
+  name: 'conversations_leave',
+  text: `
+    with counted as (
+      update conversations
+         set participant_count = participant_count - 1
+       where id = $1
+      returning title
+    )
+    update conversation_participants
+       set left_at = $4, left_seq = $3, left_title = counted.title
+      from counted
+     where conversation_id = $1 and user_id = $2`
+}
+
+/** The user must be in, and the conversation locked. */
 export async function leaveConversation (
   tx: Executor, conversationId: string, userId: string, leftSeq: number, at: Date
 ): Promise<void> {
-  const title = tx.orm.select({ title: conversations.title }).from(conversations)
-    .where(eq(conversations.id, conversationId))
-  await tx.orm.update(conversation_participants).set({
-    left_at: at, left_seq: leftSeq, left_title: sql`${title}`
-  }).where(participant(conversationId, userId))
+  await tx.rows(LEAVE, [conversationId, userId, leftSeq, at])
 }
 
 export async function setParticipantRights (

@@ -6,7 +6,7 @@
  * apart, so that those the reader does not see are not even passed over.
  * Indexes: messages_conversation_seq_unique for groups, messages_sender_index for direct conversations.
  */
-const columns = (alias: string): string => [
+export const rawColumns = (alias: string): string => [
   'id', 'conversation_id', 'seq', 'sender_user_id', 'content', 'message_type', 'mentions', 'reply_to_id',
   'client_message_id', 'created_at', 'edited_at', 'withdrawn_at', 'deleted_at'
 ].map(column => `${alias}.${column}`).join(', ')
@@ -24,17 +24,17 @@ export interface Visible {
 
 /** A query for the raw columns of messages, in order of `seq` within each half of its union. */
 export const visibleMessages = ({ conversation, type, reader, range, direction, limit }: Visible): string => `
-  (select ${columns('m')}
+  (select ${rawColumns('m')}
      from messages m
     where ${type} = 'group' and m.conversation_id = ${conversation} and ${range}
     order by m.seq ${direction}
     limit ${limit})
   union all
-  (select ${columns('m')}
+  (select ${rawColumns('m')}
      from conversation_participants sender
      cross join (values (false), (true)) as kind (hidden)
      cross join lateral (
-       select ${columns('m')}
+       select ${rawColumns('m')}
          from messages m
         where m.conversation_id = ${conversation} and m.sender_user_id = sender.user_id
           and m.hidden = kind.hidden and ${range}

@@ -7,11 +7,6 @@ import { users } from '../../migrations/schema.ts'
 import { type InboxCounters } from '../locks.ts'
 import { type Executor, type Statement } from '../database.ts'
 
-/** Creates those that are new, in id order, so that two callers with common users cannot deadlock. */
-export async function ensureUsers (db: Executor, ids: string[]): Promise<void> {
-  await db.orm.insert(users).values(ids.toSorted().map(id => ({ id }))).onConflictDoNothing()
-}
-
 export interface Acquaintance { id: string, name: string | null, name_changed_at: Date | null }
 
 // A user whom another statement creates meanwhile is in neither half: asked for again, they are known.

@@ -37,6 +37,8 @@ const arbitraries = {
   unreact: action('unreact', { which: n, emoji }),
   createDirect: action('createDirect', { other: n }),
   createGroup: action('createGroup', { others: fc.array(n, { minLength: 1, maxLength: 3 }), text }),
+  /** A group so large that one or two who come or go make it large, or small again. */
+  createCrowd: action('createCrowd', { others: fc.array(n, { minLength: 1, maxLength: 3 }), text }),
   add: action('add', { where: n, other: n }),
   remove: action('remove', { where: n, other: n }),
   leave: action('leave', { where: n }),
@@ -89,6 +91,7 @@ export const BEGINNING: Action[] = [
   { do: 'createDirect', by: 0, other: 1 },
   { do: 'createGroup', by: 0, others: [1, 2], text: 'hello' },
   { do: 'createGroup', by: 1, others: [0, 2, 3], text: 'fine 🙂' },
+  { do: 'createCrowd', by: 0, others: [1], text: 'see you' },
   { do: 'look', by: 0 }, { do: 'look', by: 1 }, { do: 'look', by: 2 }, { do: 'look', by: 3 }
 ]
 
@@ -189,4 +192,42 @@ export const OWN_READ_ABOVE_HIDDEN: Action[] = [
     attach: false
   },
   { do: 'read', by: 0, which: EXACTLY }, { do: 'read', by: 0, which: EXACTLY + 2 }
+]
+
+const say = (by: number, conversation: number): Action => ({
+  do: 'send',
+  by,
+  where: EXACTLY + conversation,
+  text: 'hello',
+  over: 'rest',
+  reply: null,
+  mention: null,
+  attach: false
+})
+
+/** A group becomes large, small and large again, while its participants write, read and come and go. */
+export const ACROSS_THE_THRESHOLD: Action[] = [
+  { do: 'createCrowd', by: 0, others: [1], text: 'hello' },
+  { do: 'look', by: 0 }, { do: 'look', by: 1 },
+  say(0, 0), say(1, 0),
+  { do: 'add', by: 0, where: EXACTLY, other: 2 },
+  { do: 'look', by: 0 }, { do: 'look', by: 1 }, { do: 'look', by: 2 },
+  say(0, 0), say(2, 0),
+  { do: 'read', by: 1, which: EXACTLY + 3 },
+  { do: 'acknowledge', by: 2, back: 0 },
+  { do: 'rename', by: 1, text: 'see you' },
+  { do: 'retitle', by: 0, where: EXACTLY, text: 'fine 🙂' },
+  { do: 'mute', by: 2, where: EXACTLY, muted: true },
+  { do: 'allow', by: 0, where: EXACTLY, other: 1, role: 'admin', can_send_messages: undefined },
+  { do: 'add', by: 0, where: EXACTLY, other: 3 },
+  { do: 'remove', by: 1, where: EXACTLY, other: 2 },
+  { do: 'look', by: 1 }, { do: 'look', by: 3 },
+  say(3, 0),
+  { do: 'leave', by: 3, where: EXACTLY },
+  { do: 'look', by: 0 },
+  say(1, 0),
+  { do: 'read', by: 0, which: EXACTLY + 5 },
+  { do: 'add', by: 1, where: EXACTLY, other: 3 },
+  { do: 'leave', by: 0, where: EXACTLY },
+  say(1, 0)
 ]

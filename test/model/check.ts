@@ -4,10 +4,12 @@
  * was on the way, and events as a phone got them, all lead to what is there now.
  */
 import { expect } from 'vitest'
+import { MAX_PARTICIPANTS_SHOWN, type ConversationView } from '../../core/views.ts'
+import { type Caller } from '../api/api.ts'
 import { type Action } from './actions.ts'
 import { apply, emptyCopy, openCopy, type Copy, type InboxEvent } from './client.ts'
 import { showCopy, showSnapshot } from './shown.ts'
-import { createWorld, readInbox, takeSnapshot, type Echo } from './world.ts'
+import { createWorld, readInbox, readParticipants, takeSnapshot, type Echo } from './world.ts'
 
 /** A copy made along the way, and where its events begin: at the snapshot, or some time before it. */
 interface Look { by: number, copy: Copy, after: number }
@@ -36,7 +38,9 @@ export async function check (echo: Echo, seen: Map<string, number>, actions: Act
   await world.settle()
 
   for (const [i, user] of world.users.entries()) {
-    const expected = showSnapshot(user.id, await takeSnapshot(user), world.departures)
+    const snapshot = await takeSnapshot(user)
+    const expected = showSnapshot(user.id, snapshot, world.departures)
+    for (const conversation of snapshot.conversations) await checkParticipants(user, conversation)
     const { events } = await readInbox(user, 0, 7)
     for (const { type } of events) seen.set(type, (seen.get(type) ?? 0) + 1)
     expect(events.map(event => event.seq)).toEqual(events.map((_, index) => index + 1))
@@ -58,4 +62,16 @@ export async function check (echo: Echo, seen: Map<string, number>, actions: Act
       ).toEqual(expected)
     }
   }
+}
+
+/** The view has all of them, or counts them and has the viewer. */
+async function checkParticipants (
+  user: Caller, { id, participants, participant_count }: ConversationView
+): Promise<void> {
+  const all = await readParticipants(user, id)
+  expect(all).toHaveLength(participant_count)
+  const shown = all.filter(({ user_id }) =>
+    participant_count <= MAX_PARTICIPANTS_SHOWN || user_id === user.id)
+  const byId = participants.toSorted((a, b) => a.user_id < b.user_id ? -1 : 1)
+  expect(byId).toEqual(shown)
 }

@@ -8,7 +8,7 @@
  * snapshot already: applying what is known changes nothing.
  */
 import {
-  type ConversationView, type DeliveryState, type MessageView, type ParticipantView
+  MAX_PARTICIPANTS_SHOWN, type ConversationView, type DeliveryState, type MessageView, type ParticipantView
 } from '../../core/views.ts'
 
 export interface InboxEvent { seq: number, epoch: string, type: string, [field: string]: any }
@@ -67,7 +67,10 @@ export function apply (copy: Copy, event: InboxEvent): Copy {
       return withConversation(copy, event.conversation)
     case 'participant_added':
       return inConversation(copy, event.conversation_id, conversation =>
-        active(withParticipant(conversation, participantOf(event)), event.joined_at))
+        active(
+          withCount(copy, withParticipant(conversation, participantOf(event)), event.participant_count),
+          event.joined_at
+        ))
     case 'participant_updated':
       return inConversation(copy, event.conversation_id, conversation => ({
         ...conversation,
@@ -76,11 +79,10 @@ export function apply (copy: Copy, event: InboxEvent): Copy {
       }))
     case 'participant_removed':
       if (event.user_id === copy.userId) return without(copy, event.conversation_id)
-      return inConversation(copy, event.conversation_id, conversation => active({
-        ...conversation,
-        participants: conversation.participants.filter(({ user_id }) =>
-          user_id !== event.user_id)
-      }, event.left_at))
+      return inConversation(copy, event.conversation_id, conversation => active(
+        withCount(copy, withoutParticipant(conversation, event.user_id), event.participant_count),
+        event.left_at
+      ))
     default:
       throw new Error(`no rule for ${event.type}`)
   }
@@ -110,8 +112,8 @@ export function statusOf (copy: Copy, conversation: ConversationCopy, message: M
   if (message.sender_user_id !== copy.userId) {
     return message.seq <= ownMark(copy, conversation) ? 'read' : 'sent'
   }
-  const recipients = conversation.participants.filter(({ user_id, joined_at }) => user_id !== copy.userId &&
-    joined_at < message.created_at)
+  const recipients = conversation.participants.filter(({ user_id, joined_at }) =>
+    user_id !== copy.userId && joined_at < message.created_at)
   if (recipients.length === 0) return message.status
   const reached = (mark: 'last_read_seq' | 'last_delivered_seq'): boolean =>
     recipients.every(recipient => recipient[mark] >= message.seq)
@@ -186,6 +188,21 @@ function withParticipant (conversation: ConversationCopy, added: ParticipantView
       compare(a.user_id, b.user_id))
   }
 }
+
+const withoutParticipant = (conversation: ConversationCopy, userId: string): ConversationCopy => ({
+  ...conversation, participants: conversation.participants.filter(({ user_id }) => user_id !== userId)
+})
+
+/** Of a large conversation nothing is told of the others, so what was known of them is given up. */
+const withCount = (
+  copy: Copy, conversation: ConversationCopy, participant_count: number
+): ConversationCopy => ({
+  ...conversation,
+  participant_count,
+  participants: participant_count <= MAX_PARTICIPANTS_SHOWN
+    ? conversation.participants
+    : conversation.participants.filter(({ user_id }) => user_id === copy.userId)
+})
 
 const participantOf = (
   { user_id, name, role, can_send_messages, joined_at, last_delivered_seq, last_read_seq }: InboxEvent

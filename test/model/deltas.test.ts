@@ -6,7 +6,9 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { EVENT_TYPES } from '../../core/events.ts'
-import { anyAction, BEGINNING, EVERYTHING, OWN_READ_ABOVE_HIDDEN } from './actions.ts'
+import {
+  ACROSS_THE_THRESHOLD, anyAction, BEGINNING, EVERYTHING, OWN_READ_ABOVE_HIDDEN
+} from './actions.ts'
 import { check } from './check.ts'
 import { startEcho, type Echo } from './world.ts'
 
@@ -23,6 +25,10 @@ test('after one of everything, and every type of event has come', async () => {
 
 test('after the blocker read an own message above a hidden one', async () => {
   await check(echo, new Map(), OWN_READ_ABOVE_HIDDEN)
+})
+
+test('after a group became large, small and large again', async () => {
+  await check(echo, new Map(), ACROSS_THE_THRESHOLD)
 })
 
 const sequences = fc.array(anyAction, { minLength: 30, maxLength: 60, size: 'max' })

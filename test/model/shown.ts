@@ -1,13 +1,14 @@
 /**
  * What a user sees, in one shape for a fresh snapshot and for a copy kept by events.
  *
- * Three things are no part of it, because no event tells them: how far others have
+ * Four things are no part of it, because no event tells them: how far others have
  * got beyond one's own messages (a mark counts as that of the last own message
- * below it), which of one's own devices has acknowledged what, and the status of
- * messages sent to a user who has left since (`departed`).
+ * below it), which of one's own devices has acknowledged what, the status of
+ * messages sent to a user who has left since (`departed`), and in a large conversation
+ * (`untold`) that of one's own messages, and names.
  */
 import {
-  type ConversationView, type DeliveryState, type MessageView, type ParticipantView
+  MAX_PARTICIPANTS_SHOWN, type ConversationView, type DeliveryState, type MessageView
 } from '../../core/views.ts'
 import { inOrder, messagesInOrder, statusOf, unreadCount, type Copy } from './client.ts'
 
@@ -30,7 +31,7 @@ export const showSnapshot = (
     return {
       ...conversation,
       last_message: conversation.last_message === null ? null : show(conversation.last_message),
-      participants: normalised(userId, conversation.participants, messages),
+      participants: normalised(userId, conversation, messages),
       messages: messages.map(show)
     }
   })
@@ -44,30 +45,37 @@ export const showCopy = (copy: Copy, departures: Departures): object[] =>
       ...conversation,
       last_message: messages.length === 0 ? null : show(messages.at(-1)!),
       unread_count: unreadCount(copy, held),
-      participants: normalised(copy.userId, conversation.participants, messages),
+      participants: normalised(copy.userId, conversation, messages),
       messages: messages.map(show)
     }
   })
 
 const shower = (
-  userId: string, { id }: { id: string }, departures: Departures,
-  status: (message: MessageView) => DeliveryState
+  userId: string, { id, participant_count }: { id: string, participant_count: number },
+  departures: Departures, status: (message: MessageView) => DeliveryState
 ) =>
   (message: MessageView): object => {
     const own = message.sender_user_id === userId
     const shown = status(message)
+    if (own && participant_count > MAX_PARTICIPANTS_SHOWN) return { ...message, status: 'untold' }
     if (own && message.seq <= (departures.get(id) ?? 0)) return { ...message, status: 'departed' }
     return { ...message, status: own || shown === 'read' ? shown : 'unread' }
   }
 
-function normalised (userId: string, participants: ParticipantView[], messages: MessageView[]): object[] {
+function normalised (
+  userId: string,
+  { participants, participant_count }: Pick<ConversationView, 'participants' | 'participant_count'>,
+  messages: MessageView[]
+): object[] {
   const own = messages.filter(message => message.sender_user_id === userId).map(message => message.seq)
   const known = (mark: number): number => Math.max(0, ...own.filter(seq => seq <= mark))
-  return participants.map(({ last_delivered_seq, ...participant }) => participant.user_id === userId
-    ? participant
-    : {
-        ...participant,
-        last_read_seq: known(participant.last_read_seq),
-        last_delivered_seq: known(last_delivered_seq)
-      })
+  return participants.map(({ last_delivered_seq, ...participant }) => {
+    if (participant_count > MAX_PARTICIPANTS_SHOWN) return { ...participant, name: 'untold' }
+    if (participant.user_id === userId) return participant
+    return {
+      ...participant,
+      last_read_seq: known(participant.last_read_seq),
+      last_delivered_seq: known(last_delivered_seq)
+    }
+  })
 }

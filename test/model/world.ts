@@ -2,7 +2,9 @@
 import { randomUUID } from 'node:crypto'
 import pino from 'pino'
 import { startBroker } from '../../broker/start.ts'
-import { type ConversationView, type MessageView } from '../../core/views.ts'
+import {
+  MAX_PARTICIPANTS_SHOWN, type ConversationView, type MessageView, type ParticipantView
+} from '../../core/views.ts'
 import { inboxCounters } from '../../store/people/users.ts'
 import { startTestApi, type Answer, type Caller, type TestApi } from '../api/api.ts'
 import { connectPhone, type Phone } from '../support/phone.ts'
@@ -13,7 +15,9 @@ import { type Snapshot } from './shown.ts'
 
 const USERS = 4
 /** Few, so that much happens in each. */
-const MAX_GROUPS = 3
+const MAX_GROUPS = 4
+/** With two users a crowd is as large as it may be while all see each other. */
+const FILLERS = Array.from({ length: MAX_PARTICIPANTS_SHOWN - 2 }, (_, i) => `filler${i}`)
 
 export interface Echo extends AsyncDisposable { api: TestApi, mqttPort: number }
 
@@ -120,16 +124,20 @@ export async function createWorld ({ api, mqttPort }: Echo): Promise<World> {
     const by = actor(action)
     switch (action.do) {
       case 'look': return
-      case 'createDirect': return noteConversation(accepted(
-        await by.post('/conversations', { type: 'direct', participant_ids: [other(by, action.other).id] })
-      ))
-      case 'createGroup': {
+      case 'createDirect': {
+        const partner = other(by, action.other).id
+        const answer = await by.post('/conversations', { type: 'direct', participant_ids: [partner] })
+        return noteConversation(accepted(answer), [by.id, partner])
+      }
+      case 'createGroup':
+      case 'createCrowd': {
         if (founders.size === MAX_GROUPS) return
-        const participant_ids = [...new Set(action.others.map(i => other(by, i).id))]
+        const others = [...new Set(action.others.map(i => other(by, i).id))]
+        const participant_ids = action.do === 'createCrowd' ? [...others, ...FILLERS] : others
         const answer =
           accepted(await by.post('/conversations', { type: 'group', participant_ids, title: action.text }))
         founders.set(answer.body.id, by)
-        return noteConversation(answer)
+        return noteConversation(answer, [by.id, ...others])
       }
       case 'rename': return accepted(await by.put('/users/me', { name: `${action.text} ${by.id}` }))
       case 'block': return accepted(await by.put(`/blocks/${other(by, action.other).id}`))
@@ -211,12 +219,10 @@ export async function createWorld ({ api, mqttPort }: Echo): Promise<World> {
     }
   }
 
-  function noteConversation ({ status, body }: Answer): void {
+  function noteConversation ({ status, body }: Answer, userIds: string[]): void {
     if (status !== 201) return
     conversations.push(body.id)
-    members.set(
-      body.id, new Set(body.participants.map((participant: { user_id: string }) => participant.user_id))
-    )
+    members.set(body.id, new Set(userIds))
   }
 
   return {
@@ -250,6 +256,18 @@ export async function readInbox (user: Caller, seq: number, limit = 100): Promis
     events.push(...body.events)
     if (body.has_more !== true) return { events }
   }
+}
+
+/** Everybody in a conversation, in pages. */
+export async function readParticipants (user: Caller, id: string): Promise<ParticipantView[]> {
+  const participants: ParticipantView[] = []
+  for (let cursor: string | null = ''; cursor !== null;) {
+    const { body }: Answer =
+      await user.get(`/conversations/${id}/participants?limit=9${cursor === '' ? '' : `&cursor=${cursor}`}`)
+    participants.push(...body.participants)
+    cursor = body.next_cursor
+  }
+  return participants
 }
 
 /**

@@ -241,7 +241,7 @@ test('two who are added at once to 999 make 1,000, and one is refused', async ()
   expect(
     (await carol.post(`/conversations/${id}/participants`, { user_ids: ['many-1', 'one-more'] })).body.code
   ).toBe('too_many_participants')
-  expect([(await view(carol, id)).participants.length, await inboxEnd(carol)]).toEqual([1_000, before])
+  expect([(await view(carol, id)).participant_count, await inboxEnd(carol)]).toEqual([1_000, before])
 })
 
 test('whoever is added comes with all that a copy of the conversation needs', async () => {
@@ -249,8 +249,8 @@ test('whoever is added comes with all that a copy of the conversation needs', as
   await send(alice, id, 'before bob')
   const [carols, bobs] =
     await news([carol, bob], () => alice.post(`/conversations/${id}/participants`, { user_id: bob.id }))
-  const { seq, epoch, type, conversation_id, ...participant } = carols![0]
-  expect([type, conversation_id]).toEqual(['participant_added', id])
+  const { seq, epoch, type, conversation_id, participant_count, ...participant } = carols![0]
+  expect([type, conversation_id, participant_count]).toEqual(['participant_added', id, 3])
   const conversation = await view(carol, id)
   expect(conversation.participants).toContainEqual(participant)
   expect(participant).toMatchObject({ name: 'Bob', last_delivered_seq: 1, last_read_seq: 1 })

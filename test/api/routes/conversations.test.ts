@@ -33,6 +33,7 @@ test('a group is created with all its fields, its creator as admin', async () =>
     muted_until: null,
     unread_count: 0,
     last_message: null,
+    participant_count: 2,
     participants: [
       {
         user_id: alice.id,

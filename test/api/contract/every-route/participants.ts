@@ -4,6 +4,16 @@ const of = (conversationId: string, userId: string): string =>
   `/conversations/${conversationId}/participants/${userId}`
 
 export const participants: Rows = {
+  'GET /conversations/{id}/participants': {
+    success: { 200: ({ alice, team }) => alice.get(`/conversations/${team}/participants?limit=1`) },
+    problems: {
+      invalid_cursor: ({ alice, team }) => alice.get(`/conversations/${team}/participants?cursor=IA`),
+      not_a_participant: ({ carol, team }) => carol.get(`/conversations/${team}/participants`),
+      conversation_not_found: ({ alice }) => alice.get(`/conversations/${UNKNOWN}/participants`)
+    },
+    outsider: ['conversation_not_found', ({ mallory, pair }) =>
+      mallory.get(`/conversations/${pair}/participants`)]
+  },
   'POST /conversations/{id}/participants': {
     success: {
       200: async ({ alice, carol, newTeam }) =>
