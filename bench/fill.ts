@@ -34,7 +34,7 @@ export const directId = (k: number): string => id('0002', k)
 export const messageId = (n: number): string => id('0003', n)
 export const HUB_DIRECTS = 2_000
 
-const LARGE_TABLES = ['messages', 'inbox_events', 'delivery_status']
+const LARGE_TABLES = ['messages', 'message_words', 'inbox_events', 'delivery_status']
 
 export async function fillHistory (url: string, messages: number, analyze = true): Promise<void> {
   await bulkLoad(url, LARGE_TABLES, async client => {
@@ -113,6 +113,14 @@ function steps (total: number): string[] {
        from (select n, n % 20 as r, n / 20 * 11 + n % 20 - 9 as d
                from generate_series(0, ${total - 1}) n) as n,
             lateral (select d % ${directs} as k) as c`,
+
+    // As the indexer leaves it: long conversations are indexed but for their newest messages.
+    `insert into search_progress (conversation_id, indexed_seq)
+     select id, greatest(0, last_seq - 500) from conversations where id < '${directId(0)}'`,
+    `insert into message_words (message_id, conversation_id, words)
+     select m.id, m.conversation_id, to_tsvector('simple', m.content)
+       from messages m join search_progress p on p.conversation_id = m.conversation_id
+      where m.seq <= p.indexed_seq`,
 
     // The hub has an event per message of the huge conversation, receivers one per late direct message.
     `insert into inbox_events (user_id, seq, type, conversation_id, message_id, created_at)

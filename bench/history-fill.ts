@@ -8,6 +8,7 @@
  * users are spread evenly over the sizes; the first `PAGED` of them have
  * `PAGED_MESSAGES` more, so that a page is full at any size.
  */
+import { INDEXED_FROM } from '../messaging/messages/search-indexer.ts'
 import { bulkLoad } from './bulk-load.ts'
 
 export const PAGED = 100
@@ -18,7 +19,8 @@ const MIN_USERS = 1_000
 const EVERY_NTH_IS_A_GROUP = 10
 const DAYS = 400
 const INBOX_DAYS = 30
-const LARGE_TABLES = ['messages', 'inbox_events', 'delivery_status', 'conversation_participants']
+const LARGE_TABLES =
+  ['messages', 'message_words', 'inbox_events', 'delivery_status', 'conversation_participants']
 
 /** `pairs`: users of direct conversations that are to have a part of the history. */
 export async function fillHistory (
@@ -97,6 +99,14 @@ function steps (messages: number, pairs: number): string[] {
             'text', 'history-' || s.i, 'fingerprint', s.at
        from said s join plan p on p.k = s.k
       order by s.i`,
+    // As the indexer leaves it: long conversations are indexed.
+    `insert into message_words (message_id, conversation_id, words)
+     select m.id, m.conversation_id, to_tsvector('simple', m.content)
+       from messages m
+       join (select p.id from plan p join ends e on e.k = p.k and e.seq >= ${INDEXED_FROM}) as long
+         on long.id = m.conversation_id`,
+    `insert into search_progress (conversation_id, indexed_seq)
+     select p.id, e.seq from plan p join ends e on e.k = p.k and e.seq >= ${INDEXED_FROM}`,
     `insert into conversations (id, type, direct_key, title, last_seq, message_count, last_message_id,
                                 last_message_at, last_activity_at, created_at)
      select p.id, case when is_group then 'group' else 'direct' end,

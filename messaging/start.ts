@@ -26,6 +26,7 @@ import { createProfiles, type Profiles } from './people/profiles.ts'
 import { answerFrom } from './cluster/questions.ts'
 import { startRevocations, type Revocations } from './access/revocations.ts'
 import { createSearch, type Search } from './messages/search.ts'
+import { startSearchIndexer } from './messages/search-indexer.ts'
 import { createTrackedSessions, type TrackedSessions } from './deliver/tracked-sessions.ts'
 import { gatherStatistics, type Statistics } from './admin/statistics.ts'
 import { startSweep } from './deliver/sweep.ts'
@@ -101,6 +102,7 @@ export async function startMessaging ({
   }
 
   const overdue = createOverdue({ database, pushDue, log })
+  const searchIndexer = startSearchIndexer({ database, log })
   const committer = startCommitter({
     database,
     epoch,
@@ -109,6 +111,7 @@ export async function startMessaging ({
     wake,
     pushDue,
     overdue: overdue.add,
+    stored: searchIndexer.stored,
     findSessions: userIds => findSessions(userIds, sessions, cluster),
     log
   })
@@ -182,6 +185,7 @@ export async function startMessaging ({
       await presence[Symbol.asyncDispose]()
       await messageChanges.drained()
       await committer[Symbol.asyncDispose]()
+      await searchIndexer[Symbol.asyncDispose]()
       await overdue.flush()
       await notices.flush()
     }

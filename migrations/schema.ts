@@ -15,6 +15,7 @@ import {
 } from 'drizzle-orm/pg-core'
 
 const userId = customType<{ data: string }>({ dataType: () => 'text collate "C"' })
+const tsvector = customType<{ data: string }>({ dataType: () => 'tsvector' })
 const seq = (name: string) => bigint(name, { mode: 'number' })
 const time = (name: string) => timestamp(name, { withTimezone: true, precision: 3, mode: 'date' })
 
@@ -115,13 +116,25 @@ export const messages = pgTable('messages', {
   unique('messages_conversation_seq_unique').on(table.conversation_id, table.seq),
   unique('messages_client_message_id_unique').on(table.sender_user_id, table.client_message_id),
   // What one sender said in one conversation, without passing over the others or over what is hidden.
-  index('messages_sender_index').on(table.conversation_id, table.sender_user_id, table.hidden, table.seq),
+  index('messages_sender_index').on(table.conversation_id, table.sender_user_id, table.hidden, table.seq)
+])
+
+/** What search finds old messages by. Messages get here some time after they were sent, in sets. */
+export const message_words = pgTable('message_words', {
+  message_id: uuid('message_id').primaryKey(),
+  conversation_id: uuid('conversation_id').notNull(),
+  words: tsvector('words').notNull()
+}, table => [
   // The conversation comes first (extension btree_gin): a search costs what its own
   // conversations hold, not what all do.
-  index('messages_search_index').using(
-    'gin', table.conversation_id, sql`to_tsvector('simple', ${table.content})`
-  )
+  index('message_words_index').using('gin', table.conversation_id, table.words)
 ])
+
+/** How far each conversation is in message_words; without a row not at all. */
+export const search_progress = pgTable('search_progress', {
+  conversation_id: uuid('conversation_id').primaryKey(),
+  indexed_seq: seq('indexed_seq').notNull()
+})
 
 export const delivery_status = pgTable('delivery_status', {
   conversation_id: uuid('conversation_id').notNull(),

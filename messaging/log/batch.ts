@@ -15,7 +15,7 @@ import { type AppendedEvent, appendNumbered, numberEvents } from '../../store/lo
 import {
   deliveredMarks, type Participant, raiseMarks, type RisingRead, risingReads
 } from '../../store/log/receipts.ts'
-import { writeMessages, writeShown } from '../../store/log/sends.ts'
+import { type NewMessage, writeMessages, writeShown } from '../../store/log/sends.ts'
 import { advanceCursors, type CursorAdvance, findFenced } from '../../store/people/devices.ts'
 import { cancelPushes, type DuePush, schedulePushes } from '../../store/push/due.ts'
 import { notePushReads } from '../../store/push/reads.ts'
@@ -56,6 +56,8 @@ export interface BatchDeps {
   wake: (events: WakeEvent[]) => void
   /** Some push rows were written. */
   pushDue: () => void
+  /** Messages were committed. */
+  stored: (messages: NewMessage[]) => void
 }
 
 /** What the first round trip brings. */
@@ -72,6 +74,7 @@ interface Context {
 /** What is done once the batch has committed. */
 interface Committed {
   outcomes: SendOutcome[]
+  messages: NewMessage[]
   wakes: WakeEvent[]
   receipts: ReceiptPlan
   pushed: boolean
@@ -190,7 +193,8 @@ async function decide (
   }
   const wakes =
     events.map(event => ({ userId: event.user_id, seq: event.seq, body: bodyOf(event, plan, deps.epoch) }))
-  return { writes, result: { outcomes: plan.outcomes, wakes, receipts, pushed: due.size > 0, watched } }
+  const { outcomes, messages } = plan
+  return { writes, result: { outcomes, messages, wakes, receipts, pushed: due.size > 0, watched } }
 }
 
 /** After the users: attachments come last in the order of locks. */
@@ -249,8 +253,9 @@ function bodyOf (event: AppendedEvent, { bodies }: SendPlan, epoch: string): Wak
   return renderLive(epoch, event)
 }
 
-function follow (deps: BatchDeps, { wakes, receipts, pushed, watched }: Committed): void {
+function follow (deps: BatchDeps, { messages, wakes, receipts, pushed, watched }: Committed): void {
   if (wakes.length > 0) deps.wake(wakes)
+  deps.stored(messages)
   if (pushed) deps.pushDue()
   pushUnwatched(deps, watched).catch(() => {}) // neither step of it rejects
   const now = Date.now()

@@ -1,5 +1,6 @@
 /**
- * What happens to a message after it was sent: edits, deletion, reactions.
+ * What happens to a message after it was sent: edits, deletion, reactions. The words by which search
+ * finds it follow in the same statement (search-index.ts).
  *
  * A transaction that writes here holds the lock of the message's conversation, so what it
  * read under it stays true and changes of one message come one after another.
@@ -80,6 +81,10 @@ const EDIT: Statement = {
     with kept as (
       insert into message_edits (message_id, version, content, mentions, replaced_at)
       select id, $5, content, mentions, $4 from messages where id = $1
+    ), found as (
+      insert into message_words (message_id, conversation_id, words)
+      select id, conversation_id, to_tsvector('simple', $2::text) from messages where id = $1
+      on conflict (message_id) do update set words = excluded.words
     )
     update messages
        set content = $2, mentions = $3::jsonb, edited_at = $4::timestamptz,
@@ -106,12 +111,16 @@ const DELETE: Statement = {
       delete from message_edits where message_id = any($1::uuid[])
     ), reacted as (
       delete from reactions where message_id = any($1::uuid[])
+    ), found as (
+      insert into message_words (message_id, conversation_id, words)
+      select id, conversation_id, ''::tsvector from messages where id = any($1::uuid[]) order by id
+      on conflict (message_id) do update set words = excluded.words
     )
     update messages set content = null, mentions = '[]', edited_at = null, deleted_at = $2
      where id = any($1::uuid[]) and deleted_at is null`
 }
 
-/** Leaves tombstones, without versions and reactions. Attachments are released apart. */
+/** Leaves tombstones, without words, versions and reactions. Attachments are released apart. */
 export async function deleteMessages (tx: Executor, messageIds: string[], at: Date): Promise<void> {
   await tx.rows(DELETE, [messageIds, at])
 }

@@ -1,15 +1,16 @@
 /**
  * Full-text search over the conversations a user is in now.
  *
- * `messages_search_index` begins with the conversation, so a search costs what the
- * user's own conversations hold. A word that is everywhere would still match a large part
- * of a large conversation; therefore each conversation's newest LOOKED_THROUGH messages are looked
- * through first, and the index is asked only where they did not fill the page.
+ * Each conversation's newest LOOKED_THROUGH messages are looked through one by one, as soon as they
+ * are committed. Older ones are found by their words (search-index.ts), and only where the newest
+ * did not fill the page: a word that is everywhere would match a large part of a large conversation.
+ * That index begins with the conversation, so a search costs what the user's own conversations hold.
  */
 import { type Executor, type Statement } from '../database.ts'
 import { messageColumns, statusColumn, type MessageWithStatus } from './messages.ts'
 
-const LOOKED_THROUGH = 1_000
+/** The index must follow closer than this. */
+export const LOOKED_THROUGH = 1_000
 
 export interface SearchedConversation { conversation_id: string, joined_seq: number, last_message_id: string }
 
@@ -54,9 +55,9 @@ const visible = (message: string): string =>
               and (not ${message}.hidden or ${message}.sender_user_id = $4)
               and (${message}.withdrawn_at is null or ${message}.sender_user_id = $4)`
 
-// Indexes: messages_conversation_seq_unique from the cursor downwards, then messages_search_index.
-// The cursor's place in a conversation is that of its first older message: ids of a conversation rise with
-// seq.
+// Indexes: messages_conversation_seq_unique from the cursor downwards, then message_words_index.
+// The cursor's place in a conversation is that of its first older message: ids of a conversation rise
+// with seq.
 const HITS: Statement = {
   name: 'search_hits',
   text: `
@@ -80,8 +81,14 @@ const HITS: Statement = {
         (select id from newest)
         union
         (select m.id
-           from messages m
-          where m.conversation_id = s.conversation_id and ${visible('m')} and ${matches('m')}
+           from message_words w
+           cross join lateral (
+             select o.id, o.seq, o.sender_user_id, o.hidden, o.deleted_at, o.withdrawn_at
+               from messages o
+              where o.id = w.message_id
+              limit 1) as m
+          where w.conversation_id = s.conversation_id
+            and w.words @@ websearch_to_tsquery('simple', $3) and ${visible('m')}
             and (select count(*) from newest) < $6
           order by m.id desc
           limit $6)

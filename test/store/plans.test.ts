@@ -20,6 +20,7 @@ import {
 } from '../../store/log/receipts.ts'
 import { lockConversations, lockMembers, lockUsers } from '../../store/locks.ts'
 import { findRepeats, readMembers, readReplyTargets, writeMessages } from '../../store/log/sends.ts'
+import { indexMessages, unindexedCounts } from '../../store/messages/search-index.ts'
 import {
   findHits, foundMessages, searchedConversations, type SearchedConversation
 } from '../../store/messages/search.ts'
@@ -68,11 +69,17 @@ describe('a search', () => {
   })
 
   test('for a rare word asks the index, in a huge conversation and in fifty small ones', async () => {
-    expectBounded(await hits(RARE_WORD, HUGE), 500, 'messages_search_index')
+    expectBounded(await hits(RARE_WORD, HUGE), 500, 'message_words_index')
     expectBounded(
       await hits(RARE_WORD, ...Array.from({ length: 50 }, (_, k) => directId(k))), 2_500,
-      'messages_search_index'
+      'message_words_index'
     )
+  })
+
+  test('indexes a piece, and finds conversations that are behind', async () => {
+    expectBounded(await explain(async db => { await indexMessages(db, HUGE, 500) }), 6_000,
+      'messages_conversation_seq_unique', 'search_progress_pkey')
+    expectBounded(await explain(db => unindexedCounts(db, HUGE, 100)), 500, 'conversations_pkey')
   })
 
   test('finds its conversations and its messages', async () => {

@@ -85,6 +85,8 @@ export interface TestBroker extends AsyncDisposable, Pick<Broker, 'mqttPort' | '
   ): Promise<MessageView>
   status (sender: string, message: MessageView): Promise<DeliveryState>
   sql<Row = Json> (text: string, ...values: unknown[]): Promise<Row[]>
+  /** A connection of the test's own, for transactions; release it. */
+  connect (): Promise<pg.PoolClient>
   /** From now on the database refuses connections, until what is returned is called. */
   cutDatabase (): Promise<() => Promise<void>>
   /** Stops the broker and the messaging behind it; the database stays. */
@@ -185,6 +187,7 @@ export async function startTestBroker ({
     },
     status: async (sender, message) => (await readStatus(database.autocommit, sender, message.id)).status,
     sql: async (text, ...values) => (await sql.query(text, values)).rows,
+    connect: () => sql.connect(),
     async cutDatabase () {
       const name = /\/(\w+)(\?|$)/.exec(file.url)![1]!
       const server = process.env[SERVER_VARIABLE]!
