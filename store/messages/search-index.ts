@@ -47,8 +47,15 @@ const ADD: Statement = {
 export async function indexMessages (tx: Executor, conversationId: string, limit: number): Promise<number> {
   await tx.rows(BEGIN, [conversationId])
   const [progress] = await tx.rows<{ indexed_seq: number }>(LOCK, [conversationId])
-  const [piece] = await tx.rows<{ count: number }>(ADD, [conversationId, progress!.indexed_seq, limit])
-  return piece!.count
+  return await addWords(tx, conversationId, progress!.indexed_seq, limit)
+}
+
+/** Indexes up to `limit` messages after `seq`, to which the conversation is indexed and locked. */
+export async function addWords (
+  tx: Executor, conversationId: string, seq: number, limit: number
+): Promise<number> {
+  const [piece] = await tx.rows<{ count: number }>(ADD, [conversationId, seq, limit])
+  return piece?.count ?? 0
 }
 
 // Indexes: conversations_pkey from $1 on, search_progress_pkey once per conversation.
