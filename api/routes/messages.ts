@@ -27,6 +27,11 @@ export function messageRoutes (app: App, { sends, readReceipts, database }: Mess
       headers: Type.Object({
         'idempotency-key': Type.Optional(Type.String({
           description: 'Synonym of `client_message_id`', examples: [EXAMPLE.client_message_id]
+        })),
+        'x-device-id': Type.Optional(Type.String({
+          description: 'The device that sends. The answer tells it of the message: ' +
+            'while it is connected it gets no `message_sent`',
+          examples: ['pixel-8']
         }))
       }),
       body: Type.Object({ ...MessageDraft.properties }, { additionalProperties: false, examples: [EXAMPLE] }),
@@ -44,7 +49,10 @@ export function messageRoutes (app: App, { sends, readReceipts, database }: Mess
   }, async (request, reply) => {
     const draft = withKey(request.body, readIdHeader(request.raw.headers, 'idempotency-key'))
     const { message, repeated } = await sends.send({
-      senderId: callerOf(request).userId, draft, origin: { door: 'rest', requestId: request.id }
+      senderId: callerOf(request).userId,
+      draft,
+      origin: { door: 'rest', requestId: request.id },
+      deviceId: readIdHeader(request.raw.headers, 'x-device-id')
     })
     return await reply.code(repeated ? 200 : 201).send(message)
   })

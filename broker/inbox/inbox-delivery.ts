@@ -55,6 +55,7 @@ export class InboxDelivery implements PumpConnection {
     this.trace = createDeliveryTrace(log, { user_id: userId, device_id: deviceId })
     this.pump = new Pump({
       userId,
+      deviceId,
       connection: this,
       readLog: inboxLog.after,
       onAcknowledged: (seq, deliveries) => acknowledgements.add({

@@ -13,12 +13,12 @@ export type ClusterMessage = QuestionMessage | AnswerMessage | { from: string } 
   | { kind: 'push_due' }
   | { kind: 'nodes_changed' })
 
-/** `events`: [user, seq, index into `bodies` or -1]. */
+/** `events`: [user, seq, index into `bodies` or -1, the device that knows it]. */
 interface WireWake {
   kind: 'wake'
   from: string
   bodies: Array<[EventType, string, Delivery?]>
-  events: Array<[string, number, number]>
+  events: Array<[string, number, number, string?]>
 }
 interface WireLive { kind: 'live', from: string, users: string[], payload: string }
 interface WireRevoked { kind: 'revoked', from: string, user: string, valid_after: number }
@@ -29,11 +29,12 @@ type WirePlain = {
 export function encodeWake (events: WakeEvent[], from: string): string {
   const indexes = new Map<EventBody, number>()
   const wire: WireWake = { kind: 'wake', from, bodies: [], events: [] }
-  for (const { userId, seq, body } of events) {
+  for (const { userId, seq, body, knownTo } of events) {
     if (body !== undefined && !indexes.has(body)) {
       indexes.set(body, wire.bodies.push([body.type, body.tail.toString(), body.delivers]) - 1)
     }
-    wire.events.push([userId, seq, body === undefined ? -1 : indexes.get(body)!])
+    const index = body === undefined ? -1 : indexes.get(body)!
+    wire.events.push(knownTo === undefined ? [userId, seq, index] : [userId, seq, index, knownTo])
   }
   return JSON.stringify(wire)
 }
@@ -56,7 +57,8 @@ export function decodeMessage (text: string): ClusterMessage {
       return {
         kind: 'wake',
         from: wire.from,
-        events: wire.events.map(([userId, seq, index]) => ({ userId, seq, body: bodies[index] }))
+        events: wire.events.map(([userId, seq, index, knownTo]) =>
+          ({ userId, seq, body: bodies[index], knownTo }))
       }
     }
     case 'live': return {

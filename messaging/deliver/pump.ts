@@ -29,6 +29,7 @@ export interface PumpConnection {
 
 export interface PumpOptions {
   userId: string
+  deviceId: string
   connection: PumpConnection
   /** Up to `limit` events after `seq`, rendered. */
   readLog: (userId: string, seq: number, limit: number) => Promise<PumpEvent[]>
@@ -84,18 +85,21 @@ export class Pump implements WakeListener {
   }
 
   wake (events: WakeEvent[]): void {
-    const { connection } = this.#options
     const fresh: PumpEvent[] = []
-    if (this.#mayWrite() && !this.#reading) {
-      let next = this.#sentSeq + 1
-      for (const { seq, body } of events) {
-        if (seq !== next || body === undefined || next > this.#ackedSeq + WINDOW) continue
+    const handOver = (): void => { if (fresh.length > 0) this.#handOver(fresh.splice(0)) }
+    for (const { seq, body, knownTo } of events) {
+      if (!this.#mayWrite() || this.#reading) break
+      const next = this.#sentSeq + fresh.length + 1
+      if (seq !== next || body === undefined || next > this.#ackedSeq + WINDOW) continue
+      if (knownTo === undefined || knownTo !== this.#options.deviceId) {
         fresh.push({ seq, body })
-        next++
+      } else {
+        handOver()
+        if (this.#mayWrite()) this.#pass(seq)
       }
     }
+    handOver()
     this.#knownSeq = Math.max(this.#knownSeq, events.at(-1)!.seq)
-    if (fresh.length > 0) this.#handOver(fresh, connection)
     this.#fill()
   }
 
@@ -168,13 +172,13 @@ export class Pump implements WakeListener {
     return this.#started && !this.#closed && !this.#blocked
   }
 
-  #handOver (events: PumpEvent[], connection: PumpConnection): void {
+  #handOver (events: PumpEvent[]): void {
     const now = this.#options.now()
     if (this.inFlight === 0) this.#movedAt = now
     // Behind what is kept: the missing events cannot be acknowledged any more.
     if (events[0]!.seq !== this.#sentSeq + 1) this.#ackedSeq = events[0]!.seq - 1
     this.#sentSeq = events.at(-1)!.seq
-    this.#blocked = !connection.write(events)
+    this.#blocked = !this.#options.connection.write(events)
     if (this.#blocked) this.#blockedAt = now
     if (!this.tracked) {
       this.#ackedSeq = this.#sentSeq
@@ -184,6 +188,13 @@ export class Pump implements WakeListener {
     for (const { seq, body: { delivers } } of events) {
       if (delivers !== undefined) this.#deliveries.push({ seq, delivery: delivers })
     }
+  }
+
+  /** The device has this one, the next, by another way. */
+  #pass (seq: number): void {
+    this.#sentSeq = seq
+    if (this.tracked) this.acknowledge(seq)
+    else this.#ackedSeq = seq
   }
 
   #moveTo (seq: number): void {
@@ -215,7 +226,7 @@ export class Pump implements WakeListener {
     const fresh = events.filter(event => event.seq > this.#sentSeq)
     // Nothing there although something was announced: believe the log, unless a wake came meanwhile.
     if (events.length === 0 && this.#knownSeq === known) this.#knownSeq = from
-    if (fresh.length > 0 && this.#mayWrite()) this.#handOver(fresh, this.#options.connection)
+    if (fresh.length > 0 && this.#mayWrite()) this.#handOver(fresh)
     this.#fill()
   }
 }

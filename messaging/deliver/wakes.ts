@@ -11,6 +11,8 @@ export interface WakeEvent {
   seq: number
   /** Absent for rare events: listeners read them from the log. */
   body?: EventBody
+  /** The device of the user that knows the event already: it sent the message, and has the answer. */
+  knownTo?: string
 }
 
 export interface WakeListener {

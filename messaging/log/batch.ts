@@ -191,8 +191,12 @@ async function decide (
   if (readers.length > 0) {
     writes.push(tx => notePushReads(tx, readers, new Date(at.getTime() + TELL_READS_AFTER_MS)))
   }
-  const wakes =
-    events.map(event => ({ userId: event.user_id, seq: event.seq, body: bodyOf(event, plan, deps.epoch) }))
+  const wakes = events.map((event): WakeEvent => ({
+    userId: event.user_id,
+    seq: event.seq,
+    body: bodyOf(event, plan, deps.epoch),
+    knownTo: event.type === 'message_sent' ? plan.answered.get(event.message_id!) : undefined
+  }))
   const { outcomes, messages } = plan
   return { writes, result: { outcomes, messages, wakes, receipts, pushed: due.size > 0, watched } }
 }

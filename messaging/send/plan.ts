@@ -39,6 +39,8 @@ export interface SendPlan {
   events: NewEvent[]
   /** By message. */
   bodies: Map<string, { received: EventBody, sent: EventBody }>
+  /** The device that is answered with the message, by message. */
+  answered: Map<string, string>
   /** By conversation and user. */
   shown: Map<string, Shown>
 }
@@ -77,8 +79,15 @@ type Context = SendContext & { conversations: Map<string, LockedConversation>, e
 type Plan = SendPlan
 
 export function planSends (sends: Send[], context: Context, at: Date): SendPlan {
-  const plan: Plan =
-    { outcomes: [], messages: [], views: [], events: [], bodies: new Map(), shown: new Map() }
+  const plan: Plan = {
+    outcomes: [],
+    messages: [],
+    views: [],
+    events: [],
+    bodies: new Map(),
+    answered: new Map(),
+    shown: new Map()
+  }
   const postponed = new Set<string>()
   for (const send of sends) {
     const conversationId = send.draft.conversation_id
@@ -94,7 +103,7 @@ export function planSends (sends: Send[], context: Context, at: Date): SendPlan 
   return plan
 }
 
-function planSend ({ senderId, draft }: Send, context: Context, plan: Plan, at: Date): SendOutcome {
+function planSend ({ senderId, draft, deviceId }: Send, context: Context, plan: Plan, at: Date): SendOutcome {
   const fingerprint = draft.client_message_id === undefined ? null : draftFingerprint(draft)
   const key = draft.client_message_id === undefined ? undefined : repeatKey(senderId, draft.client_message_id)
   const known = key === undefined ? undefined : context.known.get(key)
@@ -151,6 +160,7 @@ function planSend ({ senderId, draft }: Send, context: Context, plan: Plan, at: 
   plan.views.push(view)
   const told = recipients.length < MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS
   plan.bodies.set(message.id, encodeMessageBodies(context.epoch, view, told))
+  if (deviceId !== undefined) plan.answered.set(message.id, deviceId)
   plan.events.push({ user_id: senderId, type: 'message_sent', ...event })
   for (const member of recipients) {
     if (!member.blocks_other) plan.events.push({ user_id: member.user_id, type: 'new_message', ...event })

@@ -20,6 +20,8 @@ export interface Send {
   senderId: string
   draft: MessageDraft
   origin?: Origin
+  /** The device that is answered with the message, and needs no event of it. */
+  deviceId?: string
 }
 export interface SendResult { message: MessageView, repeated: boolean }
 /** Undefined: the batch became too large, the send waits for the next one. */
@@ -46,12 +48,12 @@ export function createSendQueue (added: () => void): SendQueue {
   let size = 0
 
   return {
-    async add ({ senderId, draft, origin }) {
+    async add ({ draft, ...rest }) {
       checkDraft(draft)
       if (size >= MAX_WAITING) throw overloaded('too many messages are waiting to be stored')
       const conversation_id = draft.conversation_id.toLowerCase()
       return await new Promise((resolve, reject) => {
-        const send = { senderId, draft: { ...draft, conversation_id }, origin, resolve, reject }
+        const send = { ...rest, draft: { ...draft, conversation_id }, resolve, reject }
         const queue = conversations.get(conversation_id)
         if (queue === undefined) conversations.set(conversation_id, [send])
         else queue.push(send)

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type WakeEvent } from '../../../messaging/deliver/wakes.ts'
 import {
   type Caller, conversationEnd, direct, group, inboxEnd, send, startTestApi, type TestApi
 } from '../api.ts'
@@ -78,6 +79,20 @@ test('an Idempotency-Key that differs from client_message_id is refused', async 
     conversation_id: conversation, content: 'x', message_type: 'text', client_message_id: 'a'
   }, { 'idempotency-key': 'b' })
   expect([answer.status, answer.body.code]).toEqual([400, 'idempotency_key_mismatch'])
+})
+
+test('the device named in X-Device-ID is noted as the one that knows the message already', async () => {
+  const events: WakeEvent[] = []
+  const end = api.messaging.wakes.listen(alice.id, { wake: some => { events.push(...some) } })
+  const body = { conversation_id: conversation, content: 'hi', message_type: 'text' }
+  await alice.post('/messages', body, { 'x-device-id': 'phone' })
+  await alice.post('/messages', body)
+  end()
+  expect(events.map(({ body, knownTo }) => [body?.type, knownTo])).toEqual([
+    ['message_sent', 'phone'], ['message_sent', undefined]
+  ])
+  const { status, body: refused } = await alice.post('/messages', body, { 'x-device-id': 'x'.repeat(129) })
+  expect([status, refused.code]).toEqual([400, 'invalid_header'])
 })
 
 test('an Idempotency-Key of 129 characters is refused', async () => {

@@ -76,6 +76,7 @@ test('a pump that has nothing in flight but a full socket is stalled and makes i
   let now = 0
   const pump = new Pump({
     userId: 'ann',
+    deviceId: 'phone',
     connection: { write: () => false },
     readLog: async () =>
       [],
