@@ -6,7 +6,8 @@
  * with the load, and an idle server commits a lone message at once. One batch is
  * in flight: two that share users would only wait for each other's rows.
  * Acknowledgements alone wait for up to LINGER_MS, for nothing but their tick
- * depends on them: at 200 messages/s most then travel with the next send.
+ * depends on them: at 200 messages/s most then travel with the next send. Those
+ * that no tick depends on wait for up to IDLE_LINGER_MS.
  */
 import { type Logger } from 'pino'
 import { AppError } from '../../core/errors.ts'
@@ -23,6 +24,7 @@ import { type Batch, type BatchDeps, commitBatch } from './batch.ts'
 import { commitInHalves } from '../halves.ts'
 
 const LINGER_MS = 10
+const IDLE_LINGER_MS = 500
 /** Until what could not be written is tried again, unless something else is committed before. */
 const RETRY_MS = 500
 const MAX_READS = 500
@@ -75,23 +77,35 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
   let committing = new Set<string>() // users whose acknowledgements are in the batch in flight
   let scheduled = false
   let timer: NodeJS.Timeout | undefined
+  let idleTimer: NodeJS.Timeout | undefined
   let delayMs = LINGER_MS
+  let all = false // the next batch takes every acknowledgement along
   let closed = false
 
-  const urgent = (): boolean => sends.size() > 0 || reads.length > 0 || acknowledgements.urgent()
+  const urgent = (): boolean =>
+    sends.size() > 0 || reads.length > 0 || acknowledgements.urgent() || (all && acknowledgements.size() > 0)
 
   // Once per turn of the event loop: everything that was read from the sockets in this turn shares a batch.
   function schedule (): void {
-    if (running !== undefined || scheduled || closed) return
+    if (closed) return
+    if (acknowledgements.size() > 0) idleTimer ??= setTimeout(beginWithAll, Math.max(IDLE_LINGER_MS, delayMs))
+    if (running !== undefined || scheduled) return
     if (urgent()) {
       scheduled = true
       setImmediate(() => {
         scheduled = false
         begin()
       })
-    } else if (acknowledgements.size() > 0) {
+    } else if (acknowledgements.awaited()) {
       timer ??= setTimeout(begin, delayMs)
     }
+  }
+
+  function beginWithAll (): void {
+    clearTimeout(idleTimer)
+    idleTimer = undefined
+    all = acknowledgements.size() > 0
+    if (all) begin()
   }
 
   function begin (): void {
@@ -107,9 +121,10 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
   async function run (): Promise<void> {
     const items: Item[] = [
       ...sends.take().map(entry => ({ kind: 'send' as const, entry })),
-      ...acknowledgements.take().map(entry => ({ kind: 'acknowledgement' as const, entry })),
+      ...acknowledgements.take(all).map(entry => ({ kind: 'acknowledgement' as const, entry })),
       ...reads.splice(0, MAX_READS).map(entry => ({ kind: 'read' as const, entry }))
     ]
+    all = false
     committing = new Set(items.flatMap(item => item.kind === 'acknowledgement' ? [item.entry.userId] : []))
     const outcomes = await commitInHalves(items, commit)
     committing = new Set()
@@ -196,6 +211,7 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
   async function settled (userId: string): Promise<void> {
     const concerned = (): boolean => committing.has(userId) || acknowledgements.concerns(userId)
     for (let batches = 0; batches < MAX_SETTLING_BATCHES && concerned(); batches++) {
+      all = true
       if (running === undefined) begin()
       await running
     }
@@ -239,11 +255,10 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
       await drained()
       closed = true
       // Acknowledgements that are left get one attempt: their devices have them again after a failure.
-      if (acknowledgements.size() > 0) {
-        begin()
-        await drained()
-      }
+      beginWithAll()
+      await drained()
       clearTimeout(timer)
+      clearTimeout(idleTimer)
     }
   }
 }

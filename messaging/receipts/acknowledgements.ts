@@ -1,6 +1,10 @@
 /**
  * Acknowledgements that wait for their batch: one per device, the furthest one.
  *
+ * A sender waits for the tick of those that deliver messages. Nobody waits for the others, which say
+ * that a device has receipts or its own messages: they are taken with a batch that writes their
+ * user's row for another acknowledgement, or when they are asked for.
+ *
  * Until a batch has committed, what it carries is kept: a crash before it means
  * that a device gets those events again, which its cursor allows.
  */
@@ -37,7 +41,8 @@ export interface WaitingAcknowledgement extends Acknowledgement {
 
 export interface AcknowledgementQueue {
   add (acknowledgement: Acknowledgement, caller?: WaitingAcknowledgement['callers'][number]): void
-  take (): WaitingAcknowledgement[]
+  /** The next batch, taken out of the queue; `all`: also those that nobody waits for. */
+  take (all: boolean): WaitingAcknowledgement[]
   /** Keeps what could not be written for the next batch. */
   putBack (acknowledgements: WaitingAcknowledgement[]): void
   concerns (userId: string): boolean
@@ -45,6 +50,8 @@ export interface AcknowledgementQueue {
   size (): number
   /** Whether a caller waits for one of them. */
   urgent (): boolean
+  /** Whether a sender waits for one of them. */
+  awaited (): boolean
 }
 
 export function createAcknowledgementQueue (): AcknowledgementQueue {
@@ -52,11 +59,13 @@ export function createAcknowledgementQueue (): AcknowledgementQueue {
   const waiting = new Map<string, WaitingAcknowledgement>()
   const users = new Map<string, number>() // how many of their devices wait
   let callers = 0
+  let awaited = 0
 
   function note (entry: WaitingAcknowledgement): void {
     const key = `${entry.userId} ${entry.lease ?? ''} ${entry.deviceId ?? ''}`
     const known = waiting.get(key)
     callers += entry.callers.length
+    if (isAwaited(entry) && (known === undefined || !isAwaited(known))) awaited++
     if (known === undefined) {
       waiting.set(key, entry)
       users.set(entry.userId, (users.get(entry.userId) ?? 0) + 1)
@@ -70,25 +79,38 @@ export function createAcknowledgementQueue (): AcknowledgementQueue {
   return {
     add: (acknowledgement, caller) =>
       note({ ...acknowledgement, callers: caller === undefined ? [] : [caller] }),
-    take () {
+    take (all) {
       const batch: WaitingAcknowledgement[] = []
-      for (const [key, entry] of waiting) {
-        if (batch.length === MAX_BATCH) break
+      const written = new Set<string>() // users
+      const pick = (key: string, entry: WaitingAcknowledgement): void => {
         waiting.delete(key)
         batch.push(entry)
         callers -= entry.callers.length
+        if (isAwaited(entry)) awaited--
         const left = users.get(entry.userId)! - 1
         if (left === 0) users.delete(entry.userId)
         else users.set(entry.userId, left)
+        written.add(entry.userId)
+        for (const { sender_user_id, told } of entry.deliveries) if (told) written.add(sender_user_id)
+      }
+      for (const wanted of [isAwaited, (entry: WaitingAcknowledgement) => all || written.has(entry.userId)]) {
+        for (const [key, entry] of waiting) {
+          if (batch.length === MAX_BATCH) break
+          if (wanted(entry)) pick(key, entry)
+        }
       }
       return batch
     },
     putBack: entries => entries.forEach(note),
     concerns: userId => users.has(userId),
     size: () => waiting.size,
-    urgent: () => callers > 0 || waiting.size >= MAX_BATCH
+    urgent: () => callers > 0 || awaited >= MAX_BATCH,
+    awaited: () => awaited > 0
   }
 }
+
+const isAwaited = ({ deliveries, callers }: WaitingAcknowledgement): boolean =>
+  deliveries.length > 0 || callers.length > 0
 
 /** Of each sender in each conversation the last one. */
 function lastOfEach (deliveries: Delivery[]): Delivery[] {

@@ -1,0 +1,43 @@
+/** Which acknowledgements a batch takes along, and that none is left behind. */
+import { expect, test } from 'vitest'
+import { type Delivery } from '../../../core/events.ts'
+import { createAcknowledgementQueue } from '../../../messaging/receipts/acknowledgements.ts'
+import { startTestBroker } from '../../support/broker.ts'
+import { until } from '../../support/until.ts'
+
+const delivery = (sender_user_id: string, told = true): Delivery =>
+  ({ conversation_id: 'c', sender_user_id, message_id: 'm', seq: 1, stored_at: 0, told })
+const acknowledgement = (userId: string, seq: number, deliveries: Delivery[] = []) =>
+  ({ userId, deviceId: 'phone', seq, deliveries })
+
+test('a batch takes what a tick depends on, and of the rest what belongs to users it writes', () => {
+  const queue = createAcknowledgementQueue()
+  for (const user of ['sender', 'silent', 'reader', 'other']) queue.add(acknowledgement(user, 1))
+  expect([queue.size(), queue.awaited()]).toEqual([4, false])
+  queue.add(acknowledgement('reader', 2, [delivery('sender'), delivery('silent', false)]))
+  expect([queue.size(), queue.awaited()]).toEqual([4, true])
+  expect(queue.take(false).map(({ userId, seq }) => [userId, seq])).toEqual([['reader', 2], ['sender', 1]])
+  expect([queue.size(), queue.awaited(), queue.concerns('reader')]).toEqual([2, false, false])
+  expect(queue.take(false)).toEqual([])
+  const rest = queue.take(true)
+  expect(rest.map(({ userId }) => userId)).toEqual(['silent', 'other'])
+  queue.putBack(rest)
+  queue.add(acknowledgement('other', 3), { resolve: () => {}, reject: () => {} })
+  expect([queue.awaited(), queue.urgent()]).toEqual([true, true])
+  expect(queue.take(false).map(({ userId, seq }) => [userId, seq])).toEqual([['other', 3]])
+  expect([queue.size(), queue.awaited(), queue.urgent()]).toEqual([1, false, false])
+})
+
+test('what no sender waits for is written all the same, however much others send', async () => {
+  await using broker = await startTestBroker()
+  const phone = await broker.device('ann', { subscribe: ['user/ann/inbox'] })
+  await broker.direct('ann', 'bob') // an event that delivers no message
+  await until(() => phone.events.length === 1, 'the event came')
+  const conversation = await broker.direct('carol', 'dave')
+  const cursor = async (): Promise<unknown> =>
+    (await broker.sql('select acked_seq::int as seq from devices where user_id = $1', 'ann'))[0]?.seq
+  await until(async () => {
+    await broker.say('carol', conversation, 'more')
+    return await cursor() === 1
+  }, 'the cursor moved while others sent')
+})
