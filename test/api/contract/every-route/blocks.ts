@@ -8,7 +8,7 @@ export const blocks: Rows = {
     success: { 204: ({ mallory }) => mallory.put('/blocks/nobody') },
     problems: {
       invalid_block: ({ mallory }) => mallory.put(`/blocks/${mallory.id}`),
-      too_many_blocks: 'takes 10,000 blocks; test/api/blocks.test.ts has the limit'
+      too_many_blocks: 'takes 10,000 blocks; test/api/routes/blocks.test.ts has the limit'
     },
     outsider
   },
