@@ -14,6 +14,7 @@
 import { Aedes, type AedesOptions, type PublishPacket } from 'aedes'
 import { type Duplex } from 'node:stream'
 import { type Logger } from 'pino'
+import { withinMs } from '../core/deadline.ts'
 import { type Messaging } from '../messaging/start.ts'
 import { createMemoryTopics } from './acl/topics-memory.ts'
 import { startRedisTopics } from './acl/topics-redis.ts'
@@ -160,7 +161,7 @@ export async function startBroker (
   })
 
   const closeAedes = async (): Promise<void> => {
-    await withDeadline(CLOSE_TIMEOUT_MS, new Promise(resolve => aedes.close(() => resolve())))
+    await withinMs(CLOSE_TIMEOUT_MS, new Promise<void>(resolve => aedes.close(() => resolve())))
     await redisTopics?.[Symbol.asyncDispose]()
   }
   const reception: Reception = { arrive: socket => arrive(socket, limits, connectTimeoutMs), accept }
@@ -201,10 +202,4 @@ export async function startBroker (
       for (const connection of registry.all()) connection.close()
     }
   }
-}
-
-async function withDeadline (ms: number, work: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  await Promise.race([work, new Promise<void>(resolve => { timer = setTimeout(resolve, ms) })])
-  clearTimeout(timer)
 }
