@@ -55,7 +55,7 @@ export interface BrokerOptions {
   trustProxy?: boolean
   /** From the connection to its CONNECT, and from there to the CONNACK. */
   connectTimeoutMs?: number
-  /** A connection whose socket takes nothing of what waits for it for so long ends. */
+  /** A connection ends when its socket takes nothing of what waits for it for so long. */
   drainTimeoutMs?: number
   /** With Redis: how often the broker looks for wills of processes that have died. */
   willRoundMs?: number

@@ -1,6 +1,5 @@
 /**
- * One MQTT connection of one device: whose it is, what it is entitled to, and
- * its parts.
+ * One MQTT connection of one device: its user, what it is entitled to, and its parts.
  *
  *   session        what is stored of the device's MQTT session
  *   subscriptions  what the connection is subscribed to

@@ -74,7 +74,7 @@ export function createAuthentication (
     const sameName = known !== undefined && (name === undefined || name === known.name)
     if (sameName && Date.now() - known.checkedAt < REVOCATION_CHECK_MS) return known
     const validAfter = await validAfters.run(userId)
-    // A refused token changes nothing, and names nobody.
+    // A refused token changes nothing, not even a name.
     const refused = validAfter !== undefined && isRevoked(identity, validAfter)
     if (!sameName && !refused) await meet(identity)
     const user = { name: refused ? known?.name : name ?? known?.name, validAfter, checkedAt: Date.now() }

@@ -1,6 +1,6 @@
 import { type Rows } from './world.ts'
 
-const outsider = 'it concerns the caller only, and whom one blocks need not be known'
+const outsider = 'it concerns the caller only, and the blocked user need not be known'
 
 export const blocks: Rows = {
   'GET /blocks': { success: { 200: ({ alice }) => alice.get('/blocks') }, outsider },
