@@ -198,7 +198,7 @@ export async function startBroker (
       await closeAedes()
       for (const socket of sockets) socket.destroy()
       for (const rate of [commandRate, topicRate]) rate[Symbol.dispose]()
-      // Their close events come later; what they leave unacknowledged must be known now.
+      // The close events of their sockets come later; what they leave unacknowledged must be known now.
       for (const connection of registry.all()) connection.close()
     }
   }

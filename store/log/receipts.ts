@@ -63,7 +63,7 @@ const READ_SENDERS: Statement = {
      where ${smallConversation('r.conversation_id')}`
 }
 
-/** Senders who may have to learn of each read; found without a lock, a superset of what remains under it. */
+/** Senders who may have to learn of each read. Found without a lock; under the lock some may drop out. */
 export async function sendersBelow (
   db: Executor, marks: ReadMark[]
 ): Promise<Array<Participant & { sender_user_id: string }>> {
