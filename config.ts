@@ -104,7 +104,7 @@ function tokenKeyOf (
   if (jwtSecret !== undefined) return { kind: 'secret', secret: jwtSecret }
   if (jwtJwksUrl !== undefined) {
     if (/^http:/.test(jwtJwksUrl)) {
-      warnings.push('JWT_JWKS_URL uses http: whoever sits between can replace the keys')
+      warnings.push('JWT_JWKS_URL uses http: an attacker on the way can replace the keys')
     }
     return { kind: 'jwks', url: jwtJwksUrl }
   }

@@ -7,7 +7,7 @@ import { type Authentication } from '../messaging/access/authentication.ts'
 const CALLER = 'caller'
 const BEARER = /^Bearer +([^\s]+) *$/i
 
-/** Every route registered on `app` from here on requires a token; `callerOf` tells its handler whose. */
+/** Every route that `app` registers after this requires a token; `callerOf` says whose token it is. */
 export function requireToken (
   app: Pick<FastifyInstance, 'decorateRequest' | 'addHook'>,
   authentication: Pick<Authentication, 'authenticate'>

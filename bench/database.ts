@@ -21,7 +21,7 @@ export interface ClusterOptions {
   settings?: string[]
 }
 
-/** Nothing of it is left when it is disposed of. Root runs it as the user postgres. */
+/** Disposing of it leaves nothing behind. Root runs it as the user postgres. */
 export async function startFreshCluster (
   { binaries, settings = [] }: ClusterOptions
 ): Promise<FreshCluster> {

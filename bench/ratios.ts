@@ -1,4 +1,4 @@
-/** What Echo is to one-by-one, and what it is at one size to what it is at another, within one run. */
+/** Ratios within one run: Echo to one-by-one, and one size to another. */
 import { type Row, type Scenario } from './scenarios/scenario.ts'
 
 export interface Result { scenario: string, database: string, server: string, size: number, row: Row }

@@ -14,6 +14,7 @@
 import { Aedes, type AedesOptions, type PublishPacket } from 'aedes'
 import { type Duplex } from 'node:stream'
 import { type Logger } from 'pino'
+import { withinMs } from '../core/deadline.ts'
 import { type Messaging } from '../messaging/start.ts'
 import { createMemoryTopics } from './acl/topics-memory.ts'
 import { startRedisTopics } from './acl/topics-redis.ts'
@@ -54,7 +55,7 @@ export interface BrokerOptions {
   trustProxy?: boolean
   /** From the connection to its CONNECT, and from there to the CONNACK. */
   connectTimeoutMs?: number
-  /** A connection whose socket takes nothing of what waits for it for so long ends. */
+  /** A connection ends when its socket takes nothing of what waits for it for so long. */
   drainTimeoutMs?: number
   /** With Redis: how often the broker looks for wills of processes that have died. */
   willRoundMs?: number
@@ -160,7 +161,7 @@ export async function startBroker (
   })
 
   const closeAedes = async (): Promise<void> => {
-    await withDeadline(CLOSE_TIMEOUT_MS, new Promise(resolve => aedes.close(() => resolve())))
+    await withinMs(CLOSE_TIMEOUT_MS, new Promise<void>(resolve => aedes.close(() => resolve())))
     await redisTopics?.[Symbol.asyncDispose]()
   }
   const reception: Reception = { arrive: socket => arrive(socket, limits, connectTimeoutMs), accept }
@@ -197,14 +198,8 @@ export async function startBroker (
       await closeAedes()
       for (const socket of sockets) socket.destroy()
       for (const rate of [commandRate, topicRate]) rate[Symbol.dispose]()
-      // Their close events come later; what they leave unacknowledged must be known now.
+      // The close events of their sockets come later; what they leave unacknowledged must be known now.
       for (const connection of registry.all()) connection.close()
     }
   }
-}
-
-async function withDeadline (ms: number, work: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  await Promise.race([work, new Promise<void>(resolve => { timer = setTimeout(resolve, ms) })])
-  clearTimeout(timer)
 }

@@ -39,7 +39,7 @@ export const invalid = (code: string, detail: string): AppError => new AppError(
 export const unavailable = (detail: string, cause?: unknown): AppError =>
   new AppError('unavailable', 'unavailable', detail, { cause })
 
-/** There is more to do than can be done in time; refusing early costs little. */
+/** The process has more to do than it can do in time; to refuse early costs little. */
 export const overloaded = (detail: string): AppError => new AppError('unavailable', 'overloaded', detail)
 
 export function rateLimited (detail: string, retryAfterS: number): AppError {

@@ -1,8 +1,8 @@
 /**
  * Decides one command from an outbox, whichever door it came through.
  *
- * A decision is final: done, or refused for good. What may succeed later is not
- * decided but thrown, and the door then leaves the command unacknowledged.
+ * A decision is final: done, or refused for good. When a command may succeed later, the error
+ * is thrown instead, and the door leaves the command unacknowledged.
  */
 import { randomUUID } from 'node:crypto'
 import { AppError, findAppError } from '../core/errors.ts'

@@ -1,6 +1,6 @@
 /**
- * One set for all, without one culprit failing everybody: what the database
- * refuses as a set is tried in halves until the culprit stands alone.
+ * Entries are written as one set, and one culprit among them fails no other: a set that
+ * the database refuses is tried in halves until the culprit stands alone.
  */
 import { AppError } from '../core/errors.ts'
 

@@ -7,7 +7,7 @@
 import { overloaded } from '../core/errors.ts'
 import { commitInHalves } from './halves.ts'
 
-/** An answer of so many keeps the process busy for some ten milliseconds, and others wait for no longer. */
+/** An answer for so many keeps the process busy for some ten milliseconds: no other work waits longer. */
 export const MAX_SET = 200
 /** Far more than one process has connections. */
 const MAX_WAITING = 50_000

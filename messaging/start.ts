@@ -45,7 +45,7 @@ export interface MessagingDeps {
   cluster?: Cluster
   /** How long a user must be gone before others are told. */
   offlineAfterMs?: number
-  /** What is under way has this long before what it does is erased. */
+  /** How long an erasure waits for what is under way, so that it erases the result of that too. */
   erasureSettleMs?: number
 }
 

@@ -34,7 +34,7 @@ export const users = pgTable('users', {
   last_seen_at: time('last_seen_at'),
   created_at: time('created_at').notNull().defaultNow()
 }, table => [
-  // Every node asks each second whose tokens were just revoked; few users are in here.
+  // Every node asks each second which users' tokens were just revoked; few users are in here.
   index('users_tokens_valid_after_index').on(table.tokens_valid_after)
     .where(sql`${table.tokens_valid_after} is not null`)
 ])
@@ -107,7 +107,7 @@ export const messages = pgTable('messages', {
   created_at: time('created_at').notNull(),
   edited_at: time('edited_at'),
   /**
-   * Edited by a sender whom the other one had blocked by then: since this time only the sender
+   * The sender edited it after the other user had blocked them: since this time only the sender
    * sees more than a tombstone.
    */
   withdrawn_at: time('withdrawn_at'),
@@ -248,7 +248,7 @@ export const reactions = pgTable('reactions', {
   message_id: uuid('message_id').notNull(),
   user_id: userId('user_id').notNull(),
   emoji: text('emoji').notNull(),
-  /** By a user whom the other one had blocked: only that user sees it. */
+  /** The other user had blocked this one: only this one sees the reaction. */
   hidden: boolean('hidden').notNull().default(false),
   created_at: time('created_at').notNull().defaultNow()
 }, table => [

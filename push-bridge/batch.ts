@@ -36,19 +36,19 @@ export interface BatchDeps {
   mergeMs: number
   expireAfterMs: number
   retryBaseMs: number
-  /** Aborted: what cannot be written down now is left to the lease. */
+  /** Once aborted, what cannot be written down is left to the lease. */
   signal: AbortSignal
 }
 
 export interface Batch { claims: ClaimedPush[], leasedUntil: Date }
 
-/** What is returned delivers a batch and never rejects. */
+/** Returns the function that delivers a batch; it never rejects. */
 export function createBatchDelivery (deps: BatchDeps): (batch: Batch) => Promise<void> {
   const { database, dispatch, gate, privacy, epoch, log, now, mergeMs, expireAfterMs } = deps
   const backoff = (attempts: number): number => retryDelayMs(attempts, deps.retryBaseMs, deps.random)
 
-  // When one conversation of a device fails, the others' pushes lie beyond what its
-  // record can say. Forgetting this costs a repeated push, so memory is enough.
+  // When the push of one conversation fails, the device's record cannot move past it, and so cannot say
+  // that later ones were told. This remembers them; losing it costs a repeated push, so memory is enough.
   const toldAhead = new LRUCache<string, number>({ max: MAX_TOLD_AHEAD })
   const told = (device: PushDevice, pending: PendingPush): boolean =>
     (toldAhead.get(toldKey(device, pending)) ?? 0) >= pending.last_seq

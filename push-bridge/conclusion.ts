@@ -25,11 +25,11 @@ export interface Conclusion {
 
 export interface ConclusionContext {
   now: Date
-  /** Before the given attempt is repeated. */
+  /** How long to wait after this many attempts. */
   retryDelayMs: (attempts: number) => number
   /** A refused token may be given up. */
   believed: boolean
-  /** Nothing of the bridge's is taken before; waiting for that is no failed attempt. */
+  /** Until then the push service takes nothing from the bridge; to wait for that is no failed attempt. */
   closedUntil: Date | undefined
 }
 

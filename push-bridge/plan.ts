@@ -10,7 +10,7 @@ import { allowance, spend } from './pace/device-pace.ts'
 
 export interface DevicePlan {
   device: PushDevice
-  /** Set: what is not sent now is not sent before. */
+  /** What is not sent now waits until then; undefined when nothing waits. */
   heldUntil: Date | undefined
   send: PendingPush[]
   /** The device's pace after sending; undefined when nothing is sent. */

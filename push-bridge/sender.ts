@@ -31,7 +31,7 @@ export type PushResult =
   | { outcome: 'token_foreign' }
   /** Refused for good, however it is sent. */
   | { outcome: 'rejected', reason: string }
-  /** Nothing of ours is taken, whatever it is: a person must act. */
+  /** The push service takes none of our pushes: a person must act. */
   | { outcome: 'blocked', detail: string }
 
 /** `network`: it may have arrived or not. `not_sent`: it has certainly not. */

@@ -1,5 +1,5 @@
 /**
- * The push bridge: how sleeping phones hear.
+ * The push bridge: how sleeping phones learn that something has come.
  *
  * A loop claims users who are due, a bounded number at a time, and hands them to
  * batches that run beside it. It is woken by a hint when rows were written in this

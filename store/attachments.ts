@@ -21,7 +21,7 @@ const RESERVE: Statement = {
     values ($1, $2, $3, $4, 0, clock_timestamp() + make_interval(secs => $5))`
 }
 
-/** The row by which a file can be found that is not whole yet, for `seconds`. */
+/** Reserves an id for `seconds`: the row by which an unfinished file can be found. */
 export async function reserveAttachment (
   db: Executor, { id, ownerId, contentType, fileName }: NewAttachment, seconds: number
 ): Promise<void> {

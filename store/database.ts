@@ -15,7 +15,7 @@ const WRITE_CONNECTIONS = 6
 /** One batch is in flight at a time; the second connection is there while a broken one is replaced. */
 const COMMIT_CONNECTIONS = 2
 const MAX_CONNECTION_AGE_S = 300
-/** So often the committer has its statements planned anew, which costs some milliseconds. */
+/** How often the committer has its statements planned anew, which costs some milliseconds. */
 const REPLAN_MS = 30_000
 /** Devices are opened in sets, of which one of each kind is in flight. */
 const OPENING_CONNECTIONS = 3

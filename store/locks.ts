@@ -50,8 +50,8 @@ const LOCK_USERS: Statement = {
 }
 
 // Index: conversation_participants_pkey once per conversation. The conversations are locked by then, so their
-// members are final. Not `left_at is null`, which means the same: the planner then sees a partial index it
-// takes for tiny, and reads the present members of all conversations from it.
+// members are final. `left_at is null` would mean the same, but then the planner takes a partial index for
+// tiny and reads the present members of all conversations from it.
 const LOCK_MEMBERS: Statement = {
   name: 'locks_members',
   text: `

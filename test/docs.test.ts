@@ -1,4 +1,4 @@
-/** The documents against the tree: what they name is there, and what is there is named. */
+/** The documents against the tree: what they and the comments name is there, and what is there is named. */
 import { readFileSync } from 'node:fs'
 import { access, readdir } from 'node:fs/promises'
 import { basename, dirname, join, relative, resolve } from 'node:path'
@@ -44,6 +44,14 @@ test('every file that a document names exists', () => {
       if (!names.has(name)) missing.push(`${document} names ${name}, and no file is called so`)
     }
   }
+  expect(missing).toEqual([])
+})
+
+test('every file that code names in a comment or a message exists', () => {
+  const missing = files.filter(file => file.endsWith('.ts')).flatMap(file =>
+    namesIn(withoutImports(read(file)))
+      .filter(name => !above(file).some(folder => files.includes(below(folder, name))))
+      .map(name => `${file} names ${name}, which is in no folder from its own up to the root`))
   expect(missing).toEqual([])
 })
 
@@ -106,6 +114,8 @@ async function filesBelow (folder: string): Promise<string[]> {
 const below = (folder: string, path: string): string => relative(ROOT, resolve(ROOT, folder, path))
 
 const exists = (path: string): Promise<boolean> => access(join(ROOT, path)).then(() => true, () => false)
+/** The folder of a file and those around it. */
+const above = (file: string): string[] => file.split('/').map((_, i, parts) => parts.slice(0, i).join('/'))
 const isRecord = (file: string): boolean => /^docs\/decisions\/\d/.test(file)
 
 const withoutBlocks = (text: string): string => text.replace(/^```[\s\S]*?^```/gm, '')
@@ -121,11 +131,18 @@ function linksIn (text: string): string[] {
 const headingsIn = (text: string): string[] => [...withoutBlocks(text).matchAll(/^#+ +(.+)$/gm)]
   .map(([, heading]) => heading!.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-'))
 
-/** `folder/file.ts`, in prose, tables and commands alike. */
+/** A file with its folder, in prose, tables and commands alike. */
 const pathsIn = (text: string): string[] =>
   [...text.matchAll(/(?<![\w./:*-])((?:\.?[a-z][\w.-]*\/)+[\w.-]+\.(?:ts|js|json|ya?ml|sql|cfg))\b/g)]
     .map(([, path]) => path!)
 
-/** `file.ts` alone. */
+/** A file without its folder. */
 const bareNamesIn = (text: string): string[] =>
-  [...text.matchAll(/`([a-z][\w-]*(?:\.test)?\.(?:ts|js|cfg))`/g)].map(([, name]) => name!)
+  [...text.matchAll(/(?<![\w./*-])([a-z][\w-]*(?:\.test)?\.(?:ts|js|cfg))\b/g)].map(([, name]) => name!)
+
+/** Sources and documents, from any folder on. */
+const namesIn = (text: string): string[] =>
+  [...text.matchAll(/(?<![\w./*-])((?:[\w.-]+\/)*[a-z][\w.-]*\.(?:ts|md))\b/g)].map(([, name]) => name!)
+
+/** What an import names is the compiler's to check. */
+const withoutImports = (text: string): string => text.replace(/(?:from|import)\s*\(?\s*'[^']+'/g, '')

@@ -190,7 +190,7 @@ const index = (id: string): number => Number(id.slice('user-'.length))
 export function partnersOf (sender: number, { users, senders, partners }: WorldOptions): number[] {
   const chosen = new Set<number>()
   const among = Math.min(Math.round(partners * SHARE_AMONG_SENDERS), senders - 1)
-  // One step to each side of the ring, then two: whom a sender writes to writes back.
+  // One step to each side of the ring, then two: the partners of a sender write back.
   for (let step = 1; chosen.size < among; step++) {
     chosen.add((sender + step) % senders)
     if (chosen.size < among) chosen.add((sender - step + senders) % senders)

@@ -13,7 +13,7 @@ const MESSAGES = 100
 const OTHERS = { users: 40, senders: 20, partners: 4 }
 const OTHERS_PER_SECOND = 50
 const WARM_UP_MS = 3_000
-/** Whoever was held up writes a moment later too. */
+/** Users who were held up write a moment later too. */
 const AFTERMATH_MS = 500
 const TIMEOUT_MS = 120_000
 

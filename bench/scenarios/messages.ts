@@ -6,7 +6,7 @@ import { type Bench, type Row, type Scenario } from './scenario.ts'
 
 type Load = (world: World, until: number) => Promise<void>
 
-/** Each sender has so many messages under way that wait for their 201; as much as goes through. */
+/** Each sender keeps this many messages under way, each until its 201: as much as goes through. */
 export function closedLoop (outstanding: number): Scenario {
   return {
     name: `closed-${outstanding}`,

@@ -6,7 +6,7 @@ import { type WorldOptions } from '../load/world.ts'
 /** One line of a table: column name to value. Undefined: not known here. */
 export type Row = Record<string, number | string | undefined>
 
-/** How large the scenarios are whose point is growth; each size has a fresh server. */
+/** The sizes of scenarios that measure growth; each size has a fresh server. */
 export interface Sizes {
   devices: number[]
   groupSizes: number[]

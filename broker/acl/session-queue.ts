@@ -18,7 +18,7 @@ import { type QueuedMessage, type RedisSessions } from './sessions-redis.ts'
 
 const WINDOW = 64
 const MAX_READ_BYTES = 512 * 1024
-/** A hint that got lost costs so much time. */
+/** How often it looks without a hint: one that got lost costs no more time than this. */
 export const LOOK_MS = 5_000
 
 export class SessionQueue {

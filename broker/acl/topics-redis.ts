@@ -113,7 +113,7 @@ export function startRedisTopics (
       if (own === undefined) return
       const queue = ensureQueue(own)
       for (const { topic, qos } of subscriptions) queue.filters.set(topic, qos)
-      // For a connection whose `acl` came after its CONNACK: what is queued from here on has no other hint.
+      // A connection may get its `acl` after its CONNACK: nothing else tells it to look into its queue then.
       if ((client as Client).connected) queue.start()
     },
     async removeSubscriptions (client, filters) {

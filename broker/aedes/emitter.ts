@@ -7,7 +7,7 @@
  *
  * A message holds one of the emitter's few places until all its receivers are
  * done with it, and a receiver is done when its socket has drained. So the
- * emitter waits for no receiver: forward.ts ends connections that fall behind.
+ * emitter waits for no receiver: handlers/forward.ts ends connections that fall behind.
  */
 import mqemitter from 'mqemitter'
 import { isUserTopic } from '../../core/topics.ts'
@@ -24,8 +24,8 @@ export interface Emitter {
 
 const CONCURRENCY = 100
 /**
- * Packets of one subscription that its receiver is not done with. More than forward.ts
- * keeps for a full socket, so this only bounds what waits for a slow store.
+ * Packets of one subscription that its receiver is not done with. More than
+ * handlers/forward.ts keeps for a full socket, so this only bounds what waits for a slow store.
  */
 const MAX_UNFINISHED = 2_000
 

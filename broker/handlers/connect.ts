@@ -55,7 +55,7 @@ async function openConnection (
   checkWill(identity, packet)
   const clean = packet.clean === true
   const { userId } = identity
-  // Most sessions that are stored go on with their inbox; those with `acl` are rather sensors.
+  // Most stored sessions go on with their inbox; a device with `acl` is more likely a sensor.
   const early = clean || identity.acl !== undefined ? undefined : new EarlyListener(messaging.wakes, userId)
   try {
     const opened = await messaging.openings.open({ userId, deviceId, clean }, () => !client.closed)

@@ -4,14 +4,14 @@ import { isGranted, mayReceive } from '../access.ts'
 import { type RedisTopics } from '../acl/topics-redis.ts'
 import { asEchoClient } from '../aedes/client.ts'
 
-/** So much is kept for a full socket of a client that is entitled to every packet. */
+/** How much is kept for the full socket of a client that is entitled to every packet. */
 const MAX_BACKLOG_PACKETS = 1_000
 const MAX_BACKLOG_BYTES = 1024 * 1024
 
 /**
  * Repeats the access check, because a subscription may be older than the token.
  *
- * What comes to a stored session through its queue in Redis does not come from here.
+ * With Redis, a stored session gets QoS 1 and 2 from its queue there, and not from here.
  *
  * For a full socket QoS 0 and an observer's copies are dropped. QoS 1 and 2 are
  * kept up to a bound; then the connection ends, and a stored session gets them

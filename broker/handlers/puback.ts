@@ -1,10 +1,10 @@
 /**
  * PUBACK: a device has received what it was sent with QoS 1.
  *
- * Aedes tells its persistence, with the packet's identifier, whose range says what
- * it was (inbox/packets.ts). An inbox event moves the pump, and the pump notes the
- * acknowledgement for the device's cursor. Replies are not tracked. The rest
- * belongs to topics granted by `acl` and stays in the persistence.
+ * Aedes tells its persistence the packet's identifier, and its range says what the
+ * packet was (inbox/packets.ts). The PUBACK of an inbox event moves the pump, and the
+ * pump notes the acknowledgement for the device's cursor. Replies are not tracked. The
+ * rest belongs to topics granted by `acl` and stays in the persistence.
  */
 import { type DeviceConnection } from '../inbox/device-connection.ts'
 import { isInboxId, isOwnId, seqOfInboxId } from '../inbox/packets.ts'

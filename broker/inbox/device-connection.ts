@@ -1,6 +1,5 @@
 /**
- * One MQTT connection of one device: whose it is, what it is entitled to, and
- * its parts.
+ * One MQTT connection of one device: its user, what it is entitled to, and its parts.
  *
  *   session        what is stored of the device's MQTT session
  *   subscriptions  what the connection is subscribed to
@@ -91,7 +90,7 @@ export class DeviceConnection implements Connection, DeliveryTarget {
   get closed (): boolean { return this.#closed }
   get address (): string | undefined { return this.#client.address }
 
-  // What is saved says where delivery may start, and is about to be followed.
+  // To save subscriptions also tells where delivery may start; `follow` comes next.
   async #save (subscriptions: readonly StoredSubscription[]): Promise<void> {
     const { userId, deviceId, lease } = this
     if (subscriptions.length > 0) this.ownTopics.listen()

@@ -7,7 +7,7 @@
  */
 import { type Duplex } from 'node:stream'
 
-/** What Aedes's client has of it. */
+/** What the socket needs of Aedes's client. */
 export interface SocketHolder {
   readonly conn: Duplex
   /** Calls back when the socket takes more, or is closed because it took nothing for too long. */

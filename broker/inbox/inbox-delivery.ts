@@ -131,8 +131,8 @@ export class InboxDelivery implements PumpConnection {
     const { trackedSessions, overdue, graceMs } = this.#messaging
     trackedSessions.remove(this.#session)
     if (this.pump.ackedSeq >= this.pump.knownSeq) return
-    // What it leaves unacknowledged is no longer watched here: without another
-    // session its push is due now, else when that one has had its time.
+    // No session watches any more what this one leaves unacknowledged. The push is due now, or,
+    // when the user has another session, once that one has had its time.
     const { userId } = this.#target
     const dueAt = new Date(Date.now() + (trackedSessions.has(userId) ? graceMs : 0))
     overdue.add({ userId, seq: this.pump.knownSeq, dueAt })

@@ -45,7 +45,7 @@ export class OwnTopics implements WakeListener {
   /** Read since it listens. */
   #start: StartingPoint | undefined
   #replies = 0
-  /** The CONNACK is written: before it no packet may be [MQTT-3.2.0-1]. */
+  /** The CONNACK is written: no other packet may come before it [MQTT-3.2.0-1]. */
   #restored = false
   #closed = false
 

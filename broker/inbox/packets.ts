@@ -58,7 +58,7 @@ export function keepIdsApart (client: { _nextId: number }): void {
 const QOS_0 = 0x30
 const QOS_1 = 0x32
 
-/** One buffer with a PUBLISH for each event: one write, whatever their number. */
+/** One buffer with a PUBLISH for each event, so that any number of them is one write. */
 export function encodeEvents (topic: string, events: PumpEvent[], qos: 0 | 1): Buffer {
   const heads = events.map(event => eventHead(event.seq))
   const sizes =

@@ -30,7 +30,7 @@ export interface AuthenticationOptions { key: TokenKey, issuer?: string, audienc
 export interface Authentication {
   /** Throws `unauthenticated` for a token that does not hold, `unavailable` when that cannot be told now. */
   authenticate (token: string): Promise<Identity>
-  /** What is remembered of the user is asked for again. */
+  /** The next token of the user is checked against the database. */
   forget (userId: string): void
 }
 
@@ -66,15 +66,15 @@ export function createAuthentication (
     return identity
   }
 
-  // A user exists from the first time seen. What is remembered is the name of the latest token, which may not
-  // be the user's.
+  // A user exists from the first time Echo sees them. The remembered name is that of the latest token, which
+  // may differ from the user's.
   async function lookUp (identity: Identity): Promise<RememberedUser> {
     const { userId, name } = identity
     const known = users.get(userId)
     const sameName = known !== undefined && (name === undefined || name === known.name)
     if (sameName && Date.now() - known.checkedAt < REVOCATION_CHECK_MS) return known
     const validAfter = await validAfters.run(userId)
-    // A refused token changes nothing, and names nobody.
+    // A refused token changes nothing, not even a name.
     const refused = validAfter !== undefined && isRevoked(identity, validAfter)
     if (!sameName && !refused) await meet(identity)
     const user = { name: refused ? known?.name : name ?? known?.name, validAfter, checkedAt: Date.now() }
@@ -118,7 +118,7 @@ function verifier (
 function chooseKey (key: TokenKey, options: JWTVerifyOptions) {
   switch (key.kind) {
     case 'secret': {
-      // Imported once: for a secret as it is jose would do it for each token, a third of the work.
+      // Imported once: jose would import a raw secret again for each token, a third of the work.
       const keys = new Map<string, Promise<webcrypto.CryptoKey>>()
       const keyFor = (alg: string): Promise<webcrypto.CryptoKey> => {
         const imported = keys.get(alg) ?? importHmacKey(key.secret, `SHA-${alg.slice(2)}`)

@@ -1,11 +1,11 @@
 /**
- * Erasing a user. The request is one transaction: a durable mark, no token
- * counts any more, the audit log. What follows is done in pieces by the first
- * process that gets to it, and goes on after a crash wherever it had got to,
- * without being told: the mark is looked for when a process starts and each second.
+ * Erasing a user. The request is one transaction: it sets a durable mark, revokes the
+ * tokens and writes to the audit log. The rest is done in pieces by the first process that
+ * claims it. After a crash another one goes on from the last piece: every process looks for
+ * the mark when it starts and each second.
  *
- * Between the first step (leaving all conversations) and the next one lies the time in which
- * every node hears of it and what was under way comes to its end.
+ * After the first step (leaving all conversations) a process waits until every node has
+ * heard of it and what was under way has ended.
  */
 import { type Logger } from 'pino'
 import { AppError } from '../../core/errors.ts'
@@ -20,14 +20,14 @@ import { type Revocations } from '../access/revocations.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'
 
 const POLL_MS = 1_000
-/** Others come in between two pieces. */
+/** Between two pieces, so that other work comes in. */
 const PAUSE_MS = 20
 /** Longer than a revocation takes to reach every connection, and a connection's end to be written down. */
 const SETTLE_MS = 3_000
 const RETRY_MS = 30_000
 
 export interface Erasures extends AsyncDisposable {
-  /** Throws `not_found` for an unknown user. One that is running goes on. */
+  /** Throws `not_found` for an unknown user. An erasure that is running goes on. */
   request (actorId: string, userId: string): Promise<Erasure>
   /** The latest erasure of the user. Throws `not_found` when there was none. */
   find (userId: string): Promise<Erasure>

@@ -1,9 +1,9 @@
 /**
  * Attachments: uploading, and reading back.
  *
- * A row is written before the first byte of a file and completed after the
- * last one. Until then it is a reservation that runs out, and what it names is
- * collected: a crash at any moment leaves nothing that is not found.
+ * A row is written before the first byte of a file and completed after the last one. Until
+ * then it is a reservation. When it runs out, its file is collected, so the collection finds
+ * whatever a crash leaves.
  */
 import { type Readable } from 'node:stream'
 import { type Logger } from 'pino'
@@ -29,8 +29,8 @@ export interface AttachmentsDeps { database: Database, files: FileStore, log: Lo
 
 export interface Attachments extends AsyncDisposable {
   /**
-   * Stores what `body` gives; its end means that the upload was as it should be. Throws what `body`
-   * throws, `invalid` when it is empty, `too_large` as soon as it is. Nothing stays of what failed.
+   * Stores what `body` gives; `body` ends only when the upload is complete. Throws what `body` throws,
+   * `invalid` when it is empty, `too_large` as soon as it is. A failed upload leaves nothing.
    */
   upload (
     ownerId: string, claimedName: string | undefined, body: AsyncIterable<Uint8Array>

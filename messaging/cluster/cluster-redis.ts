@@ -70,7 +70,7 @@ export function startRedisCluster (url: string, log: Logger): Cluster {
       await attempt(() => commands.publish(ALL, JSON.stringify(question))) !== undefined
   })
   let nodes = new Set<string>()
-  /** Nodes that are gone, whose users one of the others has to look after. */
+  /** Nodes that are gone; one of the others has to look after their users. */
   const unclaimed = new Set<string>()
   let holdings: Holdings | undefined
   let events: ClusterEvents | undefined
@@ -78,7 +78,7 @@ export function startRedisCluster (url: string, log: Logger): Cluster {
   let awayUntil = 0
   let registered = false
   let uncertainUntil = 0
-  /** Users whose comings and goings could not be told. */
+  /** Users who came or went while Redis could not be told. */
   const missed = new Set<string>()
   let refreshedAt = 0
   let beating: Promise<void> | undefined

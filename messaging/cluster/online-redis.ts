@@ -4,9 +4,8 @@
  *   echo:presence:<user>  has, besides the members of cluster-redis.ts, node/o: online through that node
  *   echo:online:<node>    set: the users of node/o, for the nodes that survive this one
  *
- * node/o stays until a node has announced that the user is offline. The entry of
- * a dead node therefore says nothing of where the user is, but that their people
- * believe them online.
+ * node/o stays until a node has announced that the user is offline. So the entry of a dead
+ * node does not say where the user is, only that their people believe them online.
  */
 import { type Redis } from 'ioredis'
 

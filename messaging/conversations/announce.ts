@@ -4,7 +4,7 @@
  * A wake carries the event, so that 1,000 devices do not each read their log and the conversation.
  * What differs between recipients is read for many of them at once; what is the same for all is
  * encoded once. Recipients are told in pieces, between which the process does other work: a write
- * to 1,000 sockets in one turn would hold up everybody else. All events of one user are in one
+ * to 1,000 sockets in one turn would hold up all others. All events of one user are in one
  * piece. A wake that comes meanwhile may overtake it; the user's pumps then read their log.
  */
 import { setImmediate as otherWork } from 'node:timers/promises'

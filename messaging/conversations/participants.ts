@@ -1,8 +1,9 @@
 /**
  * Who is in a group: looking, adding, what they may do, removing and leaving.
  *
- * Events about those who come and go say how many are in then. Of a conversation that was large
- * its participants know but themselves; when it no longer is, an event carries all of them.
+ * An event about a participant who comes or goes says how many are in afterwards. In a large
+ * conversation a client knows only its own user as a participant; when the conversation is no
+ * longer large, an event carries all participants.
  */
 import { AppError } from '../../core/errors.ts'
 import { requireUserId } from '../../core/identity.ts'

@@ -1,10 +1,10 @@
 /**
  * Devices that connect: what the database is asked for them, in sets.
  *
- * The starting point is read together with the lease. Nothing is missed when the
- * caller listens for the user's events from before it asks: what the log got before
- * the read is in the starting point, what it gets afterwards is heard. A cursor
- * that is slightly old only sends events again.
+ * The starting point is read together with the lease. The caller listens for the user's
+ * events before it asks, and so misses nothing: events from before the read are in the
+ * starting point, and it hears of later ones. A cursor that is slightly old only sends
+ * events again.
  */
 import { type Database } from '../../store/database.ts'
 import {

@@ -1,7 +1,7 @@
 /**
- * Who has to be woken although a session was there: it did not acknowledge
- * within the grace period, or it went away before it did. The rows are written
- * in sets; what could not be written is kept and tried again.
+ * Users who must be woken although they had a session: it did not acknowledge within the
+ * grace period, or it ended before it did. Their rows are written in sets; rows that could
+ * not be written are kept and tried again.
  */
 import { type Logger } from 'pino'
 import { type Database } from '../../store/database.ts'

@@ -21,7 +21,7 @@ const RETRY_READ_MS = 1_000
 
 export interface PumpEvent { seq: number, body: EventBody }
 
-/** What a pump drives: MQTT and JSON WebSocket connections are thin adapters to this. */
+/** What a pump drives. */
 export interface PumpConnection {
   /** Writes events in order; false asks to wait for `drained`. */
   write (events: PumpEvent[]): boolean

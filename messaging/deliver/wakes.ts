@@ -9,7 +9,7 @@ import { type EventBody } from '../../core/events.ts'
 export interface WakeEvent {
   userId: string
   seq: number
-  /** Absent for rare events: listeners read them from the log. */
+  /** Absent when it differs by reader and was not rendered for this one: listeners read the log. */
   body?: EventBody
   /** The device of the user that knows the event already: it sent the message, and has the answer. */
   knownTo?: string

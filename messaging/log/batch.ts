@@ -29,14 +29,14 @@ import { type Send, type SendOutcome } from '../send/queue.ts'
 import { renderLive } from './render.ts'
 
 const MAX_RACES = 5
-/** Who reads one conversation reads the next one soon: other devices are told of both at once. */
+/** A user who reads one conversation soon reads another: their devices are told of both at once. */
 const TELL_READS_AFTER_MS = 3_000
 
 export interface Batch { sends: Send[], acknowledgements: Acknowledgement[], reads: PreparedRead[] }
 
 /**
- * `certain` is false when other nodes could not be asked: who is not in `present` may have a session all the
- * same.
+ * `certain` is false when other nodes could not be asked: users who are not in `present` may have a
+ * session all the same.
  */
 export interface KnownSessions { present: Set<string>, certain: boolean }
 
@@ -46,8 +46,8 @@ export interface BatchDeps {
   /** Connections of one device may be on other nodes. */
   fenced: boolean
   /**
-   * Who of these has a tracked session? Read before the commit, so that a crash after it loses no push. Must
-   * not reject.
+   * Which of these users have a tracked session? Asked before the commit, so that a crash after it loses
+   * no push. Must not reject.
    */
   findSessions: (userIds: string[]) => Promise<KnownSessions>
   graceMs: number
@@ -167,7 +167,7 @@ async function decide (
     new Map(received.flatMap(({ user_id, seq }) => present.has(user_id) ? [] : [[user_id, seq] as const]))
   const watched =
     new Map(received.flatMap(({ user_id, seq }) => present.has(user_id) ? [[user_id, seq] as const] : []))
-  // Who may have a session is given the time to acknowledge, which cancels the push.
+  // A user who may have a session gets the time to acknowledge, which cancels the push.
   const dueAt = certain ? at : new Date(at.getTime() + deps.graceMs)
   const moved = new Set([...reached, ...events.map(event => event.user_id)])
   const caughtUp = [...reached].filter(userId => users.get(userId)!.acked_seq >= users.get(userId)!.inbox_seq)

@@ -5,9 +5,9 @@
  * Whatever waits when a batch has committed is the next batch, so batches grow
  * with the load, and an idle server commits a lone message at once. One batch is
  * in flight: two that share users would only wait for each other's rows.
- * Acknowledgements alone wait for up to LINGER_MS, for nothing but their tick
- * depends on them: at 200 messages/s most then travel with the next send. Those
- * that no tick depends on wait for up to IDLE_LINGER_MS.
+ * Acknowledgements alone wait for up to LINGER_MS, because nothing but the sender's tick
+ * depends on them. At 200 messages/s most of them then travel with the next send. Those on
+ * which no tick depends wait for up to IDLE_LINGER_MS.
  */
 import { type Logger } from 'pino'
 import { AppError } from '../../core/errors.ts'
@@ -25,7 +25,7 @@ import { commitInHalves } from '../halves.ts'
 
 const LINGER_MS = 10
 const IDLE_LINGER_MS = 500
-/** Until what could not be written is tried again, unless something else is committed before. */
+/** How long acknowledgements that could not be written wait, unless another batch takes them along. */
 const RETRY_MS = 500
 const MAX_READS = 500
 /** The one in flight, the next, and one more for a crowd. */
@@ -171,8 +171,7 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
         for (const caller of item.entry.callers) caller.resolve()
       } else {
         for (const caller of item.entry.callers.splice(0)) caller.reject(outcome)
-        // What the database is away for is kept. What it refuses is dropped: one device gets its events
-        // again.
+        // Kept while the database is away. Dropped when it refuses them: one device gets its events again.
         if (outcome instanceof AppError) {
           away = outcome
           kept.push(item.entry)

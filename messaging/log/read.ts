@@ -63,8 +63,8 @@ async function conversationsFor (
   return new Map(ids.map((id, i) => [id, views[i]]))
 }
 
-// Nothing there after `seq`: the end of the log, or everything has expired, or the first event was
-// committed after it was looked for. What the counter counts can be read, unless it has expired.
+// No event after `seq` means one of three: the log ends there, everything has expired, or the first event was
+// committed after this looked. Events up to the counter can be read by then, unless they have expired.
 async function readAfter (
   db: Executor, userId: string, seq: number, limit: number
 ): Promise<{ rows: InboxRow[], firstKept: number }> {

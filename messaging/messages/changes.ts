@@ -53,7 +53,7 @@ interface Notice {
   to: string[]
   /** What the log keeps of it. */
   data?: Record<string, unknown>
-  /** What it refers to; absent where that differs by reader, whose listeners then read it from the log. */
+  /** What it refers to. Absent where it differs by reader: then their listeners read it from the log. */
   referred?: Referred
 }
 

@@ -3,7 +3,7 @@
  *
  * The conversations are asked in the order of their newest messages, a few at a time, until no
  * further one can hold anything newer than what the page ends with. A user has one search under
- * way and a process two, each statement with a time limit, so that searches hold up nobody else.
+ * way and a process two, each statement with a time limit, so that searches hold up no other work.
  */
 import { invalid } from '../../core/errors.ts'
 import { checkText } from '../../core/message-rules.ts'

@@ -1,7 +1,7 @@
 /**
  * Blocks. What they do to messages, pushes, typing and presence is decided where
- * those are made. The moment one begins or ends, both see the other's presence
- * change to what they may know of it from then on.
+ * those are made. When a block begins or ends, each of the two is told the other's
+ * presence as they may know it from then on.
  */
 import { AppError, invalid } from '../../core/errors.ts'
 import { countBlocks, deleteBlock, insertBlock } from '../../store/people/blocks.ts'

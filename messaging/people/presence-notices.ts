@@ -1,7 +1,7 @@
 /**
  * Tells people who share a direct conversation with a user that they came or went,
- * and stores when they were last seen. Both in sets; what the database is away
- * for is kept, the newest state of each user.
+ * and stores when they were last seen. Both in sets; while the database is away,
+ * the newest state of each user is kept.
  */
 import { type Logger } from 'pino'
 import { type Database } from '../../store/database.ts'

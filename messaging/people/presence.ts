@@ -26,7 +26,7 @@ export interface Presence extends AsyncDisposable {
   changed (userId: string, present: boolean): void
   /** Users of a node that is gone. */
   abandoned (userIds: string[]): void
-  /** Users whose entry had been taken away by others while they were here. */
+  /** Users who were online here all the time, while other nodes had removed their entry. */
   reappeared (userIds: string[]): void
   /** Without the other nodes this is what the own one knows. */
   isOnline (userId: string): Promise<boolean>

@@ -35,7 +35,7 @@ export interface Acknowledgement {
 }
 
 export interface WaitingAcknowledgement extends Acknowledgement {
-  /** Who waits for it to be committed; a pump does not. */
+  /** Callers that wait for the commit; a pump does not wait. */
   callers: Array<{ resolve: () => void, reject: (error: unknown) => void }>
 }
 

@@ -17,7 +17,7 @@ import { createSlots } from '../pace/slots.ts'
 const FCM_ERROR = 'type.googleapis.com/google.firebase.fcm.v1.FcmError'
 /** Over HTTP/1.1 each is a connection; at 50 ms an answer they carry 2,000 pushes a second. */
 const REQUESTS_IN_FLIGHT = 100
-/** What has not begun by then is given back unsent. A begun one ends within firebase-admin's 15 s. */
+/** A request not begun by then is given back unsent; a begun one ends within firebase-admin's 15 s. */
 const MAX_WAIT_MS = 10_000
 
 interface Response {

@@ -2,8 +2,8 @@
  * Whether an answer that says "no such token" may be believed.
  *
  * With the credentials of a wrong project every token is said to be gone, and a bridge that
- * believed it would forget them all, batch by batch however small. So tokens are given up only by
- * a bridge whose pushes are taken: none before the first that was, and none after
+ * believed it would forget them all, batch by batch however small. So a bridge gives tokens up
+ * only while its pushes are taken: none before the first push that was taken, and none after
  * SUSPICIOUS_DEVICES were refused in a row.
  */
 import { type Logger } from 'pino'

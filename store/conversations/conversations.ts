@@ -105,7 +105,7 @@ export async function typingAudience (
   return rows.map(row => row.user_id)
 }
 
-// One statement for everybody: with 1,000 of them a list of values took half a second to build.
+// One statement for all who enter: with 1,000 of them a list of values took half a second to build.
 // New users are created in id order, like every set of users that is locked.
 const ENTER: Statement = {
   name: 'conversations_enter',

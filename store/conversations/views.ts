@@ -1,9 +1,9 @@
 /**
- * Conversations as one of their participants sees them: one query for a page of
- * them, whose cost does not depend on how many messages they hold.
+ * Conversations as one of their participants sees them. One query reads a page of them,
+ * and its cost does not depend on how many messages they hold.
  *
- * A former member sees what was there when they left. A viewer from whom the
- * latest messages are hidden sees the conversation as if it ended before them.
+ * A former member sees what was there when they left. When the latest messages are hidden
+ * from a viewer, the conversation ends before them for that viewer.
  */
 import { MAX_PARTICIPANTS_SHOWN, type ConversationView, type ParticipantView } from '../../core/views.ts'
 import { type Executor, type Statement } from '../database.ts'
@@ -25,7 +25,7 @@ export const END = 'coalesce(me.left_seq, me.shown_seq, c.last_seq)'
 
 const ISO_8601 = '\'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"\''
 
-/** A participant, as a viewer sees them whose conversation ends at `end` (an SQL expression). */
+/** A participant as a viewer sees them; for the viewer the conversation ends at `end`, an SQL expression. */
 export const participantJson = (participant: string, user: string, end: string): string => `
                jsonb_build_object(
                  'user_id', ${participant}.user_id, 'name', ${user}.name, 'role', ${participant}.role,

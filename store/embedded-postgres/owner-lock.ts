@@ -53,7 +53,7 @@ async function claim (path: string, mine: string, folder: string): Promise<void>
   throw new Error(`${folder} changes owner all the time: owner.lock could not be taken`)
 }
 
-/** The path of the lock whose holder may replace the lock with this content. */
+/** The path of a second lock: its holder may replace the lock that has this content. */
 export function successorOf (folder: string, content: string): string {
   return join(folder, `owner.lock.${createHash('sha256').update(content).digest('hex').slice(0, 16)}`)
 }

@@ -3,8 +3,8 @@
  *
  * The size of an upload is known at its end only, so it goes out in parts: one
  * waits to be full while one is on its way, which is what an upload costs in
- * memory. When the body fails the parts are given up; those of a process that
- * died are, when the reservation of their row has run out.
+ * memory. When the body fails, the process gives the parts up. The parts of a process
+ * that died are given up when the reservation of their row has run out.
  */
 import { Readable } from 'node:stream'
 import {

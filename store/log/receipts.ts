@@ -36,7 +36,7 @@ const MARKS: Statement = {
          limit 1) as p`
 }
 
-/** How far messages were delivered to these participants, whose users this transaction has locked. */
+/** How far messages were delivered to these participants; this transaction has locked their users. */
 export async function deliveredMarks (
   tx: Executor, participants: Participant[]
 ): Promise<Array<Participant & { last_delivered_seq: number }>> {
@@ -63,7 +63,7 @@ const READ_SENDERS: Statement = {
      where ${smallConversation('r.conversation_id')}`
 }
 
-/** Senders who may have to learn of each read; found without a lock, a superset of what remains under it. */
+/** Senders who may have to learn of each read. Found without a lock; under the lock some may drop out. */
 export async function sendersBelow (
   db: Executor, marks: ReadMark[]
 ): Promise<Array<Participant & { sender_user_id: string }>> {
@@ -96,7 +96,8 @@ export interface RisingRead extends Participant {
 }
 
 /**
- * Which of these marks rise, and whose messages lie between; this transaction must have locked the readers.
+ * Which of these marks rise, and which senders have messages in between; this transaction must have
+ * locked the readers.
  */
 export async function risingReads (tx: Executor, marks: ReadMark[]): Promise<RisingRead[]> {
   return marks.length === 0 ? [] : await tx.rows(READ, markColumns(marks))

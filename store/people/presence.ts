@@ -20,7 +20,7 @@ const AUDIENCES: Statement = {
      group by p.user_id`
 }
 
-/** For many users at once; a user whom no other may see has no row. */
+/** For many users at once; a user has no row when no other user may see them. */
 export async function presenceAudiences (db: Executor, userIds: string[]): Promise<Audience[]> {
   return await db.rows(AUDIENCES, [userIds])
 }

@@ -35,8 +35,8 @@ const AUDIENCE: Statement = {
 }
 
 /**
- * The users, this one included, whose copy of a conversation carries the user's name, as far as
- * changes are told.
+ * The users who have this user's name in their copy of a conversation, as far as changes of
+ * names are told there. This user is one of them.
  */
 export async function nameAudience (
   db: Executor, userId: string

@@ -9,7 +9,7 @@ import { type Executor, type Statement } from '../database.ts'
 
 export interface Acquaintance { id: string, name: string | null, name_changed_at: Date | null }
 
-// A user whom another statement creates meanwhile is in neither half: asked for again, they are known.
+// A user that another statement creates meanwhile is in neither half; the next time they are known.
 // Without a new user nothing is written. Index: users_pkey.
 const MEET: Statement = {
   name: 'users_meet',

@@ -1,5 +1,5 @@
 /**
- * Who has something to be woken for: one row per user, claimed by bridges with a lease.
+ * Users who have something to be woken for: one row each, claimed by bridges with a lease.
  *
  * `seq` is the newest event the row stands for. It moves with every such event,
  * so a bridge that is done can tell whether something came while it was sending.
@@ -52,7 +52,7 @@ const CANCEL: Statement = {
     delete from push_due p using caught_up where p.user_id = caught_up.user_id`
 }
 
-/** Cancels what users who have caught up were to be woken for. */
+/** Cancels the pushes of users who have caught up. */
 export async function cancelPushes (tx: Executor, userIds: string[]): Promise<void> {
   await tx.rows(CANCEL, [userIds])
 }

@@ -4,8 +4,8 @@
  */
 import { type Executor, type Statement } from '../database.ts'
 
-// What no device acknowledged and this one was not yet told of. A mute holds
-// back everything but mentions of oneself. A claim that was lost meanwhile finds
+// Events that no device acknowledged and this one was not yet told of. A mute holds
+// back everything but mentions of the user. A claim that was lost meanwhile finds
 // nothing. Of many conversations the latest 50 are told: Android shows no more
 // notifications of one app. Index: inbox_events_pkey.
 const PENDING: Statement = {

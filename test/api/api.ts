@@ -47,7 +47,7 @@ export interface TestApi extends AsyncDisposable {
   filesFolder: string
   /** Errors that the server wrote to its log. */
   logged: string[]
-  /** A user nobody has seen yet. */
+  /** A user that Echo has not seen yet. */
   user (name: string, options?: TokenOptions): Promise<Caller>
   anonymous (token?: string): Caller
   stop (): Promise<void>
@@ -72,7 +72,7 @@ export async function startTestApi (
   const logged: string[] = []
   const log = pino({ level: 'error' }, { write: (line: string) => { logged.push(line) } })
   const file = await createDatabase()
-  // Other connections go down with the server in some tests; nobody needs to hear of it.
+  // Other connections go down with the server in some tests; that is no error.
   const database = openDatabase(file.url, () => {})
   const messaging = await startMessaging({
     database,

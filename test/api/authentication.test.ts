@@ -15,7 +15,7 @@ const now = Math.floor(Date.now() / 1000)
 const refused: Array<[string, () => string | Promise<string>]> = [
   ['an expired token', () => signToken('alice', { issuer: ISSUER, expires: now - 60 })],
   ['a token signed with another secret', () => signToken(
-    'alice', { issuer: ISSUER, secret: new TextEncoder().encode('the secret of somebody else entirely') }
+    'alice', { issuer: ISSUER, secret: new TextEncoder().encode('the secret of another service entirely') }
   )],
   ['a token with alg none', () => unsignedToken('alice')],
   ['a token of another issuer', () => signToken('alice', { issuer: 'https://elsewhere.example' })],

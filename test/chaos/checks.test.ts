@@ -143,18 +143,18 @@ const BREACHES: Array<[string, string, (run: Run) => void]> = [
     const events = bobsPhone(run).connections[2]!
     events[0] = { ...events[0]!, messageId: 'm9' }
   }],
-  ['a log has a message nobody sent', promise('nothing is there'), run => {
+  ['a log has a message that was never sent', promise('nothing is there'), run => {
     const inbox = inboxOf(run, 'bob')
     inbox.events.push(eventIn(++inbox.lastSeq, 'new_message', {
       messageId: 'm9', messageSeq: 5, senderId: 'alice', clientMessageId: 'x', content: 'x'
     }))
   }],
-  ['a device got a message nobody sent', promise('nothing is there'), run => {
+  ['a device got a message that was never sent', promise('nothing is there'), run => {
     bobsPhone(run).connections[1]!.push(eventIn(
       4, 'new_message', { senderId: 'alice', clientMessageId: 'lane.3', content: 'forged' }
     ))
   }],
-  ['a history has a message nobody sent', promise('nothing is there'), run => {
+  ['a history has a message that was never sent', promise('nothing is there'), run => {
     historyOf(run, 'bob').messages.push({
       id: 'm9', seq: 5, senderId: 'alice', clientMessageId: undefined, content: 'x'
     })

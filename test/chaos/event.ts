@@ -10,7 +10,7 @@ export interface Event {
   senderId: string | undefined
   clientMessageId: string | undefined
   content: string | undefined
-  /** Of a receipt: whose, and up to where. */
+  /** Of a receipt: its recipient or reader, and up to where. */
   receiptOf: string | undefined
   upToSeq: number | undefined
 }

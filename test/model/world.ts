@@ -258,7 +258,7 @@ export async function readInbox (user: Caller, seq: number, limit = 100): Promis
   }
 }
 
-/** Everybody in a conversation, in pages. */
+/** All participants of a conversation, in pages. */
 export async function readParticipants (user: Caller, id: string): Promise<ParticipantView[]> {
   const participants: ParticipantView[] = []
   for (let cursor: string | null = ''; cursor !== null;) {

@@ -42,7 +42,7 @@ test('without the database, connections stay, sends get 503 and no PUBACK, and e
     device.client.on('close', () => { closed = true })
 
     const restore = await take()
-    const sent = ['accepted by nobody yet']
+    const sent = ['not accepted yet']
     try {
       const { status } = await rest(
         'POST', '/messages', { conversation_id: conversation, content: 'refused', message_type: 'text' }

@@ -63,7 +63,7 @@ async function follow (requestId: string, userId: string): Promise<Line[]> {
   }, `${requestId} is followed to its acknowledgement`)
 }
 
-const SECRET = 'a text that nobody reads in a log'
+const SECRET = 'a text that stays out of every log'
 
 test('a message is followed from its request to the acknowledgement by ids alone', async () => {
   const sent = await alice('POST', '/messages', {

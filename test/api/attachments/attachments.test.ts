@@ -168,7 +168,7 @@ test('only its uploader has what was not sent', async () => {
   expect((await alice.get('/attachments/..%2F..%2Fetc')).status).toBe(400)
 })
 
-test('who can see a message has what was sent with it, and nobody else', async () => {
+test('a file sent with a message is for those who can see the message, and for no other user', async () => {
   const family = await group(alice, bob)
   const { body: { id } } = await upload(alice, PNG)
   expect((await send(alice, family, 'look', { attachment_ids: [id.toUpperCase()] })).status).toBe(201)
@@ -195,7 +195,7 @@ test('what a blocked user sends stays hidden with its message', async () => {
   expect([(await download(api, alice, id)).status, (await download(api, bob, id)).status]).toEqual([200, 404])
 })
 
-test('what was deleted with its message is nobody\'s, and its file goes', async () => {
+test('what was deleted with its message is for no user any more, and its file goes', async () => {
   const conversation = await direct(alice, bob)
   const { body: { id } } = await upload(alice, PNG)
   const { body: { id: messageId } } = await send(alice, conversation, 'look', { attachment_ids: [id] })
@@ -239,7 +239,7 @@ test('only own uploads that are still there can be sent, each once, ten at most'
   while (ids.length < 11) ids.push((await upload(alice, 'x')).body.id)
   const foreign = (await upload(bob, 'x')).body.id
   const refused: Array<[string, string[], string]> = [
-    ['somebody else\'s', [ids[0]!, foreign], 'unknown_attachment'],
+    ['another user\'s', [ids[0]!, foreign], 'unknown_attachment'],
     ['unknown', ['01980f5c-6f1e-7cc3-98a4-1d2b3c4d5e6f'], 'unknown_attachment'],
     ['twice', [ids[0]!, ids[0]!.toUpperCase()], 'duplicate_attachment'],
     ['eleven', ids, 'invalid_request'],

@@ -46,7 +46,7 @@ export function beginUpload (
       ).on('error', reject)
     })
   })
-  answer.catch(() => {}) // not everybody waits for it
+  answer.catch(() => {}) // not every caller waits for it
   sending.flushHeaders()
   return { request: sending, answer }
 }

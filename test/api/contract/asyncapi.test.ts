@@ -138,7 +138,7 @@ test('devices receive every message of the document, and each is as described', 
   await direct(alice, late)
   await send(late, await direct(alice, late), 'hello')
   await runSql(api.databaseUrl, `delete from inbox_events where user_id = '${late.id}' and seq = 1`)
-  // Coming and going of somebody alice talks to.
+  // A partner of alice comes and goes.
   await device(late)
 
   for (const channel of ['inbox', 'live', 'replies']) {

@@ -1,4 +1,4 @@
-/** What an inbox has brought since somebody looked. */
+/** What an inbox has brought since the last look. */
 import { expect } from 'vitest'
 import { type Caller, inboxEnd } from '../api.ts'
 
@@ -14,7 +14,7 @@ export async function follow (caller: Caller): Promise<() => Promise<Event[]>> {
   }
 }
 
-/** The answer is this problem, and nobody's inbox has anything new. */
+/** The answer is this problem, and no inbox has anything new. */
 export async function refused (
   answer: { status: number, body: any }, status: number, code: string, ...news: Array<() => Promise<Event[]>>
 ): Promise<void> {

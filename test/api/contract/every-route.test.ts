@@ -178,7 +178,7 @@ test('what a schema refuses is 400', () =>
     else request.path = `${path}?limit=none`
   }))
 
-test('whoever asks too often gets 429 from every operation behind a token', async () => {
+test('a user who asks too often gets 429 from every operation behind a token', async () => {
   await using other = await startTestApi({ rateLimits: { requests: 1, sends: 0, windowMs: 60_000 } })
   const caller = await other.user('caller', { claims: { scope: 'admin' } })
   await caller.get('/users/me')
@@ -200,7 +200,7 @@ test('while the database is away every operation behind a token is 503', async (
   await everyOperation(caller, [503, 'unavailable'], hasCode('unavailable'))
 })
 
-test('an error that nobody expects is 500 and tells nothing', async () => {
+test('an unexpected error is 500 and tells nothing', async () => {
   await using other = await startTestApi()
   const caller = await other.user('caller', { claims: { scope: 'admin' } })
   await caller.get('/users/me')

@@ -19,7 +19,7 @@ describe('in memory', () => {
   })
   afterAll(() => api[Symbol.asyncDispose]())
 
-  test('what one user asks beyond the limit is refused with a problem, and nobody else is', async () => {
+  test('what one user asks beyond the limit is refused with a problem, and no other user is', async () => {
     const [alice, bob] = [await api.user('alice'), await api.user('bob')]
     const answers = await times(30, () => alice.get('/users/me'))
     expect(refused(answers).length).toBe(10)
@@ -137,7 +137,7 @@ describe('in Redis', () => {
     expect(refused(await both(30)).length).toBe(10)
   })
 
-  test('a Redis that hangs delays nobody and limits nobody, until it goes on', async () => {
+  test('a Redis that hangs neither delays nor limits requests, until it goes on', async () => {
     redis.pause()
     await both(2)
     const startedAt = performance.now()

@@ -1,4 +1,4 @@
-/** What a block hides, from whom, and for how long. */
+/** What a block hides, from which of the two, and for how long. */
 import { eq } from 'drizzle-orm'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { blocks, push_due } from '../../../migrations/schema.ts'
@@ -44,7 +44,7 @@ test('blocking and unblocking may be repeated', async () => {
   for (const act of [block, block, unblock, unblock]) expect((await act(ann, ben)).status).toBe(204)
 })
 
-test('nobody blocks themselves, or a name that is none', async () => {
+test('a user blocks neither themselves nor an id that is none', async () => {
   const ann = await api.user('ann')
   for (const method of ['PUT', 'DELETE']) {
     for (const [id, code] of [[ann.id, 'invalid_block'], [
@@ -57,7 +57,7 @@ test('nobody blocks themselves, or a name that is none', async () => {
   expect((await ann.get('/blocks')).body).toEqual({ blocks: [], next_cursor: null })
 })
 
-test('the own blocks are listed in pages, by user id, and nobody else\'s', async () => {
+test('a user lists their own blocks only, in pages, by user id', async () => {
   const [ann, ben] = [await api.user('ann'), await api.user('ben')]
   for (const id of ['u-3', 'u-1', 'u-5', 'u-2', 'u-4']) await ann.put(`/blocks/${id}`)
   await ben.put('/blocks/u-0')
@@ -179,7 +179,7 @@ test('the list is in the order and has the pages of what it shows, though hidden
   })
 })
 
-test('the first message of somebody blocked leaves the conversation as it was created', async () => {
+test('the first message of a blocked user leaves the conversation as it was created', async () => {
   const [ann, ben] = [await api.user('ann'), await api.user('ben')]
   await block(ann, ben)
   const id = await direct(ben, ann)
@@ -190,7 +190,7 @@ test('the first message of somebody blocked leaves the conversation as it was cr
   })
 })
 
-test('in a group the messages of somebody blocked arrive', async () => {
+test('in a group the messages of a blocked user arrive', async () => {
   const { ann, ben } = await pair()
   await block(ann, ben)
   const id = await group(ben, ann)
@@ -227,7 +227,7 @@ test('typing that was just told is not told again, and what changed is', async (
   expect(heard.map(event => event.is_typing)).toEqual([true, false, true])
 })
 
-test('whoever may not send does not type', async () => {
+test('a user who may not send does not type', async () => {
   const { ann, ben } = await pair()
   const id = await group(ann, ben)
   await ann.patch(`/conversations/${id}/participants/${ben.id}`, { can_send_messages: false })
@@ -256,7 +256,7 @@ test('when a block begins both see the other go, when it ends both see the other
   leave.forEach(end => end())
 })
 
-test('a block between people without a direct conversation tells nobody anything', async () => {
+test('a block between people without a direct conversation is told to no one', async () => {
   const [ann, ben] = [await api.user('ann'), await api.user('ben')]
   await group(ann, ben)
   connect(ben)

@@ -1,4 +1,4 @@
-/** Title, mute, roles, leaving and joining again: what answers, and what everybody's devices learn. */
+/** Title, mute, roles, leaving and joining again: what the caller gets, and what all devices learn. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
   type Answer, type Caller, direct, group, inboxEnd, send, startTestApi, type TestApi
@@ -179,7 +179,7 @@ test('an admin steps back once there is another', async () => {
   expect(roles(await view(bob, id))).toEqual({ [alice.id]: 'member', [bob.id]: 'admin' })
 })
 
-test('when the last admin leaves, whoever has been in longest becomes one', async () => {
+test('when the last admin leaves, the longest-standing member becomes one', async () => {
   const [young, old] = [await api.user('a-young'), await api.user('z-old')]
   const id = await group(alice, old)
   await alice.post(`/conversations/${id}/participants`, { user_id: young.id })
@@ -193,7 +193,7 @@ test('when the last admin leaves, whoever has been in longest becomes one', asyn
   expect((await view(young, id)).last_activity_at).toBe(olds![0].left_at)
 })
 
-test('of those who joined together the first id becomes admin, and the last one leaves nobody behind', async () => {
+test('of those who joined together the first id becomes admin, and the last one can leave too', async () => {
   const [a, b] = [await api.user('aa'), await api.user('bb')]
   const id = await group(alice, b, a)
   await leave(alice, id)
@@ -205,7 +205,7 @@ test('of those who joined together the first id becomes admin, and the last one 
   }
 })
 
-test('while admins leave at once, whoever is left has one', async () => {
+test('while admins leave at once, the members who stay have one', async () => {
   const members = await Promise.all(['m1', 'm2', 'm3', 'm4', 'm5', 'm6'].map(name => api.user(name)))
   const id = await group(members[0]!, ...members.slice(1))
   await members[0]!.patch(`/conversations/${id}/participants/${members[1]!.id}`, { role: 'admin' })
@@ -244,7 +244,7 @@ test('two who are added at once to 999 make 1,000, and one is refused', async ()
   expect([(await view(carol, id)).participant_count, await inboxEnd(carol)]).toEqual([1_000, before])
 })
 
-test('whoever is added comes with all that a copy of the conversation needs', async () => {
+test('an added user comes with all that a copy of the conversation needs', async () => {
   const id = await group(alice, carol)
   await send(alice, id, 'before bob')
   const [carols, bobs] =

@@ -58,7 +58,7 @@ test('a group is created with all its fields, its creator as admin', async () =>
   expect((await alice.get(`/conversations/${body.id.toUpperCase()}`)).body).toEqual(body)
 })
 
-test('a direct conversation exists once per pair, whoever asks and however often at once', async () => {
+test('a direct conversation exists once per pair, whichever of the two asks and however often at once', async () => {
   const [carol, dave] = [await api.user('carol'), await api.user('dave')]
   const answers = await Promise.all([
     carol.post('/conversations', { type: 'direct', participant_ids: [dave.id] }),
@@ -72,7 +72,7 @@ test('a direct conversation exists once per pair, whoever asks and however often
 const refusals: Array<[string, unknown, number, string]> = [
   ['of another type', { type: 'channel', participant_ids: ['x'] }, 400, 'invalid_request'],
   ['without participants', { type: 'direct' }, 400, 'invalid_request'],
-  ['of two with nobody', { type: 'direct', participant_ids: [] }, 400, 'invalid_participants'],
+  ['of two without a second user', { type: 'direct', participant_ids: [] }, 400, 'invalid_participants'],
   ['of two with three', { type: 'direct', participant_ids: ['x', 'y'] }, 400, 'invalid_participants'],
   ['of two with a title', { type: 'direct', participant_ids: ['x'], title: 'T' }, 400, 'invalid_title'],
   ['with a user id outside the alphabet', {
@@ -203,10 +203,10 @@ test('participants refuse what is not allowed', async () => {
     ['a stranger changes', await carol.patch(of(bob.id), { role: 'admin' }), 404, 'conversation_not_found'],
     ['a stranger removes', await carol.delete(of(bob.id)), 404, 'conversation_not_found'],
     [
-      'someone who is not in is changed', await alice.patch(of(carol.id), { role: 'admin' }), 404,
+      'a user who is not in is changed', await alice.patch(of(carol.id), { role: 'admin' }), 404,
       'participant_not_found'
     ],
-    ['someone who is not in is removed', await alice.delete(of(carol.id)), 404, 'participant_not_found'],
+    ['a user who is not in is removed', await alice.delete(of(carol.id)), 404, 'participant_not_found'],
     ['a direct conversation is joined', await alice.post(
       `/conversations/${pair}/participants`, { user_id: carol.id }
     ), 409, 'direct_conversation'],
@@ -217,7 +217,7 @@ test('participants refuse what is not allowed', async () => {
     ['a direct conversation gets an admin', await alice.patch(
       `/conversations/${pair}/participants/${bob.id}`, { role: 'admin' }
     ), 409, 'direct_conversation'],
-    ['nobody is added', await alice.post(participants, { user_ids: [] }), 400, 'invalid_request'],
+    ['no user is added', await alice.post(participants, { user_ids: [] }), 400, 'invalid_request'],
     ['the body is empty', await alice.post(participants, {}), 400, 'invalid_request'],
     [
       'both spellings', await alice.post(participants, { user_ids: [carol.id], user_id: carol.id }), 400,
@@ -238,7 +238,7 @@ test('participants refuse what is not allowed', async () => {
   expect((await alice.get(`/conversations/${id}`)).body.participants).toHaveLength(2)
 })
 
-test('what happens after somebody left does not show in the events they still read', async () => {
+test('what happens after a participant left does not show in the events they still read', async () => {
   const carol = await api.user('carol')
   const id = await group(alice, carol)
   await send(alice, id, 'before')
@@ -252,7 +252,7 @@ test('what happens after somebody left does not show in the events they still re
   expect(JSON.stringify(events)).not.toContain('after')
 })
 
-test('typing reaches the other participants and nobody else', async () => {
+test('typing reaches only the other participants', async () => {
   const id = await direct(alice, bob)
   const heard: unknown[] = []
   const stops = [alice.id, bob.id].map(user => api.messaging.wakes.listen(

@@ -48,7 +48,7 @@ test('a token belongs to the device that registered it last, of whichever user',
   expect(tokens).not.toContain('token-4')
 })
 
-test('nobody reaches the devices of somebody else', async () => {
+test('a user does not reach the devices of another', async () => {
   const carol = await api.user('carol')
   await alice.put('/devices/own', { platform: 'ios', push_token: 'token-5' })
   expect((await carol.get('/devices/own')).status).toBe(404)

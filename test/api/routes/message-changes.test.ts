@@ -42,7 +42,7 @@ async function scene (content = 'helo @carol'): Promise<{ conversation: string, 
   return { conversation, message }
 }
 
-test('an edit replaces text and mentions, for everybody', async () => {
+test('an edit replaces text and mentions, for every participant', async () => {
   const { conversation, message } = await scene()
   const news = await Promise.all([alice, bob, carol].map(follow))
   const end = await conversationEnd(bob, conversation)
@@ -118,7 +118,7 @@ test.each([
   ['with a mention behind the text', {
     content: 'a', mentions: [{ user_id: 'bob', offset: 1, length: 1 }]
   }, 'mention_outside_content'],
-  ['with a mention of nobody', {
+  ['with a mention of no user id', {
     content: 'a', mentions: [{ user_id: 'a b', offset: 0, length: 1 }]
   }, 'invalid_user_id'],
   ['of the type', { content: 'a', message_type: 'image' }, 'invalid_request']
@@ -314,7 +314,7 @@ test('an edit against a deletion ends with the tombstone', async () => {
   }
 })
 
-test('an edit by somebody blocked is theirs alone: for the other side the message is deleted', async () => {
+test('an edit by a blocked user is theirs alone: for the other side the message is deleted', async () => {
   const [eve, frank] = [await api.user('eve'), await api.user('frank')]
   const conversation = await direct(eve, frank)
   const fromStart = await follow(frank)
@@ -349,7 +349,7 @@ test('an edit by somebody blocked is theirs alone: for the other side the messag
   ])
 })
 
-test('what somebody blocked sent is edited and deleted for themselves; deleting what was seen always works', async () => {
+test('a blocked user edits and deletes for themselves what they sent; deleting what was seen always works', async () => {
   const [eve, frank] = [await api.user('eve'), await api.user('frank')]
   const conversation = await direct(eve, frank)
   const { body: seen } = await send(eve, conversation, 'seen')

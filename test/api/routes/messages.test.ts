@@ -129,7 +129,7 @@ const refusals: Array<[string, object, number, string]> = [
   ['a mention of negative offset', {
     content: 'hi', mentions: [{ user_id: 'bob', offset: -1, length: 1 }]
   }, 400, 'invalid_request'],
-  ['a mention of somebody outside the alphabet', {
+  ['a mention of a user id outside the alphabet', {
     content: 'hi', mentions: [{ user_id: 'b\0b', offset: 0, length: 1 }]
   }, 400, 'invalid_user_id'],
   ['a reply to an unknown message', { reply_to_id: UNKNOWN }, 400, 'invalid_reply'],
@@ -194,7 +194,7 @@ test('a former member is told so, and changes nothing', async () => {
   expect(await conversationEnd(alice, id)).toBe(before)
 })
 
-test('somebody who may not send is refused, and nothing changes', async () => {
+test('a user who may not send is refused, and nothing changes', async () => {
   const id = await group(alice, bob)
   await alice.patch(`/conversations/${id}/participants/${bob.id}`, { can_send_messages: false })
   const before = await conversationEnd(alice, id)

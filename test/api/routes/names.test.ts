@@ -27,7 +27,7 @@ const after = async (caller: Caller, seq: number): Promise<any[]> =>
 const nameIn = async (viewer: Caller, id: string, userId: string): Promise<string> =>
   (await viewer.get(`/conversations/${id}`)).body.participants.find((p: any) => p.user_id === userId).name
 
-test('a new name reaches everybody of the conversations of up to 32 participants', async () => {
+test('a new name reaches all participants of conversations of up to 32', async () => {
   const [alice, fellow, stranger] =
     [await api.user('alice'), await api.user('fellow'), await api.user('stranger')]
   for (const caller of [alice, fellow, stranger]) await caller.get('/users/me')
@@ -41,11 +41,11 @@ test('a new name reaches everybody of the conversations of up to 32 participants
   })
   const left = await group(fellow, alice)
   await alice.delete(`/conversations/${left}/participants/${alice.id}`)
-  const everybody = [alice, bob, fellow, stranger]
-  const before = await Promise.all(everybody.map(inboxEnd))
+  const observed = [alice, bob, fellow, stranger]
+  const before = await Promise.all(observed.map(inboxEnd))
   expect((await alice.put('/users/me', { name: 'Alice' })).body.name).toBe('Alice')
   const [own, bobs, fellows, strangers] =
-    await Promise.all(everybody.map((caller, i) => after(caller, before[i]!)))
+    await Promise.all(observed.map((caller, i) => after(caller, before[i]!)))
   const told = (events: any[]): string[] => events.map(event => event.conversation_id)
   expect(bobs).toEqual([{
     seq: expect.any(Number),
@@ -61,7 +61,7 @@ test('a new name reaches everybody of the conversations of up to 32 participants
   expect(await nameIn(bob, pair, alice.id)).toBe('Alice')
 })
 
-test('a name that stays as it is tells nobody', async () => {
+test('a name that stays as it is makes no event', async () => {
   const alice = await api.user('alice', { claims: { name: 'Alice' } })
   await alice.get('/users/me')
   await direct(alice, bob)
@@ -102,7 +102,7 @@ test('two tokens with different names do not take turns', async () => {
   expect(await after(bob, before)).toHaveLength(2)
 })
 
-test('a token without a date names whoever has no name, and nobody else', async () => {
+test('a token without a date names only a user without a name', async () => {
   const alice = await api.user('alice')
   const undated = async (name: string): Promise<string> => {
     const token = await new SignJWT({ name }).setProtectedHeader({ alg: 'HS256' }).setSubject(

@@ -27,7 +27,7 @@ const shown = async (caller: Caller, id = conversation): Promise<Array<[string, 
   (await caller.get(`/conversations/${id}/messages`)).body.messages[0].reactions.map((reaction: any) =>
     [reaction.user_id, reaction.emoji])
 
-test('reactions show on the message, the oldest first, and everybody hears of them', async () => {
+test('reactions show on the message, the oldest first, and every participant learns of them', async () => {
   const news = await Promise.all([alice, bob].map(follow))
   for (const [caller, emoji] of [[bob, '👍'], [alice, '❤️'], [alice, '👍']] as const) {
     expect(await caller.put(path(emoji, message.id.toUpperCase()))).toMatchObject({
@@ -110,7 +110,7 @@ test('reactions that come in one moment keep the order of their events', async (
   expect(await shown(bob)).toEqual((await news()).map(event => [event.user_id, event.emoji]))
 })
 
-test('reactions of somebody blocked are seen by themselves only, for good; in groups by everybody', async () => {
+test('reactions of a blocked user are seen by themselves only, for good; in groups by every participant', async () => {
   const [eve, frank] = [await api.user('eve'), await api.user('frank')]
   const both = await direct(eve, frank)
   const { body: { id } } = await send(frank, both, 'hi')

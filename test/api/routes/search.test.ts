@@ -53,7 +53,7 @@ test('an edited message is found by what it says now, a deleted one not at all',
   expect(await found(bob, 'hodgepodge')).toEqual([])
 })
 
-test('nobody finds what they cannot see', async () => {
+test('a user does not find what they cannot see', async () => {
   await send(alice, team, 'quicksilver for the team')
   const dave = await api.user('dave')
   expect(await found(dave, 'quicksilver')).toEqual([])

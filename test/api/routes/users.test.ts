@@ -36,14 +36,14 @@ test('a name that cannot be is refused', async () => {
   expect((await alice.get('/users/me')).body.name).toBe(name)
 })
 
-test('the name of somebody one shares a conversation with is visible', async () => {
+test('a user sees the names of those they share a conversation with', async () => {
   const bob = await api.user('bob', { claims: { name: 'Bob' } })
   await bob.get('/users/me')
   await direct(alice, bob)
   expect((await alice.get(`/users/${bob.id}`)).body).toEqual({ id: bob.id, name: 'Bob', avatar: null })
 })
 
-test('a stranger, a former fellow and somebody who does not exist look the same', async () => {
+test('a stranger, a former fellow and a user who does not exist look the same', async () => {
   const [stranger, former] = [await api.user('stranger'), await api.user('former')]
   await stranger.get('/users/me')
   const id = await group(alice, former)
@@ -81,7 +81,7 @@ test('presence is visible to people of a direct conversation, and to oneself', a
   expect(Math.abs(Date.parse(seen) - leftAt)).toBeLessThan(1_000)
 })
 
-test('presence of fellows of a group, strangers and nobody is unknown', async () => {
+test('presence of fellows of a group, strangers and users who do not exist is unknown', async () => {
   const [fellow, stranger] = [await api.user('fellow'), await api.user('stranger')]
   await stranger.get('/users/me')
   await group(alice, fellow)
@@ -91,7 +91,7 @@ test('presence of fellows of a group, strangers and nobody is unknown', async ()
   }
 })
 
-test('whoever blocks and whoever is blocked look as if they were never there', async () => {
+test('two users look as if they were never there when one has blocked the other', async () => {
   const bob = await api.user('bob')
   await direct(alice, bob)
   await api.messaging.database.autocommit.orm.insert(blocks)

@@ -1,5 +1,5 @@
 /**
- * What a plain Aedes does wrong under Echo's load (DESIGN 5), and which test would fail on it.
+ * What a plain Aedes does wrong under Echo's load, and which test would fail on it.
  *
  * - a packet behind one with a higher counter is dropped
  *     here

@@ -64,7 +64,7 @@ test('a new group of 1,000 reaches every device as one event with the own partic
   const [creator, ...others] = MEMBERS
   const before = reader.events.length
   const creating = broker.messaging.conversations.create(
-    creator!, { type: 'group', participant_ids: others, title: 'Everybody' }
+    creator!, { type: 'group', participant_ids: others, title: 'All' }
   )
   const sent = await sendsDuring(creating)
   const { conversation, created } = await creating

@@ -39,7 +39,7 @@ test.skipIf(process.platform !== 'linux')('the start time in /proc is counted fr
 test.skipIf(
   process.platform !== 'linux'
 )('a process that has ended but was not collected counts as ended', async () => {
-  // It ends only when its parent has become a program that collects nobody: a shell might have collected it.
+  // It ends only when its parent has become a program that collects no children, as a shell might.
   const parent =
     spawn('sh', ['-c', '(until grep -qx sleep /proc/$$/comm; do :; done) & echo $!; exec sleep 60'])
   try {

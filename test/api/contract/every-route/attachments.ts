@@ -72,7 +72,7 @@ export const attachments: Rows = {
       attachment_too_large: ({ alice }) => upload(alice, Buffer.alloc(25 * 1024 * 1024 + 1)),
       too_many_uploads: tooManyUploads
     },
-    outsider: 'anybody may upload; what for is decided when it is sent'
+    outsider: 'every user may upload; who may read it is decided when it is sent'
   },
   'GET /attachments/{id}': download
 }

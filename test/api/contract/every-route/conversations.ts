@@ -17,7 +17,7 @@ export const conversations: Rows = {
         '/conversations', { type: 'group', participant_ids: Array.from({ length: 1_000 }, (_, i) => `u${i}`) }
       )
     },
-    outsider: 'anybody may open a conversation with anybody'
+    outsider: 'every user may open a conversation with every other'
   },
   'GET /conversations': {
     success: { 200: ({ alice }) => alice.get('/conversations') },

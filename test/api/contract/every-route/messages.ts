@@ -67,7 +67,7 @@ export const messages: Rows = {
       not_a_participant: ({ carol, team }) => carol.get(`/messages/search?q=hello&conversation_id=${team}`),
       conversation_not_found: ({ bob }) => bob.get(`/messages/search?q=hello&conversation_id=${UNKNOWN}`),
       query_too_broad:
-        'needs more messages than a test of routes has; test/api/search.test.ts shows the limit'
+        'needs more messages than a test of routes has; test/api/routes/search.test.ts shows the limit'
     },
     outsider: ['conversation_not_found', ({ mallory, pair }) =>
       mallory.get(`/messages/search?q=hello&conversation_id=${pair}`)]

@@ -1,6 +1,6 @@
 import { type Rows } from './world.ts'
 
-const open = 'it is for everybody, without a token'
+const open = 'it is open to all, without a token'
 
 export const operations: Rows = {
   'GET /health': { success: { 200: ({ api }) => api.anonymous().get('//health') }, outsider: open },

@@ -1,4 +1,4 @@
-/** What a row of the table says of one operation, and whom and what its requests find. */
+/** What a row of the table says of one operation, and the users and data that its requests find. */
 import { type Answer, type Caller, group, send, type TestApi } from '../../api.ts'
 
 export type Ask = (world: World) => Promise<Answer>
@@ -8,7 +8,7 @@ export interface Row {
   success: Record<number, Ask>
   /** For each code of the operation's own, a request that gets it; or why no request can. */
   problems?: Record<string, Ask | string>
-  /** What somebody gets who has no business here; or why nobody is an outsider. */
+  /** What a user gets who has no business here; or why no user is an outsider. */
   outsider: [code: string, ask: Ask] | string
 }
 
@@ -23,7 +23,7 @@ export interface World {
   team: string
   /** Was in `team` and has left. */
   carol: Caller
-  /** Shares nothing with anybody. */
+  /** Shares nothing with the others. */
   mallory: Caller
   /** Has the scope `admin`. */
   root: Caller
@@ -38,7 +38,7 @@ export async function makeWorld (api: TestApi): Promise<World> {
     api.user(name, scope === undefined ? {} : { claims: { scope } })
   const [alice, bob, carol, mallory, root] =
     await Promise.all([user('alice'), user('bob'), user('carol'), user('mallory'), user('root', 'admin')])
-  // Everybody has been seen once.
+  // Every user has been seen once.
   await Promise.all([alice, bob, carol, mallory, root].map(caller => caller.get('/users/me')))
   const pair = (await alice.post('/conversations', { type: 'direct', participant_ids: [bob.id] })).body.id
   const team = await group(alice, bob, carol)

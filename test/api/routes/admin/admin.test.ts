@@ -54,7 +54,7 @@ test('a token issued after the revocation is good, one without a date is not', a
   expect((await alice.get('/users/me')).status).toBe(401)
 })
 
-test('a revoked token gives nobody a name', async () => {
+test('a revoked token gives no user a name', async () => {
   const nora = await api.user('nora')
   await nora.get('/users/me')
   await root.post(`/admin/users/${nora.id}/revoke`)
@@ -63,7 +63,7 @@ test('a revoked token gives nobody a name', async () => {
   expect(await findName(api.messaging.database.autocommit, nora.id)).toMatchObject({ name: null })
 })
 
-test('revoking needs the scope, whoever asks and whatever for', async () => {
+test('revoking needs the scope, for every caller and every id', async () => {
   const [alice, bob] =
     [await api.user('alice'), await api.user('bob', { claims: { scope: 'administrator' } })]
   await alice.get('/users/me')

@@ -16,7 +16,7 @@ async function seen (name: string): Promise<Caller> {
   return user
 }
 
-test('the log says who did what to whom, the newest first, and for one user on request', async () => {
+test('the log says who did what to which user, the newest first, and for one user on request', async () => {
   const [alice, bob] = [await seen('alice'), await seen('bob')]
   await root.post(`/admin/users/${alice.id}/disconnect`, { device_id: 'phone' })
   await root.get(`/admin/users/${bob.id}/sessions`)
@@ -55,7 +55,7 @@ test('pages follow each other without a gap while entries are added', async () =
   expect(pages).toEqual([['d-6', 'd-5', 'd-4'], ['d-3', 'd-2', 'd-1'], ['d-0']])
 })
 
-test('bad queries are refused, and whoever lacks the scope sees nothing', async () => {
+test('bad queries are refused, and a user without the scope sees nothing', async () => {
   const alice = await seen('alice')
   for (const query of ['limit=0', 'limit=201', 'limit=x', 'before_id=7', 'user_id=a%20b']) {
     const answer = await root.get(`/admin/audit-log?${query}`)

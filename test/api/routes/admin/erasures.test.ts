@@ -112,7 +112,7 @@ test('an erased user leaves tombstones that others can read around, and nothing 
   expect(entries.map((entry: any) => entry.action)).toEqual(['erase_finished', 'erase'])
 })
 
-test('whoever has the id afterwards begins anew, also in an old direct conversation', async () => {
+test('a later user of the same id begins anew, also in an old direct conversation', async () => {
   const [fay, bob] = [await api.user('fay', { claims: { name: 'Fay' } }), await api.user('bob')]
   const pair = await direct(fay, bob)
   await send(bob, pair, 'for the first fay')

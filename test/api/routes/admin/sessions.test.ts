@@ -74,7 +74,7 @@ test('an admin sees connections and stored devices, and never a push token', asy
   ])
 })
 
-test('a disconnect ends every connection of the user and nobody else\'s', async () => {
+test('a disconnect ends every connection of the user and of no other', async () => {
   const [alice, bob] = [await seen('alice'), await seen('bob')]
   const [phone, tablet, other] =
     [connect(alice.id, 'phone'), connect(alice.id, 'tablet'), connect(bob.id, 'phone')]
