@@ -12,8 +12,8 @@ import { AppError, unavailable } from '../core/errors.ts'
 
 const READ_CONNECTIONS = 10
 const WRITE_CONNECTIONS = 6
-/** One batch is in flight at a time; the second connection is there while a broken one is replaced. */
-const COMMIT_CONNECTIONS = 2
+/** A batch of sends and one of acknowledgements are in flight; the third is there while one is replaced. */
+const COMMIT_CONNECTIONS = 3
 const MAX_CONNECTION_AGE_S = 300
 /** How often the committer has its statements planned anew, which costs some milliseconds. */
 const REPLAN_MS = 30_000

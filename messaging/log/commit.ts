@@ -3,11 +3,13 @@
  * read receipts wait.
  *
  * Whatever waits when a batch has committed is the next batch, so batches grow
- * with the load, and an idle server commits a lone message at once. One batch is
- * in flight: two that share users would only wait for each other's rows.
- * Acknowledgements alone wait for up to LINGER_MS, because nothing but the sender's tick
- * depends on them. At 200 messages/s most of them then travel with the next send. Those on
- * which no tick depends wait for up to IDLE_LINGER_MS.
+ * with the load, and an idle server commits a lone message at once. One batch of
+ * sends is in flight: two that share users would only wait for each other's rows.
+ *
+ * Nothing but a sender's tick depends on acknowledgements. They are collected for
+ * LINGER_MS and committed beside the sends, so that no message waits for the work
+ * they make; those on which no tick depends wait for up to IDLE_LINGER_MS. A large
+ * batch of sends takes them along: it writes most of the same rows.
  */
 import { type Logger } from 'pino'
 import { AppError } from '../../core/errors.ts'
@@ -23,11 +25,13 @@ import { createSendTrace } from '../send/trace.ts'
 import { type Batch, type BatchDeps, commitBatch } from './batch.ts'
 import { commitInHalves } from '../halves.ts'
 
-const LINGER_MS = 10
+const LINGER_MS = 20
 const IDLE_LINGER_MS = 500
 /** How long acknowledgements that could not be written wait, unless another batch takes them along. */
 const RETRY_MS = 500
 const MAX_READS = 500
+/** A batch of so many sends takes acknowledgements along. */
+const LARGE_BATCH = 8
 /** The one in flight, the next, and one more for a crowd. */
 const MAX_SETTLING_BATCHES = 3
 
@@ -73,62 +77,78 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
   const acknowledgements = createAcknowledgementQueue()
   const reads: WaitingRead[] = []
   const readReceipts = createReadReceipts({ db: database.autocommit, commit: commitRead })
-  let running: Promise<void> | undefined
-  let committing = new Set<string>() // users whose acknowledgements are in the batch in flight
+  let sending: Promise<void> | undefined // the batch in flight with sends and reads
+  let acknowledging: Promise<void> | undefined // the one with acknowledgements; it may be the same
+  let committing = new Set<string>() // users whose acknowledgements are in flight
   let scheduled = false
   let timer: NodeJS.Timeout | undefined
   let idleTimer: NodeJS.Timeout | undefined
   let delayMs = LINGER_MS
-  let all = false // the next batch takes every acknowledgement along
+  let all = false // the next batch with acknowledgements takes every one
   let closed = false
 
-  const urgent = (): boolean =>
-    sends.size() > 0 || reads.length > 0 || acknowledgements.urgent() || (all && acknowledgements.size() > 0)
+  const toSend = (): boolean => sending === undefined && (sends.size() > 0 || reads.length > 0)
+  const toAcknowledge = (): boolean => acknowledging === undefined &&
+    (acknowledgements.urgent() || (all && acknowledgements.size() > 0))
 
   // Once per turn of the event loop: everything that was read from the sockets in this turn shares a batch.
   function schedule (): void {
     if (closed) return
-    if (acknowledgements.size() > 0) idleTimer ??= setTimeout(beginWithAll, Math.max(IDLE_LINGER_MS, delayMs))
-    if (running !== undefined || scheduled) return
-    if (urgent()) {
-      scheduled = true
-      setImmediate(() => {
-        scheduled = false
-        begin()
-      })
-    } else if (acknowledgements.awaited()) {
-      timer ??= setTimeout(begin, delayMs)
-    }
-  }
-
-  function beginWithAll (): void {
-    clearTimeout(idleTimer)
-    idleTimer = undefined
-    all = acknowledgements.size() > 0
-    if (all) begin()
-  }
-
-  function begin (): void {
-    clearTimeout(timer)
-    timer = undefined
-    if (running !== undefined) return
-    running = run().finally(() => {
-      running = undefined
-      schedule()
+    if (acknowledgements.size() > 0) idleTimer ??= setTimeout(acknowledgeAll, IDLE_LINGER_MS)
+    if (acknowledgements.awaited()) timer ??= setTimeout(beginAcknowledging, delayMs)
+    if (scheduled || (!toSend() && !toAcknowledge())) return
+    scheduled = true
+    setImmediate(() => {
+      scheduled = false
+      if (toSend()) beginSending()
+      if (toAcknowledge()) beginAcknowledging()
     })
   }
 
-  async function run (): Promise<void> {
+  function beginSending (): void {
+    const along = acknowledging === undefined && sends.size() >= LARGE_BATCH
     const items: Item[] = [
       ...sends.take().map(entry => ({ kind: 'send' as const, entry })),
-      ...acknowledgements.take(all).map(entry => ({ kind: 'acknowledgement' as const, entry })),
-      ...reads.splice(0, MAX_READS).map(entry => ({ kind: 'read' as const, entry }))
+      ...reads.splice(0, MAX_READS).map(entry => ({ kind: 'read' as const, entry })),
+      ...(along ? takeAcknowledgements() : [])
     ]
+    const batch = run(items)
+    sending = batch
+    if (along) acknowledging = batch
+  }
+
+  function beginAcknowledging (): void {
+    clearTimeout(timer)
+    timer = undefined
+    if (acknowledging !== undefined) return
+    const items = takeAcknowledgements()
+    if (items.length > 0) acknowledging = run(items)
+  }
+
+  function acknowledgeAll (): void {
+    clearTimeout(idleTimer)
+    idleTimer = undefined
+    all = acknowledgements.size() > 0
+    if (all) beginAcknowledging()
+  }
+
+  function takeAcknowledgements (): Item[] {
+    const taken = acknowledgements.take(all)
     all = false
-    committing = new Set(items.flatMap(item => item.kind === 'acknowledgement' ? [item.entry.userId] : []))
-    const outcomes = await commitInHalves(items, commit)
-    committing = new Set()
-    answer(items, outcomes)
+    committing = new Set(taken.map(entry => entry.userId))
+    return taken.map(entry => ({ kind: 'acknowledgement', entry }))
+  }
+
+  function run (items: Item[]): Promise<void> {
+    const batch = commitInHalves(items, commit).then(outcomes => {
+      if (acknowledging === batch) committing = new Set()
+      answer(items, outcomes)
+    }).finally(() => {
+      if (sending === batch) sending = undefined
+      if (acknowledging === batch) acknowledging = undefined
+      schedule()
+    })
+    return batch
   }
 
   async function commit (items: Item[]): Promise<Outcome[]> {
@@ -211,16 +231,16 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
     const concerned = (): boolean => committing.has(userId) || acknowledgements.concerns(userId)
     for (let batches = 0; batches < MAX_SETTLING_BATCHES && concerned(); batches++) {
       all = true
-      if (running === undefined) begin()
-      await running
+      beginAcknowledging()
+      await acknowledging
     }
   }
 
   /** Nothing is in flight, and nothing waits but acknowledgements that linger. */
   async function drained (): Promise<void> {
     await new Promise(resolve => setImmediate(resolve))
-    if (running === undefined && !scheduled) return
-    await running
+    if (sending === undefined && acknowledging === undefined && !scheduled) return
+    await Promise.all([sending, acknowledging])
     await drained()
   }
 
@@ -254,7 +274,7 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
       await drained()
       closed = true
       // Acknowledgements that are left get one attempt: their devices have them again after a failure.
-      beginWithAll()
+      acknowledgeAll()
       await drained()
       clearTimeout(timer)
       clearTimeout(idleTimer)
