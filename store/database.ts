@@ -6,9 +6,9 @@
  * never in front of a commit.
  */
 import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres'
-import { type Duplex } from 'node:stream'
 import pg from 'pg'
 import { AppError, unavailable } from '../core/errors.ts'
+import { StatementGroup } from './statement-group.ts'
 
 const READ_CONNECTIONS = 10
 const WRITE_CONNECTIONS = 6
@@ -90,13 +90,12 @@ const types = {
 } as pg.CustomTypesConfig
 
 export function openDatabase (url: string, onError: (error: Error) => void): Database {
-  const pool = (max: number, pipeline = false): pg.Pool => new pg.Pool({
+  const pool = (max: number, committing = false): pg.Pool => new pg.Pool({
     connectionString: url,
     max,
-    pipeline,
     // A connection of the committer is never idle for long enough to be worth closing. Others come and go, so
     // that no plan grows old: one made before the first ANALYZE may have taken the wrong one of two indexes.
-    ...(pipeline ? { idleTimeoutMillis: 0 } : { maxLifetimeSeconds: MAX_CONNECTION_AGE_S }),
+    ...(committing ? { idleTimeoutMillis: 0 } : { maxLifetimeSeconds: MAX_CONNECTION_AGE_S }),
     types,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     query_timeout: QUERY_TIMEOUT_MS,
@@ -155,20 +154,20 @@ async function transactOnce<T> (pool: pg.Pool, work: (tx: Executor) => Promise<T
   }
 }
 
-// Statements that are sent together run one after the other. One that fails makes those behind it fail
-// too, the commit included, and the first failure is the one that is thrown.
 async function commitOnce<Context, Result> (pool: pg.Pool, batch: Batch<Context, Result>): Promise<Result> {
   const client = await pool.connect().catch((error: unknown) => { throw translated(error) })
-  const tx = executor(client)
+  const grouped = groupingExecutor(client)
+  const { tx, together } = grouped
   let broken = true
   try {
-    const [, context] = await together(client, () => [begin(client, tx), batch.read(tx)] as const)
+    const [, context] = await together(() => [begin(client, tx), batch.read(tx)] as const)
     const { writes, result } = await batch.decide(context, tx)
-    await together(client, () => [...writes.map(write => write(tx)), tx.rows(COMMIT, [])])
+    await together(() => [...writes.map(write => write(tx)), tx.rows(COMMIT, [])])
     broken = false
     return result
   } catch (error) {
-    broken = await client.query('rollback').then(() => false, () => true)
+    // What did not answer is not asked again.
+    broken = grouped.broken || await client.query('rollback').then(() => false, () => true)
     throw error
   } finally {
     client.release(broken)
@@ -184,19 +183,53 @@ async function begin (client: pg.PoolClient, tx: Executor): Promise<void> {
   await Promise.all(old ? [tx.rows(DISCARD_PLANS, []), tx.rows(BEGIN, [])] : [tx.rows(BEGIN, [])])
 }
 
-/** Sends what `ask` asks for in one write to the socket. */
-async function together<T extends ReadonlyArray<Promise<unknown>>> (
-  client: pg.PoolClient, ask: () => T
-): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
-  const { stream } = (client as unknown as { connection: { stream: Duplex } }).connection
-  stream.cork()
-  let asked: T
-  try {
-    asked = ask()
-  } finally {
-    stream.uncork()
+interface GroupingExecutor {
+  tx: Executor
+  /** Sends what `ask` asks for as one group; alone, a statement is a group of its own. */
+  together<T extends ReadonlyArray<Promise<unknown>>> (
+    ask: () => T
+  ): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }>
+  /** The connection failed, or the server did not answer. */
+  readonly broken: boolean
+}
+
+function groupingExecutor (client: pg.PoolClient): GroupingExecutor {
+  let group: StatementGroup | undefined
+  let broken = false
+
+  async function translatedRows<Row> (rows: Promise<object[]>): Promise<Row[]> {
+    try {
+      return await rows as Row[]
+    } catch (error) {
+      broken ||= !(error instanceof pg.DatabaseError)
+      throw translated(error)
+    }
   }
-  return await Promise.all(asked)
+
+  return {
+    tx: {
+      rows (statement, values) {
+        if (group !== undefined) return translatedRows(group.add(statement, values))
+        const alone = new StatementGroup(types)
+        const rows = alone.add(statement, values)
+        client.query(alone)
+        return translatedRows(rows)
+      },
+      get orm (): NodePgDatabase { throw new Error('a batch runs prepared statements') }
+    },
+    async together (ask) {
+      const asking = group = new StatementGroup(types)
+      let asked: ReturnType<typeof ask>
+      try {
+        asked = ask()
+      } finally {
+        group = undefined
+      }
+      if (!asking.empty) client.query(asking)
+      return await Promise.all(asked)
+    },
+    get broken () { return broken }
+  }
 }
 
 const DISCARD_PLANS: Statement = { name: 'discard_plans', text: 'discard plans' }
