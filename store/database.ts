@@ -12,8 +12,8 @@ import { StatementGroup } from './statement-group.ts'
 
 const READ_CONNECTIONS = 10
 const WRITE_CONNECTIONS = 6
-/** A batch of sends and one of acknowledgements are in flight; the third is there while one is replaced. */
-const COMMIT_CONNECTIONS = 3
+/** One for each batch that may be in flight, and one that is there while another is replaced. */
+const COMMIT_CONNECTIONS = 4
 const MAX_CONNECTION_AGE_S = 300
 /** How often the committer has its statements planned anew, which costs some milliseconds. */
 const REPLAN_MS = 30_000

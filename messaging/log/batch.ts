@@ -72,8 +72,7 @@ interface Context {
 }
 
 /** What is done once the batch has committed. */
-interface Committed {
-  outcomes: SendOutcome[]
+interface Committed extends CommittedBatch {
   messages: NewMessage[]
   wakes: WakeEvent[]
   receipts: ReceiptPlan
@@ -81,8 +80,18 @@ interface Committed {
   watched: Map<string, number>
 }
 
-/** One outcome per send, in order. Throws when nothing of the batch was committed. */
-export async function commitBatch (deps: BatchDeps, batch: Batch): Promise<SendOutcome[]> {
+/** A message in a conversation of more members makes a batch that others should not wait for. */
+const MANY_MEMBERS = 64
+
+export interface CommittedBatch {
+  /** One per send, in order. */
+  outcomes: SendOutcome[]
+  /** Conversations with many members. */
+  large: string[]
+}
+
+/** Throws when nothing of the batch was committed. */
+export async function commitBatch (deps: BatchDeps, batch: Batch): Promise<CommittedBatch> {
   for (let race = 1; ; race++) {
     try {
       const committed = await deps.database.commit({
@@ -90,7 +99,8 @@ export async function commitBatch (deps: BatchDeps, batch: Batch): Promise<SendO
         decide: (context, tx) => decide(tx, deps, batch, context)
       })
       follow(deps, committed)
-      return committed.outcomes
+      const { outcomes, large } = committed
+      return { outcomes, large }
     } catch (error) {
       // Another process stored one of the client_message_ids between our look and our insert: everything was
       // rolled back, the next look finds it. Likewise an attachment that was released meanwhile.
@@ -198,7 +208,8 @@ async function decide (
     knownTo: event.type === 'message_sent' ? plan.answered.get(event.message_id!) : undefined
   }))
   const { outcomes, messages } = plan
-  return { writes, result: { outcomes, messages, wakes, receipts, pushed: due.size > 0, watched } }
+  const large = [...sends.members].flatMap(([id, members]) => members.size > MANY_MEMBERS ? [id] : [])
+  return { writes, result: { outcomes, large, messages, wakes, receipts, pushed: due.size > 0, watched } }
 }
 
 /** After the users: attachments come last in the order of locks. */

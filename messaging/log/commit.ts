@@ -10,6 +10,9 @@
  * LINGER_MS and committed beside the sends, so that no message waits for the work
  * they make; those on which no tick depends wait for up to IDLE_LINGER_MS. A large
  * batch of sends takes them along: it writes most of the same rows.
+ *
+ * Messages to many members have a batch in flight of their own, so that nobody else
+ * waits for a thousand rows. A conversation changes over to it between two batches.
  */
 import { type Logger } from 'pino'
 import { AppError } from '../../core/errors.ts'
@@ -19,7 +22,7 @@ import {
 } from '../receipts/acknowledgements.ts'
 import { createReadReceipts, type PreparedRead, type ReadReceipts } from '../receipts/read-receipts.ts'
 import {
-  createSendQueue, type Send, type SendOutcome, type SendResult, type WaitingSend
+  createSendQueue, enqueue, type Send, type SendOutcome, type SendQueue, type SendResult, type WaitingSend
 } from '../send/queue.ts'
 import { createSendTrace } from '../send/trace.ts'
 import { type Batch, type BatchDeps, commitBatch } from './batch.ts'
@@ -32,6 +35,9 @@ const RETRY_MS = 500
 const MAX_READS = 500
 /** A batch of so many sends takes acknowledgements along. */
 const LARGE_BATCH = 8
+/** Unless they are more than so many for each send: a group's message brings a crowd of them. */
+const MAX_ALONG = 4
+const MAX_LARGE = 10_000
 /** The one in flight, the next, and one more for a crowd. */
 const MAX_SETTLING_BATCHES = 3
 
@@ -70,15 +76,20 @@ type Item =
 
 type Outcome = SendOutcome | Error
 
+const asItem = (entry: WaitingSend): Item => ({ kind: 'send', entry })
+
 export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
   const { database, log } = deps
   const trace = createSendTrace(log)
   const sends = createSendQueue(schedule)
+  const toMany = createSendQueue(schedule)
+  const large = new Set<string>() // conversations whose sends wait in toMany
   const acknowledgements = createAcknowledgementQueue()
   const reads: WaitingRead[] = []
   const readReceipts = createReadReceipts({ db: database.autocommit, commit: commitRead })
   let sending: Promise<void> | undefined // the batch in flight with sends and reads
-  let acknowledging: Promise<void> | undefined // the one with acknowledgements; it may be the same
+  let sendingToMany: Promise<void> | undefined // the one with messages to many members
+  let acknowledging: Promise<void> | undefined // the one with acknowledgements; it may be the first
   let committing = new Set<string>() // users whose acknowledgements are in flight
   let scheduled = false
   let timer: NodeJS.Timeout | undefined
@@ -88,6 +99,7 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
   let closed = false
 
   const toSend = (): boolean => sending === undefined && (sends.size() > 0 || reads.length > 0)
+  const toSendToMany = (): boolean => sendingToMany === undefined && toMany.size() > 0
   const toAcknowledge = (): boolean => acknowledging === undefined &&
     (acknowledgements.urgent() || (all && acknowledgements.size() > 0))
 
@@ -96,19 +108,21 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
     if (closed) return
     if (acknowledgements.size() > 0) idleTimer ??= setTimeout(acknowledgeAll, IDLE_LINGER_MS)
     if (acknowledgements.awaited()) timer ??= setTimeout(beginAcknowledging, delayMs)
-    if (scheduled || (!toSend() && !toAcknowledge())) return
+    if (scheduled || !(toSend() || toSendToMany() || toAcknowledge())) return
     scheduled = true
     setImmediate(() => {
       scheduled = false
       if (toSend()) beginSending()
+      if (toSendToMany()) sendingToMany = run(toMany.take().map(asItem))
       if (toAcknowledge()) beginAcknowledging()
     })
   }
 
   function beginSending (): void {
-    const along = acknowledging === undefined && sends.size() >= LARGE_BATCH
+    const along = acknowledging === undefined && sends.size() >= LARGE_BATCH &&
+      acknowledgements.size() <= sends.size() * MAX_ALONG
     const items: Item[] = [
-      ...sends.take().map(entry => ({ kind: 'send' as const, entry })),
+      ...sends.take().map(asItem),
       ...reads.splice(0, MAX_READS).map(entry => ({ kind: 'read' as const, entry })),
       ...(along ? takeAcknowledgements() : [])
     ]
@@ -140,18 +154,21 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
   }
 
   function run (items: Item[]): Promise<void> {
-    const batch = commitInHalves(items, commit).then(outcomes => {
+    const found = new Set<string>()
+    const batch = commitInHalves(items, some => commit(some, found)).then(outcomes => {
       if (acknowledging === batch) committing = new Set()
       answer(items, outcomes)
+      changeOver(found)
     }).finally(() => {
       if (sending === batch) sending = undefined
+      if (sendingToMany === batch) sendingToMany = undefined
       if (acknowledging === batch) acknowledging = undefined
       schedule()
     })
     return batch
   }
 
-  async function commit (items: Item[]): Promise<Outcome[]> {
+  async function commit (items: Item[], found: Set<string>): Promise<Outcome[]> {
     const startedAt = performance.now()
     const batch: Batch = { sends: [], acknowledgements: [], reads: [] }
     for (const { kind, entry } of items) {
@@ -159,7 +176,8 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
       else if (kind === 'acknowledgement') batch.acknowledgements.push(entry)
       else batch.reads.push(entry.prepared)
     }
-    const outcomes = await commitBatch(deps, batch)
+    const { outcomes, large } = await commitBatch(deps, batch)
+    for (const id of large) found.add(id)
     const seconds = (performance.now() - startedAt) / 1_000
     if (batch.sends.length > 0) {
       sendCommitSeconds.observe(seconds)
@@ -203,13 +221,25 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
         }
       }
     })
-    sends.putBack(postponed)
+    for (const send of postponed.toReversed()) queueOf(send.draft.conversation_id).putBack([send])
     acknowledgements.putBack(kept)
     delayMs = away === undefined ? LINGER_MS : RETRY_MS
     if (away !== undefined) {
       log.warn({
         err: away, waiting: acknowledgements.size()
       }, 'acknowledgements could not be written and will be tried again')
+    }
+  }
+
+  const queueOf = (conversationId: string): SendQueue => large.has(conversationId) ? toMany : sends
+
+  // Of what the batch found nothing is in flight: it is over, and the next one has not begun.
+  function changeOver (found: Set<string>): void {
+    if (large.size > MAX_LARGE && toMany.size() === 0 && sendingToMany === undefined) large.clear()
+    for (const id of found) {
+      if (large.has(id)) continue
+      large.add(id)
+      toMany.putBack(sends.takeOf(id))
     }
   }
 
@@ -239,8 +269,9 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
   /** Nothing is in flight, and nothing waits but acknowledgements that linger. */
   async function drained (): Promise<void> {
     await new Promise(resolve => setImmediate(resolve))
-    if (sending === undefined && acknowledging === undefined && !scheduled) return
-    await Promise.all([sending, acknowledging])
+    const inFlight = [sending, sendingToMany, acknowledging]
+    if (!scheduled && inFlight.every(batch => batch === undefined)) return
+    await Promise.all(inFlight.filter(batch => batch !== undefined))
     await drained()
   }
 
@@ -249,7 +280,7 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
       async send (send) {
         trace.cameIn(send)
         try {
-          const result = await sends.add(send)
+          const result = await enqueue(send, queueOf)
           trace.ended(send, result)
           return result
         } catch (error) {
@@ -257,7 +288,7 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
           throw error
         }
       },
-      waiting: () => sends.size()
+      waiting: () => sends.size() + toMany.size()
     },
     acknowledgements: {
       add (acknowledgement) {

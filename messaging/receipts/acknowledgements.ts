@@ -15,7 +15,7 @@ import { merged } from './marks.ts'
 
 /** An acknowledgement that jumps over more events is written in pieces. */
 const MAX_EVENTS_PER_PIECE = 2_000
-const MAX_BATCH = 500
+const MAX_BATCH = 250
 
 export interface Acknowledgement {
   userId: string

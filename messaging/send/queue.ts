@@ -33,13 +33,24 @@ export interface WaitingSend extends Send {
 }
 
 export interface SendQueue {
-  /** Resolves when the message is committed. Throws `invalid` at once, `unavailable` when too many wait. */
+  /** Resolves when the message is committed. Throws `unavailable` when too many wait. */
   add (send: Send): Promise<SendResult>
   /** The next batch, taken out of the queue. */
   take (): WaitingSend[]
   /** Puts sends back in front, in their order. */
   putBack (sends: WaitingSend[]): void
+  /** Takes out what waits for one conversation. */
+  takeOf (conversationId: string): WaitingSend[]
   size (): number
+}
+
+/** Checks a send and gives it a place. Resolves when it is committed. Throws `invalid` at once. */
+export async function enqueue (
+  { draft, ...rest }: Send, queueOf: (conversationId: string) => SendQueue
+): Promise<SendResult> {
+  checkDraft(draft)
+  const conversation_id = draft.conversation_id.toLowerCase()
+  return await queueOf(conversation_id).add({ ...rest, draft: { ...draft, conversation_id } })
 }
 
 /** `added` hears of every send that waits. */
@@ -48,15 +59,14 @@ export function createSendQueue (added: () => void): SendQueue {
   let size = 0
 
   return {
-    async add ({ draft, ...rest }) {
-      checkDraft(draft)
+    async add (send) {
       if (size >= MAX_WAITING) throw overloaded('too many messages are waiting to be stored')
-      const conversation_id = draft.conversation_id.toLowerCase()
+      const { conversation_id } = send.draft
       return await new Promise((resolve, reject) => {
-        const send = { ...rest, draft: { ...draft, conversation_id }, resolve, reject }
+        const waiting = { ...send, resolve, reject }
         const queue = conversations.get(conversation_id)
-        if (queue === undefined) conversations.set(conversation_id, [send])
-        else queue.push(send)
+        if (queue === undefined) conversations.set(conversation_id, [waiting])
+        else queue.push(waiting)
         size++
         added()
       })
@@ -82,6 +92,13 @@ export function createSendQueue (added: () => void): SendQueue {
         else queue.unshift(send)
       }
       size += sends.length
+    },
+
+    takeOf (conversationId) {
+      const sends = conversations.get(conversationId) ?? []
+      conversations.delete(conversationId)
+      size -= sends.length
+      return sends
     },
 
     size: () => size

@@ -1,0 +1,82 @@
+/** What a batch holds up, and what it does not: messages to many members and acknowledgements go beside. */
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { startTestBroker, type TestBroker } from '../../support/broker.ts'
+import { until } from '../../support/until.ts'
+
+const MEMBERS = Array.from({ length: 100 }, (_, i) => `member-${i}`)
+
+let broker: TestBroker
+let pair: string
+beforeAll(async () => {
+  broker = await startTestBroker()
+  pair = await broker.direct('carol', 'dave')
+})
+afterAll(() => broker[Symbol.asyncDispose]())
+
+/** Holds the user's row for as long as `work` takes. */
+async function whileHeld (userId: string, work: () => Promise<void>): Promise<void> {
+  const holder = await broker.connect()
+  try {
+    await holder.query('begin')
+    await holder.query('select 1 from users where id = $1 for update', [userId])
+    await work()
+  } finally {
+    await holder.query('rollback')
+    holder.release()
+  }
+}
+
+async function waitsForLock (): Promise<boolean> {
+  const rows = await broker.sql(
+    'select 1 from pg_stat_activity where datname = current_database() and wait_event_type = $1', 'Lock')
+  return rows.length > 0
+}
+
+test('messages to many members keep their order, also of those sent before it was known how many they are', async () => {
+  const [admin, ...others] = MEMBERS
+  const group = await broker.group(admin!, ...others)
+  const sent: Array<Promise<{ seq: number }>> = []
+  const beside: Array<Promise<unknown>> = []
+  for (let wave = 0; wave < 20; wave++) {
+    for (let i = 0; i < 15; i++) {
+      sent.push(broker.say(MEMBERS[i % 3]!, group, `${sent.length}`))
+    }
+    beside.push(broker.say('carol', pair, 'beside'))
+    await sent[wave * 7]
+  }
+  await Promise.all(beside)
+  const seqs = (await Promise.all(sent)).map(message => message.seq)
+  expect(seqs).toEqual(Array.from({ length: 300 }, (_, i) => i + 1))
+  const stored =
+    await broker.sql('select content from messages where conversation_id = $1 order by seq', group)
+  expect(stored.map(row => Number(row.content))).toEqual(Array.from({ length: 300 }, (_, i) => i))
+})
+
+test('a message to many members that waits holds up no other conversation', async () => {
+  const [admin, ...others] = MEMBERS
+  const group = await broker.group(admin!, ...others)
+  await broker.say(admin!, group, 'so many')
+  let over = false
+  let held: Promise<unknown> | undefined
+  await whileHeld('member-50', async () => {
+    held = broker.say(admin!, group, 'held up').then(() => { over = true })
+    await until(waitsForLock, 'its batch waits')
+    await broker.say('carol', pair, 'beside')
+    expect(over).toBe(false)
+  })
+  await held
+})
+
+test('acknowledgements that wait hold up no send', async () => {
+  const own = await broker.direct('ann', 'bob')
+  const phone = await broker.device('ann', { subscribe: ['user/ann/inbox'] })
+  const before = phone.events.length
+  await broker.say('bob', own, 'hello')
+  const message = await broker.say('bob', own, 'hello again')
+  await whileHeld('ann', async () => {
+    await until(() => phone.events.length >= before + 2, 'it has the messages')
+    await until(waitsForLock, 'its acknowledgement waits')
+    await broker.say('carol', pair, 'beside')
+  })
+  await until(async () => await broker.status('bob', message) === 'delivered', 'it is written afterwards')
+})
