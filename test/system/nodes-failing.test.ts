@@ -5,6 +5,7 @@ import { runSql } from '../support/database.ts'
 import { token, type EchoProcess } from '../support/echo-process.ts'
 import { at, command, contents, direct, phone, pushesOf, registerToken, say } from '../support/nodes.ts'
 import { range } from '../support/phone.ts'
+import { program } from '../support/programs.ts'
 import { restClient } from '../support/rest.ts'
 import { until } from '../support/until.ts'
 
@@ -17,7 +18,7 @@ let apis: EchoProcess[]
 let bridge: EchoProcess
 
 beforeAll(async () => {
-  cluster = await startCluster()
+  cluster = await startCluster(program('impatient'))
   const [a, b, c, d, e] =
     await Promise.all(['broker', 'broker', 'api', 'api', 'push-bridge'].map(role => cluster.start(role)))
   brokers = [a!, b!]
