@@ -18,15 +18,15 @@ import { alone } from './messaging/cluster/cluster.ts'
 import { startRedisCluster, type HeartbeatOptions } from './messaging/cluster/cluster-redis.ts'
 import { startMessaging, type MessagingDeps } from './messaging/start.ts'
 import { migrate } from './migrations/migrate.ts'
-import { startFcmSender } from './push-bridge/fcm/sender.ts'
 import { createLogSender } from './push-bridge/log-sender.ts'
+import type { FcmTarget } from './push-bridge/fcm/sender.ts'
+import { type PushSender } from './push-bridge/sender.ts'
 import { startPushBridge } from './push-bridge/start.ts'
 import { notReady, probeDatabase, probeRedis, readinessOf, waitFor } from './readiness.ts'
 import { openDatabase } from './store/database.ts'
 import { startEmbeddedPostgres } from './store/embedded-postgres/start.ts'
 import { type FileStore } from './store/files/file-store.ts'
 import { startLocalFiles } from './store/files/local-files.ts'
-import { startS3Files } from './store/files/s3-files.ts'
 
 export interface SystemDeps {
   log: Logger
@@ -62,7 +62,7 @@ export async function startSystem (
 
     // Before the wait for a database: a credentials file that cannot be used stops the start at once.
     const sender = has('push-bridge') && config.fcm !== undefined
-      ? await opened.add(startFcmSender(config.fcm))
+      ? await opened.add(openSender(config.fcm))
       : createLogSender(log)
     const databaseUrl = config.databaseUrl ?? await startDatabase(config, log, opened)
     const database = await opened.add(openDatabase(
@@ -143,5 +143,15 @@ async function startDatabase ({ dataDir }: Config, log: Logger, opened: Opened):
 const rateLimitsOf = ({ rateLimitRequests, rateLimitSends, redisUrl }: Config): RateLimits =>
   ({ requests: rateLimitRequests, sends: rateLimitSends, redisUrl })
 
-const openFiles = ({ s3, dataDir }: Config): FileStore =>
-  s3 === undefined ? startLocalFiles(join(dataDir, 'attachments')) : startS3Files(s3)
+// The SDKs of Google and Amazon are loaded by the processes that use them.
+
+async function openSender (target: FcmTarget): Promise<PushSender & AsyncDisposable> {
+  const { startFcmSender } = await import('./push-bridge/fcm/sender.ts')
+  return await startFcmSender(target)
+}
+
+async function openFiles ({ s3, dataDir }: Config): Promise<FileStore> {
+  if (s3 === undefined) return startLocalFiles(join(dataDir, 'attachments'))
+  const { startS3Files } = await import('./store/files/s3-files.ts')
+  return startS3Files(s3)
+}
