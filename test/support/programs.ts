@@ -29,6 +29,7 @@ export async function bundlePrograms (): Promise<AsyncDisposable> {
     entryPoints: Object.entries(ENTRIES).map(([out, file]) => ({ in: join(ROOT, file), out })),
     outdir: folder,
     bundle: true,
+    splitting: true, // what is imported late is loaded late
     packages: 'external',
     platform: 'node',
     format: 'esm',
