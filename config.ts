@@ -1,8 +1,9 @@
 /** Environment to Config: every problem is listed at once, and nothing is read from anywhere else. */
 import { NOT_YET, OURS, VARIABLES, type Values, type Variable } from './config-table.ts'
 import { type TokenKey } from './messaging/access/authentication.ts'
-import { type FcmTarget } from './push-bridge/fcm/sender.ts'
-import { type S3Options } from './store/files/s3-files.ts'
+// Types alone: the SDKs behind them are loaded when they are used.
+import type { FcmTarget } from './push-bridge/fcm/sender.ts'
+import type { S3Options } from './store/files/s3-files.ts'
 
 export const ROLES = ['broker', 'api', 'push-bridge'] as const
 export type Role = (typeof ROLES)[number]

@@ -7,7 +7,7 @@ import { type Logger } from 'pino'
 import { startHealth } from './api/health-server.ts'
 import { type RateLimits } from './api/limits/rate-limits.ts'
 import { startApi } from './api/server.ts'
-import { startBroker } from './broker/start.ts'
+import { startBroker, type BrokerOptions } from './broker/start.ts'
 import { type Config, type Role } from './config.ts'
 import { unavailable } from './core/errors.ts'
 import { developmentSecret } from './development-secret.ts'
@@ -15,23 +15,25 @@ import { Opened } from './lifecycle.ts'
 import { startAttachments } from './messaging/attachments/attachments.ts'
 import { type TokenKey } from './messaging/access/authentication.ts'
 import { alone } from './messaging/cluster/cluster.ts'
-import { startRedisCluster } from './messaging/cluster/cluster-redis.ts'
-import { startMessaging } from './messaging/start.ts'
+import { startRedisCluster, type HeartbeatOptions } from './messaging/cluster/cluster-redis.ts'
+import { startMessaging, type MessagingDeps } from './messaging/start.ts'
 import { migrate } from './migrations/migrate.ts'
-import { startFcmSender } from './push-bridge/fcm/sender.ts'
 import { createLogSender } from './push-bridge/log-sender.ts'
+import type { FcmTarget } from './push-bridge/fcm/sender.ts'
+import { type PushSender } from './push-bridge/sender.ts'
 import { startPushBridge } from './push-bridge/start.ts'
 import { notReady, probeDatabase, probeRedis, readinessOf, waitFor } from './readiness.ts'
 import { openDatabase } from './store/database.ts'
 import { startEmbeddedPostgres } from './store/embedded-postgres/start.ts'
 import { type FileStore } from './store/files/file-store.ts'
 import { startLocalFiles } from './store/files/local-files.ts'
-import { startS3Files } from './store/files/s3-files.ts'
 
 export interface SystemDeps {
   log: Logger
   /** Ends the wait for a database or Redis that is away at start. */
   signal?: AbortSignal
+  /** How soon what died is missed: a process, its wills, its users. Each part has its own default. */
+  timings?: HeartbeatOptions & Pick<BrokerOptions, 'willRoundMs'> & Pick<MessagingDeps, 'offlineAfterMs'>
 }
 
 export interface System extends AsyncDisposable {
@@ -44,7 +46,9 @@ export interface System extends AsyncDisposable {
 }
 
 /** Starts all or nothing. */
-export async function startSystem (config: Config, { log, signal }: SystemDeps): Promise<System> {
+export async function startSystem (
+  config: Config, { log, signal, timings = {} }: SystemDeps
+): Promise<System> {
   const opened = new Opened()
   const has = (role: Role): boolean => config.roles.includes(role)
   const state = { ready: false }
@@ -58,7 +62,7 @@ export async function startSystem (config: Config, { log, signal }: SystemDeps):
 
     // Before the wait for a database: a credentials file that cannot be used stops the start at once.
     const sender = has('push-bridge') && config.fcm !== undefined
-      ? await opened.add(startFcmSender(config.fcm))
+      ? await opened.add(openSender(config.fcm))
       : createLogSender(log)
     const databaseUrl = config.databaseUrl ?? await startDatabase(config, log, opened)
     const database = await opened.add(openDatabase(
@@ -66,8 +70,9 @@ export async function startSystem (config: Config, { log, signal }: SystemDeps):
     ))
     await waitFor('the database', probeDatabase(database), { log, signal })
     if (config.redisUrl !== undefined) await waitFor('Redis', probeRedis(config.redisUrl), { log, signal })
-    const cluster =
-      await opened.add(config.redisUrl === undefined ? alone() : startRedisCluster(config.redisUrl, log))
+    const cluster = await opened.add(
+      config.redisUrl === undefined ? alone() : startRedisCluster(config.redisUrl, log, timings)
+    )
 
     const developmentKey = config.tokenKey === undefined ? await developmentSecret(config.dataDir) : undefined
     const key: TokenKey = config.tokenKey ?? { kind: 'secret', secret: developmentKey! }
@@ -76,6 +81,7 @@ export async function startSystem (config: Config, { log, signal }: SystemDeps):
       cluster,
       authentication: { key, issuer: config.jwtIssuer, audience: config.jwtAudience },
       graceMs: config.pushGraceMs,
+      offlineAfterMs: timings.offlineAfterMs,
       log
     }))
     const bridge = has('push-bridge')
@@ -89,7 +95,9 @@ export async function startSystem (config: Config, { log, signal }: SystemDeps):
         options: { expireAfterMs: config.pushExpireMs }
       }))
       : undefined
-    const broker = has('broker') ? await opened.add(startBroker(config, { messaging, log })) : undefined
+    const broker = has('broker')
+      ? await opened.add(startBroker({ ...config, willRoundMs: timings.willRoundMs }, { messaging, log }))
+      : undefined
 
     await waiting[Symbol.asyncDispose]()
     const http = { host: config.host, port: waiting.port }
@@ -135,5 +143,15 @@ async function startDatabase ({ dataDir }: Config, log: Logger, opened: Opened):
 const rateLimitsOf = ({ rateLimitRequests, rateLimitSends, redisUrl }: Config): RateLimits =>
   ({ requests: rateLimitRequests, sends: rateLimitSends, redisUrl })
 
-const openFiles = ({ s3, dataDir }: Config): FileStore =>
-  s3 === undefined ? startLocalFiles(join(dataDir, 'attachments')) : startS3Files(s3)
+// The SDKs of Google and Amazon are loaded by the processes that use them.
+
+async function openSender (target: FcmTarget): Promise<PushSender & AsyncDisposable> {
+  const { startFcmSender } = await import('./push-bridge/fcm/sender.ts')
+  return await startFcmSender(target)
+}
+
+async function openFiles ({ s3, dataDir }: Config): Promise<FileStore> {
+  if (s3 === undefined) return startLocalFiles(join(dataDir, 'attachments'))
+  const { startS3Files } = await import('./store/files/s3-files.ts')
+  return startS3Files(s3)
+}

@@ -29,8 +29,6 @@ const PRESENCE_MS = 180_000
 const REFRESH_MS = 60_000
 const COMMAND_TIMEOUT_MS = 1_000
 const AWAY_MS = 1_000
-/** An emptied Redis is filled again by the heartbeats of all; until then no user is known to be absent. */
-const REGISTRATION_MS = 2 * HEARTBEAT_MS
 const JOIN_WITHIN_MS = 2_000
 const KEYS_PER_PIPELINE = 1_000
 const TRACKED = '/t'
@@ -41,7 +39,17 @@ const OBSERVE = 'echo:observe'
 const presenceKey = (userId: string): string => `echo:presence:${userId}`
 const nodeChannel = (nodeId: string): string => `echo:node:${nodeId}`
 
-export function startRedisCluster (url: string, log: Logger): Cluster {
+export interface HeartbeatOptions {
+  heartbeatMs?: number
+  /** How long after its last heartbeat a node is gone. */
+  nodeLeaseMs?: number
+}
+
+export function startRedisCluster (
+  url: string, log: Logger, { heartbeatMs = HEARTBEAT_MS, nodeLeaseMs = NODE_LEASE_MS }: HeartbeatOptions = {}
+): Cluster {
+  /** An emptied Redis is filled again by the heartbeats of all; until then no user is known to be absent. */
+  const registrationMs = 2 * heartbeatMs
   const nodeId = randomUUID()
   const options = {
     commandTimeout: COMMAND_TIMEOUT_MS,
@@ -120,9 +128,9 @@ export function startRedisCluster (url: string, log: Logger): Cluster {
       const now = Date.now()
       const [lost, added, alive, , counted] = results(await commands.pipeline()
         .zremrangebyscore(NODES, 0, now)
-        .zadd(NODES, now + NODE_LEASE_MS, nodeId)
+        .zadd(NODES, now + nodeLeaseMs, nodeId)
         .zrange(NODES, 0, -1)
-        .pexpire(NODES, NODE_LEASE_MS * 10)
+        .pexpire(NODES, nodeLeaseMs * 10)
         .pubsub('NUMSUB', OBSERVE)
         .exec())
       for (const node of nodes) {
@@ -132,7 +140,7 @@ export function startRedisCluster (url: string, log: Logger): Cluster {
       observers = Number((counted as unknown[])[1] ?? 0)
       const forgotten = added === 1 && registered
       if (added === 1) refreshedAt = 0
-      uncertainUntil = forgotten ? now + REGISTRATION_MS : Math.min(uncertainUntil, now + REGISTRATION_MS)
+      uncertainUntil = forgotten ? now + registrationMs : Math.min(uncertainUntil, now + registrationMs)
       if (now - refreshedAt > REFRESH_MS) await register(now)
       if (missed.size > 0) await correct(now)
       if (added === 1) await commands.publish(ALL, JSON.stringify({ kind: 'nodes_changed', from: nodeId }))
@@ -236,7 +244,7 @@ export function startRedisCluster (url: string, log: Logger): Cluster {
       commands.on('ready', beat)
       await withinMs(JOIN_WITHIN_MS, Promise.all([subscribed, ready]))
       await heartbeat()
-      timer = setInterval(beat, HEARTBEAT_MS)
+      timer = setInterval(beat, heartbeatMs)
     },
     async trackedElsewhere (userIds) {
       const elsewhere = await presenceElsewhere(userIds)

@@ -20,6 +20,8 @@ export interface PostmasterOptions {
   database: string
   logFile: string
   log: Logger
+  /** How long a stop lets backends finish before it uses force; 10 s by default. */
+  fastShutdownMs?: number
 }
 
 // Recovery after a crash replays up to max_wal_size, 1 GB.
@@ -68,15 +70,17 @@ export async function startPostmaster (
 }
 
 async function launch (
-  { postgres, spawn, cluster, socketFolder, database, logFile }: PostmasterOptions, signal?: AbortSignal
+  { postgres, spawn, cluster, socketFolder, database, logFile, fastShutdownMs }: PostmasterOptions,
+  signal?: AbortSignal
 ): Promise<Postmaster> {
   const settings = { ...SETTINGS, unix_socket_directories: `"${socketFolder.replaceAll('"', '""')}"` }
   const child = spawn(postgres, [
     '-D', cluster, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
   ], logFile)
   const ended = endOf(child)
-  const stop = async () =>
-    await shutDown(signal => { child.kill(signal) }, async ms => await withinMs(ms, ended) !== undefined)
+  const stop = async () => await shutDown(
+    signal => { child.kill(signal) }, async ms => await withinMs(ms, ended) !== undefined, fastShutdownMs
+  )
   try {
     await untilReady(child.pid, cluster, ended, signal)
     await ensureDatabase(socketFolder, database)

@@ -23,9 +23,9 @@ export interface EmbeddedPostgres extends AsyncDisposable { url: string }
  * Throws an Error that says what to do if the folder belongs to another living
  * process or the server does not start; then nothing is left running or locked.
  */
-export async function startEmbeddedPostgres ({ dataDir, log }: {
+export async function startEmbeddedPostgres ({ dataDir, log, fastShutdownMs }: {
   dataDir: string, log: Logger
-}): Promise<EmbeddedPostgres> {
+} & Pick<PostmasterOptions, 'fastShutdownMs'>): Promise<EmbeddedPostgres> {
   const startedAt = performance.now()
   const { initdb, postgres } = await findBinaries()
   const spawn = await spawnerForPostgres()
@@ -44,7 +44,7 @@ export async function startEmbeddedPostgres ({ dataDir, log }: {
     socketFolder = await makeSocketFolder(folder)
     const cluster = await ensureCluster({ folder, initdb, spawn, logFile, log })
     const options: PostmasterOptions =
-      { postgres, spawn, cluster, socketFolder, database: DATABASE, logFile, log }
+      { postgres, spawn, cluster, socketFolder, database: DATABASE, logFile, log, fastShutdownMs }
     const first = await startPostmaster(options)
     log.info({ cluster, startMs: Math.round(performance.now() - startedAt) }, 'PostgreSQL runs')
 

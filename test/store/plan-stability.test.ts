@@ -3,6 +3,7 @@
  * that was never analyzed, on one that was. A plan that was made for empty tables stays with its connection
  * for a while.
  */
+import pg from 'pg'
 import { expect, test } from 'vitest'
 import { directId, fillHistory, GROUP, HUB, HUGE, messageId, PEER } from '../../bench/fill.ts'
 import { conversationViews, listConversations } from '../../store/conversations/views.ts'
@@ -99,6 +100,10 @@ const HOT: Record<string, (db: Executor, at: Date) => Promise<unknown>> = {
 /**
  * These never change their indexes. The others may choose between two indexes that both begin with the
  * conversation; what they read stays bounded.
+ *
+ * Before version 18, once ANALYZE has seen that a table is empty, all its indexes cost the same and any may
+ * be taken. That plan lasts until the committer's next DISCARD PLANS; PostgreSQL plans with the size that the
+ * table has then, analyzed or not.
  */
 const BATCH = new Set([
   'the locks of a batch', 'what sends read', 'what sends write', 'what acknowledgements read and write'
@@ -114,9 +119,10 @@ test('hot statements scan no table and read few pages on an empty, a filled and 
     else await runSql(database.url, `insert into users (id) values ('${HUB}')`) // devices refer to it
     await check(`${messages} messages`)
     await runSql(database.url, 'analyze')
-    await check(`${messages} messages, analyzed`)
+    const anyIndex = messages === 0 && await versionOf(database.url) < 180_000
+    await check(`${messages} messages, analyzed`, anyIndex)
 
-    async function check (state: string): Promise<void> {
+    async function check (state: string, anyIndex = false): Promise<void> {
       for (const [name, work] of Object.entries(HOT)) {
         for (const plan of await plansOf(database.url, db => work(db, new Date()))) {
           const what = `${name}: ${plan.statement.trim().split('\n')[0]!} (${plan.kind}, ${state})`
@@ -124,7 +130,7 @@ test('hot statements scan no table and read few pages on an empty, a filled and 
           expect(plan.buffers, what).toBeLessThan(8_000)
           const key = `${plan.statement} ${plan.kind}`
           seen.set(key, seen.get(key) ?? indexesOf(plan))
-          if (BATCH.has(name)) expect(indexesOf(plan), what).toBe(seen.get(key))
+          if (BATCH.has(name) && !anyIndex) expect(indexesOf(plan), what).toBe(seen.get(key))
         }
       }
     }
@@ -132,3 +138,13 @@ test('hot statements scan no table and read few pages on an empty, a filled and 
 })
 
 const indexesOf = (plan: Plan): string => plan.indexes.join(' ')
+
+async function versionOf (url: string): Promise<number> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    return Number((await client.query('show server_version_num')).rows[0].server_version_num)
+  } finally {
+    await client.end()
+  }
+}

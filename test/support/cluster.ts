@@ -7,6 +7,7 @@ import { Opened } from '../../lifecycle.ts'
 import { freePort } from '../chaos/ports.ts'
 import { createDatabase, runSql, SERVER_VARIABLE } from './database.ts'
 import { readyEcho, scratchFolder, spawnEcho, type EchoProcess } from './echo-process.ts'
+import { program } from './programs.ts'
 import { until } from './until.ts'
 
 export interface TestRedis extends AsyncDisposable {
@@ -70,7 +71,8 @@ export async function startTestRedis (dir: string): Promise<TestRedis> {
   }
 }
 
-export async function startCluster (): Promise<TestCluster> {
+/** Its processes are bundles of main.ts, or of another program. */
+export async function startCluster (entry = program('main')): Promise<TestCluster> {
   const opened = new Opened()
   const folder = await opened.add(scratchFolder())
   const database = await opened.add(createDatabase())
@@ -81,6 +83,7 @@ export async function startCluster (): Promise<TestCluster> {
     const options = {
       dataDir: join(folder.path, `${role}-${++started}`),
       roles: [role],
+      entry: [entry],
       env: { DATABASE_URL: database.url, REDIS_URL: redis.url, ...env }
     }
     const spawned = spawnEcho(options)

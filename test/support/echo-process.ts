@@ -1,5 +1,5 @@
 /**
- * Echo as `npm start` runs it: a process of its own, with all roles or some, on free ports, with
+ * Echo as its users run it: a process of its own, with all roles or some, on free ports, with
  * its own folder.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
@@ -8,6 +8,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { issueToken } from '../../messaging/access/tokens.ts'
+import { program } from './programs.ts'
 import { signToken } from './tokens.ts'
 import { until } from './until.ts'
 
@@ -32,8 +33,17 @@ export interface EchoProcess extends AsyncDisposable {
   stop (signal?: NodeJS.Signals): Promise<number | null>
 }
 
-/** `roles`: all by default. */
-export interface EchoProcessOptions { dataDir: string, env?: NodeJS.ProcessEnv, roles?: string[] }
+export interface EchoProcessOptions {
+  dataDir: string
+  env?: NodeJS.ProcessEnv
+  /** All by default. */
+  roles?: string[]
+  /** What node runs; the bundle of main.ts by default. */
+  entry?: string[]
+}
+
+/** As `npm start` does it. */
+export const FROM_SOURCE = ['--import', 'tsx', 'main.ts']
 
 export const token = (userId: string): Promise<string> =>
   issueToken({ secret: new TextEncoder().encode(SECRET), userId, ttlSeconds: 3_600 })
@@ -47,10 +57,10 @@ export async function scratchFolder (): Promise<{ path: string } & AsyncDisposab
 }
 
 /** Spawns without waiting; for starts that are meant to fail too. */
-export function spawnEcho ({ dataDir, env = {}, roles = [] }: EchoProcessOptions): {
-  child: ChildProcess, output: () => string
-} {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'main.ts', ...roles], {
+export function spawnEcho (
+  { dataDir, env = {}, roles = [], entry = [program('main')] }: EchoProcessOptions
+): { child: ChildProcess, output: () => string } {
+  const child = spawn(process.execPath, [...entry, ...roles], {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {

@@ -5,6 +5,7 @@ import { connectDevice, numbers, publishAll } from '../support/acl-devices.ts'
 import { startCluster, type TestCluster } from '../support/cluster.ts'
 import { token, type EchoProcess } from '../support/echo-process.ts'
 import { connectPhone, range, type Phone } from '../support/phone.ts'
+import { program } from '../support/programs.ts'
 import { restClient } from '../support/rest.ts'
 import { until } from '../support/until.ts'
 
@@ -13,7 +14,7 @@ let brokers: EchoProcess[]
 let api: EchoProcess
 
 beforeAll(async () => {
-  cluster = await startCluster()
+  cluster = await startCluster(program('impatient'))
   const [a, b, c] =
     await Promise.all(['broker', 'broker', 'api'].map(role => cluster.start(role, { RATE_LIMIT_SENDS: '0' })))
   brokers = [a!, b!]

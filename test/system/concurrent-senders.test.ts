@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { createDatabase } from '../support/database.ts'
 import { scratchFolder, startEcho, token } from '../support/echo-process.ts'
 import { range, type InboxEvent } from '../support/phone.ts'
 import { restClient, type RestClient } from '../support/rest.ts'
@@ -6,7 +7,7 @@ import { restClient, type RestClient } from '../support/rest.ts'
 const SENDERS = 200
 const GROUPS = 20
 const GROUPS_PER_SENDER = 4
-const MESSAGES_PER_SENDER = 12
+const MESSAGES_PER_SENDER = 6
 
 interface Sent { senderId: string, conversation: string, n: number, id: string, seq: number }
 
@@ -14,7 +15,8 @@ test('200 concurrent senders leave no hole and no repetition in any sequence', {
   timeout: 120_000
 }, async () => {
   await using folder = await scratchFolder()
-  await using echo = await startEcho({ dataDir: folder.path })
+  await using database = await createDatabase()
+  await using echo = await startEcho({ dataDir: folder.path, env: { DATABASE_URL: database.url } })
   const clients = new Map<string, RestClient>()
   for (let i = 0; i < SENDERS; i++) clients.set(`user-${i}`, restClient(echo.api, await token(`user-${i}`)))
   const groups = await Promise.all(range(0, GROUPS - 1).map(async g => {

@@ -5,6 +5,7 @@ import { runSql } from '../support/database.ts'
 import { token, type EchoProcess } from '../support/echo-process.ts'
 import { at, command, contents, direct, phone, pushesOf, registerToken, say } from '../support/nodes.ts'
 import { range } from '../support/phone.ts'
+import { program } from '../support/programs.ts'
 import { restClient } from '../support/rest.ts'
 import { until } from '../support/until.ts'
 
@@ -16,10 +17,12 @@ let brokers: EchoProcess[]
 let apis: EchoProcess[]
 let bridge: EchoProcess
 
+const start = (role: string): Promise<EchoProcess> => cluster.start(role, { PUSH_GRACE_MS: '2000' })
+
 beforeAll(async () => {
-  cluster = await startCluster()
+  cluster = await startCluster(program('impatient'))
   const [a, b, c, d, e] =
-    await Promise.all(['broker', 'broker', 'api', 'api', 'push-bridge'].map(role => cluster.start(role)))
+    await Promise.all(['broker', 'broker', 'api', 'api', 'push-bridge'].map(role => start(role)))
   brokers = [a!, b!]
   apis = [c!, d!]
   bridge = e!
@@ -139,7 +142,7 @@ test('what a killed broker left unacknowledged becomes due for a push, and its d
   const conversation = await direct(apis[0]!, 'zoe', 'abe')
   await registerToken(apis[0]!, 'abe')
   const rest = await at(apis[0]!, 'zoe')
-  const doomed = await cluster.start('broker')
+  const doomed = await start('broker')
   const device = await phone(doomed, 'abe', { paused: true })
   await until(() => device.events.length === 1, 'what was there came')
   device.acknowledgeAll()
@@ -160,7 +163,7 @@ test('a process that is asked to stop flushes acknowledgements and lets its devi
 }, async () => {
   const conversation = await direct(apis[0]!, 'bev', 'cyd')
   const rest = await at(apis[0]!, 'bev')
-  const leaving = await cluster.start('broker')
+  const leaving = await start('broker')
   await using device = await phone(leaving, 'cyd')
   for (const n of range(1, 30)) await say(rest, conversation, `${n}`)
   await until(() => contents(device).length === 30, 'all came')
@@ -226,12 +229,12 @@ test('a rolling restart of every process loses nothing and refuses no send that 
   const staying = stay()
 
   for (let i = 0; i < 2; i++) {
-    fresh.brokers.unshift(await cluster.start('broker'))
+    fresh.brokers.unshift(await start('broker'))
     expect(await brokers.pop()!.stop()).toBe(0)
-    fresh.apis.unshift(await cluster.start('api'))
+    fresh.apis.unshift(await start('api'))
     expect(await apis.pop()!.stop()).toBe(0)
   }
-  const next = await cluster.start('push-bridge')
+  const next = await start('push-bridge')
   expect(await bridge.stop()).toBe(0)
   bridge = next
   brokers = fresh.brokers

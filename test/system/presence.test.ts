@@ -3,13 +3,14 @@ import { expect, test } from 'vitest'
 import { startCluster } from '../support/cluster.ts'
 import { token, tokenWith } from '../support/echo-process.ts'
 import { connectPhone } from '../support/phone.ts'
+import { program } from '../support/programs.ts'
 import { restClient } from '../support/rest.ts'
 import { until } from '../support/until.ts'
 
 test('a revocation ends sessions on every broker, and users of a killed broker go offline', {
   timeout: 90_000
 }, async () => {
-  await using cluster = await startCluster()
+  await using cluster = await startCluster(program('impatient'))
   const [one, two, api] =
     await Promise.all([cluster.start('broker'), cluster.start('broker'), cluster.start('api')])
   const tokens =

@@ -9,6 +9,7 @@ import { startCluster, type TestCluster } from '../support/cluster.ts'
 import { token, type EchoProcess } from '../support/echo-process.ts'
 import { startFakeFcm, type FakeFcm } from '../../tools/fake-fcm/server.ts'
 import { connectPhone } from '../support/phone.ts'
+import { program } from '../support/programs.ts'
 import { restClient, type RestClient } from '../support/rest.ts'
 import { until } from '../support/until.ts'
 
@@ -26,7 +27,7 @@ const startBroker = () => cluster.start('broker', { PUSH_GRACE_MS: String(GRACE_
 
 beforeAll(async () => {
   fcm = await opened.add(startFakeFcm())
-  cluster = await opened.add(startCluster())
+  cluster = await opened.add(startCluster(program('impatient')))
   sql = new pg.Pool({ connectionString: cluster.databaseUrl })
   sql.on('error', () => {})
   await opened.add({ async [Symbol.asyncDispose] () { await sql.end() } });

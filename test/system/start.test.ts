@@ -5,14 +5,16 @@ import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
-import { scratchFolder, spawnEcho, startEcho, type EchoProcess } from '../support/echo-process.ts'
+import {
+  FROM_SOURCE, scratchFolder, spawnEcho, startEcho, type EchoProcess
+} from '../support/echo-process.ts'
 import { until } from '../support/until.ts'
 
 const run = promisify(execFile)
 
 test('the printed commands work as printed', { timeout: 60_000 }, async () => {
   await using folder = await scratchFolder()
-  await using echo = await startEcho({ dataDir: folder.path, env: { JWT_SECRET: '' } })
+  await using echo = await startEcho({ dataDir: folder.path, env: { JWT_SECRET: '' }, entry: FROM_SOURCE })
   const lines = echo.output().split('\n')
   const first = lines.findIndex(line => line.startsWith('BOB='))
   const [bob, subscribe] = lines.slice(first, first + 2)

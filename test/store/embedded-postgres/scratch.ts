@@ -3,11 +3,11 @@ import { mkdtemp, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import pino, { type Logger } from 'pino'
 import { readPidFile } from '../../../store/embedded-postgres/pid-file.ts'
 import { processes } from '../../../store/embedded-postgres/process-identity.ts'
+import { program } from '../../support/programs.ts'
 
 export const isRoot = process.getuid?.() === 0
 export const NOBODY = 65534
@@ -62,9 +62,8 @@ export interface Owner extends AsyncDisposable {
 
 /** Another process that starts the server in the folder, in a process group of its own. */
 export function startOwner (dataDir: string, prefix: string[] = []): Owner {
-  const script = fileURLToPath(new URL('owner.ts', import.meta.url))
-  const [program, ...args] = [...prefix, process.execPath, '--import', 'tsx', script, dataDir]
-  const child = spawn(program!, args, { detached: true, stdio: ['ignore', 'pipe', 'inherit'] })
+  const [command, ...args] = [...prefix, process.execPath, program('owner'), dataDir]
+  const child = spawn(command!, args, { detached: true, stdio: ['ignore', 'pipe', 'inherit'] })
   const exited = new Promise(resolve => child.once('exit', resolve))
   const lines = createInterface(child.stdout)[Symbol.asyncIterator]()
   const kill = async (signal: NodeJS.Signals) => {

@@ -69,7 +69,7 @@ test.for([
 test('a stop that a frozen backend holds up ends all the same', async () => {
   await using scratch = await scratchFolder('data')
   const dataDir = join(scratch.path, 'data')
-  const server = await startEmbeddedPostgres({ dataDir, log: memoryLog().log })
+  const server = await startEmbeddedPostgres({ dataDir, log: memoryLog().log, fastShutdownMs: 500 })
   const pid = (await postmasterPid(dataDir))!
   const client = new pg.Client({ connectionString: server.url })
   client.on('error', () => {})
