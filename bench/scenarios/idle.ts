@@ -6,7 +6,9 @@ import { type Scenario } from './scenario.ts'
 
 const COLLECTIONS = 3
 const QUIET_MS = 2_000
-const IDLE_MS = 10_000
+/** The collector goes on for a while after the last connection. */
+const SETTLE_MS = 15_000
+const IDLE_MS = 20_000
 
 export const idle: Scenario = {
   name: 'idle',
@@ -18,6 +20,7 @@ export const idle: Scenario = {
     const half = await residentWhenCollected(server.pid)
     await crowd.connect(devices / 2, devices)
     const all = await residentWhenCollected(server.pid)
+    await new Promise(resolve => setTimeout(resolve, SETTLE_MS))
     const before = await meter.read()
     await new Promise(resolve => setTimeout(resolve, IDLE_MS))
     const after = await meter.read()
