@@ -10,7 +10,9 @@
  */
 import pg from 'pg'
 import utils from 'pg/lib/utils.js'
-import { type Statement } from './database.ts'
+
+/** Prepared under its name. */
+interface Statement { name: string, text: string }
 
 interface Entry {
   statement: Statement
