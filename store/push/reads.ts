@@ -12,6 +12,14 @@ import { type PushDevice } from './pending.ts'
 
 const PUSH_READS: LeasedTable = { table: 'push_reads', mark: 'due_at', markType: 'timestamptz' }
 
+// With `offset 0` the planner looks at the user first: `push_token is not null` alone would have it read
+// the whole index of tokens.
+const DEVICES_OF = (user: string): string => `
+               select user_id, device_id, platform, push_token, pushed_at, pushed_seq, push_cleared_at, acked_seq
+                 from devices
+                where user_id = ${user}
+               offset 0`
+
 // Index: devices_pkey, once per reader. Few have a device that was told and has not caught up.
 const NOTE: Statement = {
   name: 'push_reads_note',
@@ -21,8 +29,8 @@ const NOTE: Statement = {
       from unnest($1::text[]) as r (user_id)
      where exists (
              select 1
-               from devices d
-              where d.user_id = r.user_id and d.push_token is not null
+               from (${DEVICES_OF('r.user_id')}) as d
+              where d.push_token is not null
                 and d.pushed_at is not null and d.pushed_seq > coalesce(d.acked_seq, 0))
      order by r.user_id collate "C"
     on conflict (user_id) do update
@@ -64,9 +72,8 @@ const SHOWN: Statement = {
     select d.user_id, d.device_id, d.platform, d.push_token, d.push_cleared_at,
            seen.conversation_id, seen.up_to_seq
       from push_reads due
-      join devices d
-        on d.user_id = due.user_id and d.push_token is not null
-       and d.pushed_seq > coalesce(d.acked_seq, 0)
+      join lateral (${DEVICES_OF('due.user_id')}) as d
+        on d.push_token is not null and d.pushed_seq > coalesce(d.acked_seq, 0)
       cross join lateral (
         select p.conversation_id, p.last_read_seq as up_to_seq, r.at
           from (

@@ -125,7 +125,8 @@ test('what a message passes is measured', async () => {
     'POST', '/messages', { conversation_id: randomUUID(), content: 'to nowhere', message_type: 'text' }
   )
   // Read implies delivered: a message that was read before is not measured as delivered.
-  await until(async () => grown(await metrics(), 'echo_delivery_seconds_count') >= 1, 'the delivery is measured')
+  const measured = async (): Promise<boolean> => grown(await metrics(), 'echo_delivery_seconds_count') >= 1
+  await until(measured, 'the delivery is measured')
   const bob = restClient(echo.api, await token('bob'))
   await bob('POST', `/messages/${id}/read`)
   await bob('GET', `/somewhere/${randomUUID()}`)
