@@ -3,7 +3,9 @@
  *
  * A verification costs 200 to 400 µs, so a verified token is kept until it
  * expires, under a hash of itself. What is checked each time is what can change
- * meanwhile: the clock, and whether the user's tokens were revoked.
+ * meanwhile: the clock, and whether the user's tokens were revoked. The node hears
+ * of revocations (revocations.ts); only while it does not, a user's row is read
+ * once a second.
  */
 import { createHash, createPublicKey, webcrypto, type KeyObject } from 'node:crypto'
 import { createRemoteJWKSet, errors, jwtVerify, type JWTVerifyOptions } from 'jose'
@@ -17,8 +19,14 @@ import { createSetQueue } from '../set-queue.ts'
 const MAX_REMEMBERED_TOKENS = 50_000
 const MAX_REMEMBERED_USERS = 100_000
 const MAX_TOKEN_LENGTH = 16_384
-/** A revocation reaches every node within this time. */
-const REVOCATION_CHECK_MS = 1_000
+/** So long a user is known without a look at the row, whether or not revocations are heard of. */
+const CHECK_MS = 1_000
+/** So long while revocations are heard of: whoever is concerned is forgotten. */
+const MAX_AGE_MS = 60_000
+/** Revocations were heard of when those up to this long ago have been applied. */
+const HEARD_WITHIN_MS = 1_500
+/** What took longer to read may be older than a revocation that was applied meanwhile. */
+const MAX_READ_MS = 5_000
 
 export type TokenKey =
   | { kind: 'secret', secret: Uint8Array }
@@ -32,6 +40,10 @@ export interface Authentication {
   authenticate (token: string): Promise<Identity>
   /** The next token of the user is checked against the database. */
   forget (userId: string): void
+  /** Users whose tokens were revoked before this time (of `performance.now()`) have been forgotten. */
+  heardUntil (at: number): void
+  /** Users who are known without a look at their row. */
+  remembered (): number
 }
 
 interface RememberedUser { name: string | undefined, validAfter: Date | undefined, checkedAt: number }
@@ -48,6 +60,7 @@ export function createAuthentication (
   const verify = verifier(key, { issuer, audience, requiredClaims: ['sub', 'exp'] })
   const tokens = new LRUCache<string, Identity>({ max: MAX_REMEMBERED_TOKENS })
   const users = new LRUCache<string, RememberedUser>({ max: MAX_REMEMBERED_USERS })
+  let heardAt = -Infinity
   const validAfters = createSetQueue<string, Date | undefined>({
     run: userIds => tokensValidAfter(database.opening, userIds)
   })
@@ -72,13 +85,15 @@ export function createAuthentication (
     const { userId, name } = identity
     const known = users.get(userId)
     const sameName = known !== undefined && (name === undefined || name === known.name)
-    if (sameName && Date.now() - known.checkedAt < REVOCATION_CHECK_MS) return known
+    const now = performance.now()
+    const trustedMs = now - heardAt < HEARD_WITHIN_MS ? MAX_AGE_MS : CHECK_MS
+    if (sameName && now - known.checkedAt < trustedMs) return known
     const validAfter = await validAfters.run(userId)
     // A refused token changes nothing, not even a name.
     const refused = validAfter !== undefined && isRevoked(identity, validAfter)
     if (!sameName && !refused) await meet(identity)
-    const user = { name: refused ? known?.name : name ?? known?.name, validAfter, checkedAt: Date.now() }
-    users.set(userId, user)
+    const user = { name: refused ? known?.name : name ?? known?.name, validAfter, checkedAt: now }
+    if (performance.now() - now < MAX_READ_MS) users.set(userId, user)
     return user
   }
 
@@ -89,7 +104,9 @@ export function createAuthentication (
       if (validAfter !== undefined && isRevoked(identity, validAfter)) throw refused('the token was revoked')
       return identity
     },
-    forget (userId) { users.delete(userId) }
+    forget (userId) { users.delete(userId) },
+    heardUntil (at) { heardAt = at },
+    remembered: () => users.size
   }
 }
 

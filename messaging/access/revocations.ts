@@ -3,7 +3,7 @@
  * hold one end on every node within two seconds.
  *
  * A notice tells the other nodes at once. The row is what counts: every node
- * with connections asks each second for the revocations of the last moments, so
+ * that knows users asks each second for the revocations of the last moments, so
  * a lost notice, and a CONNECT that was let in while one was on its way, cost a second.
  */
 import { type Logger } from 'pino'
@@ -53,17 +53,18 @@ export function startRevocations (
 
   // Looks back to before the last look that worked, however long ago that is.
   async function poll (): Promise<void> {
-    if (connections.users() === 0) {
-      polledAt = performance.now()
+    const startedAt = performance.now()
+    if (connections.users() === 0 && authentication.remembered() === 0) {
+      polledAt = startedAt
       return
     }
-    const startedAt = performance.now()
     try {
       const revocations =
         await recentRevocations(database.autocommit, (startedAt - polledAt + OVERLAP_MS) / 1000)
       polledAt = startedAt
       failing = false
       revocations.forEach(apply)
+      authentication.heardUntil(startedAt)
     } catch (error) {
       if (!failing) log.warn({ err: error }, 'revocations cannot be read and are tried again every second')
       failing = true

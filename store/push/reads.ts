@@ -15,7 +15,8 @@ const PUSH_READS: LeasedTable = { table: 'push_reads', mark: 'due_at', markType:
 // With `offset 0` the planner looks at the user first: `push_token is not null` alone would have it read
 // the whole index of tokens.
 const DEVICES_OF = (user: string): string => `
-               select user_id, device_id, platform, push_token, pushed_at, pushed_seq, push_cleared_at, acked_seq
+               select user_id, device_id, platform, push_token, pushed_at, pushed_seq, push_cleared_at,
+                      acked_seq
                  from devices
                 where user_id = ${user}
                offset 0`

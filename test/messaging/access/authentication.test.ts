@@ -1,0 +1,51 @@
+/** How long a user is known without a look at the database. */
+import { afterEach, expect, test, vi } from 'vitest'
+import { createAuthentication } from '../../../messaging/access/authentication.ts'
+import { type Database } from '../../../store/database.ts'
+import { SECRET, signToken } from '../../support/tokens.ts'
+
+afterEach(() => { vi.restoreAllMocks() })
+
+test('a user is read once a second, or once a minute while revocations are heard of', async () => {
+  let now = 0
+  let reads = 0
+  const rows = async (): Promise<unknown[]> => {
+    reads++
+    return [{ i: 1, tokens_valid_after: new Date(0) }]
+  }
+  const database = { opening: { rows } } as unknown as Database
+  const authentication = createAuthentication(
+    { key: { kind: 'secret', secret: SECRET } }, { database, meet: async () => {} })
+  const token = await signToken('ann', {})
+  vi.spyOn(performance, 'now').mockImplementation(() => now)
+  const readsAt = async (at: number): Promise<number> => {
+    now = at
+    await authentication.authenticate(token)
+    return reads
+  }
+
+  expect([await readsAt(0), await readsAt(900), await readsAt(1_100)]).toEqual([1, 1, 2])
+  authentication.heardUntil(2_000)
+  expect([await readsAt(3_400), await readsAt(3_600)]).toEqual([2, 3])
+  authentication.heardUntil(60_000)
+  expect([await readsAt(61_000), authentication.remembered()]).toEqual([3, 1])
+  authentication.heardUntil(64_000)
+  expect(await readsAt(64_000)).toBe(4)
+  authentication.forget('ann')
+  expect([authentication.remembered(), await readsAt(64_001)]).toEqual([0, 5])
+})
+
+test('what was read slowly is not remembered: a revocation may have been applied meanwhile', async () => {
+  let now = 0
+  const rows = async (): Promise<unknown[]> => {
+    now += 6_000
+    return [{ i: 1, tokens_valid_after: new Date(0) }]
+  }
+  const authentication = createAuthentication(
+    { key: { kind: 'secret', secret: SECRET } },
+    { database: { opening: { rows } } as unknown as Database, meet: async () => {} })
+  const token = await signToken('ann', {})
+  vi.spyOn(performance, 'now').mockImplementation(() => now)
+  await authentication.authenticate(token)
+  expect(authentication.remembered()).toBe(0)
+})
