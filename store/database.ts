@@ -13,7 +13,7 @@ import { StatementGroup } from './statement-group.ts'
 const READ_CONNECTIONS = 10
 const WRITE_CONNECTIONS = 6
 /** One for each batch that may be in flight, and one that is there while another is replaced. */
-const COMMIT_CONNECTIONS = 4
+const COMMIT_CONNECTIONS = 5
 const MAX_CONNECTION_AGE_S = 300
 /** How often the committer has its statements planned anew, which costs some milliseconds. */
 const REPLAN_MS = 30_000

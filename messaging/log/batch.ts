@@ -90,13 +90,18 @@ export interface CommittedBatch {
   large: string[]
 }
 
-/** Throws when nothing of the batch was committed. */
-export async function commitBatch (deps: BatchDeps, batch: Batch): Promise<CommittedBatch> {
+/** Calls `locked` when the batch has its locks. Throws when nothing of it was committed. */
+export async function commitBatch (
+  deps: BatchDeps, batch: Batch, locked: () => void
+): Promise<CommittedBatch> {
   for (let race = 1; ; race++) {
     try {
       const committed = await deps.database.commit({
         read: tx => readContext(tx, deps, batch),
-        decide: (context, tx) => decide(tx, deps, batch, context)
+        decide: (context, tx) => {
+          locked()
+          return decide(tx, deps, batch, context)
+        }
       })
       follow(deps, committed)
       const { outcomes, large } = committed

@@ -33,6 +33,8 @@ const IDLE_LINGER_MS = 500
 /** How long acknowledgements that could not be written wait, unless another batch takes them along. */
 const RETRY_MS = 500
 const MAX_READS = 500
+/** Batches of sends in flight: while one commits, the next one asks for its locks. */
+const MAX_SENDING = 2
 /** A batch of so many sends takes acknowledgements along. */
 const LARGE_BATCH = 8
 /** Unless they are more than so many for each send: a group's message brings a crowd of them. */
@@ -87,7 +89,9 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
   const acknowledgements = createAcknowledgementQueue()
   const reads: WaitingRead[] = []
   const readReceipts = createReadReceipts({ db: database.autocommit, commit: commitRead })
-  let sending: Promise<void> | undefined // the batch in flight with sends and reads
+  const sending = new Set<Promise<void>>() // the batches in flight with sends and reads
+  const inFlight = new Set<string>() // their conversations
+  let locking: Promise<void> | undefined // the one that has not got its locks yet
   let sendingToMany: Promise<void> | undefined // the one with messages to many members
   let acknowledging: Promise<void> | undefined // the one with acknowledgements; it may be the first
   let committing = new Set<string>() // users whose acknowledgements are in flight
@@ -98,7 +102,8 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
   let all = false // the next batch with acknowledgements takes every one
   let closed = false
 
-  const toSend = (): boolean => sending === undefined && (sends.size() > 0 || reads.length > 0)
+  const toSend = (): boolean =>
+    locking === undefined && sending.size < MAX_SENDING && (sends.size() > 0 || reads.length > 0)
   const toSendToMany = (): boolean => sendingToMany === undefined && toMany.size() > 0
   const toAcknowledge = (): boolean => acknowledging === undefined &&
     (acknowledgements.urgent() || (all && acknowledgements.size() > 0))
@@ -122,12 +127,26 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
     const along = acknowledging === undefined && sends.size() >= LARGE_BATCH &&
       acknowledgements.size() <= sends.size() * MAX_ALONG
     const items: Item[] = [
-      ...sends.take().map(asItem),
+      ...sends.take(inFlight).map(asItem),
       ...reads.splice(0, MAX_READS).map(entry => ({ kind: 'read' as const, entry })),
       ...(along ? takeAcknowledgements() : [])
     ]
-    const batch = run(items)
-    sending = batch
+    if (items.length === 0) return
+    const own = new Set(items.flatMap(item =>
+      item.kind === 'send' ? [item.entry.draft.conversation_id] : []))
+    for (const id of own) inFlight.add(id)
+    const batch = run(items, () => {
+      if (locking !== batch) return
+      locking = undefined
+      schedule()
+    }).finally(() => {
+      sending.delete(batch)
+      for (const id of own) inFlight.delete(id)
+      if (locking === batch) locking = undefined
+      if (acknowledging === batch) endAcknowledging()
+      schedule()
+    })
+    sending.add(locking = batch)
     if (along) acknowledging = batch
   }
 
@@ -153,22 +172,25 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
     return taken.map(entry => ({ kind: 'acknowledgement', entry }))
   }
 
-  function run (items: Item[]): Promise<void> {
+  function endAcknowledging (): void {
+    acknowledging = undefined
+    committing = new Set()
+  }
+
+  function run (items: Item[], locked: () => void = () => {}): Promise<void> {
     const found = new Set<string>()
-    const batch = commitInHalves(items, some => commit(some, found)).then(outcomes => {
-      if (acknowledging === batch) committing = new Set()
+    const batch = commitInHalves(items, some => commit(some, found, locked)).then(outcomes => {
       answer(items, outcomes)
       changeOver(found)
     }).finally(() => {
-      if (sending === batch) sending = undefined
       if (sendingToMany === batch) sendingToMany = undefined
-      if (acknowledging === batch) acknowledging = undefined
+      if (acknowledging === batch) endAcknowledging()
       schedule()
     })
     return batch
   }
 
-  async function commit (items: Item[], found: Set<string>): Promise<Outcome[]> {
+  async function commit (items: Item[], found: Set<string>, locked: () => void): Promise<Outcome[]> {
     const startedAt = performance.now()
     const batch: Batch = { sends: [], acknowledgements: [], reads: [] }
     for (const { kind, entry } of items) {
@@ -176,7 +198,7 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
       else if (kind === 'acknowledgement') batch.acknowledgements.push(entry)
       else batch.reads.push(entry.prepared)
     }
-    const { outcomes, large } = await commitBatch(deps, batch)
+    const { outcomes, large } = await commitBatch(deps, batch, locked)
     for (const id of large) found.add(id)
     const seconds = (performance.now() - startedAt) / 1_000
     if (batch.sends.length > 0) {
@@ -269,9 +291,9 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
   /** Nothing is in flight, and nothing waits but acknowledgements that linger. */
   async function drained (): Promise<void> {
     await new Promise(resolve => setImmediate(resolve))
-    const inFlight = [sending, sendingToMany, acknowledging]
-    if (!scheduled && inFlight.every(batch => batch === undefined)) return
-    await Promise.all(inFlight.filter(batch => batch !== undefined))
+    const batches = [...sending, sendingToMany, acknowledging].filter(batch => batch !== undefined)
+    if (!scheduled && batches.length === 0) return
+    await Promise.all(batches)
     await drained()
   }
 

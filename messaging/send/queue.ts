@@ -35,8 +35,8 @@ export interface WaitingSend extends Send {
 export interface SendQueue {
   /** Resolves when the message is committed. Throws `unavailable` when too many wait. */
   add (send: Send): Promise<SendResult>
-  /** The next batch, taken out of the queue. */
-  take (): WaitingSend[]
+  /** The next batch, taken out of the queue, without the conversations that are in flight. */
+  take (inFlight?: ReadonlySet<string>): WaitingSend[]
   /** Puts sends back in front, in their order. */
   putBack (sends: WaitingSend[]): void
   /** Takes out what waits for one conversation. */
@@ -72,10 +72,11 @@ export function createSendQueue (added: () => void): SendQueue {
       })
     },
 
-    take () {
+    take (inFlight) {
       const batch: WaitingSend[] = []
       for (const [id, queue] of conversations) {
         if (batch.length >= MAX_BATCH) break
+        if (inFlight?.has(id) === true) continue
         conversations.delete(id)
         const taken = queue.splice(0, Math.min(MAX_OF_ONE_CONVERSATION, MAX_BATCH - batch.length))
         batch.push(...taken)
