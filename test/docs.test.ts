@@ -66,9 +66,15 @@ test('the index of documents has all of them', () => {
   const listed = new Set(linksIn(read('docs/README.md')).map(link => below('docs', link)))
   const expected = [
     ...documents.filter(file => !file.includes('/')),
-    ...files.filter(file => file.startsWith('docs/') && !isRecord(file) && file !== 'docs/README.md')
+    ...files.filter(file =>
+      file.startsWith('docs/') && !isRecord(file) && !isPlot(file) && file !== 'docs/README.md')
   ]
   expect(expected.filter(file => !listed.has(file))).toEqual([])
+})
+
+test('every plot is shown where it is explained', () => {
+  const shown = new Set(linksIn(read('docs/performance.md')).map(link => below('docs', link)))
+  expect(files.filter(isPlot).filter(file => !shown.has(file))).toEqual([])
 })
 
 test('decision records are numbered without gaps, dated, with a status, and in their index', () => {
@@ -117,6 +123,7 @@ const exists = (path: string): Promise<boolean> => access(join(ROOT, path)).then
 /** The folder of a file and those around it. */
 const above = (file: string): string[] => file.split('/').map((_, i, parts) => parts.slice(0, i).join('/'))
 const isRecord = (file: string): boolean => /^docs\/decisions\/\d/.test(file)
+const isPlot = (file: string): boolean => /^docs\/performance\/.+\.svg$/.test(file)
 
 const withoutBlocks = (text: string): string => text.replace(/^```[\s\S]*?^```/gm, '')
 

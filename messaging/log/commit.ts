@@ -2,9 +2,10 @@
  * The committer: the one place of a process where sends, acknowledgements and
  * read receipts wait.
  *
- * Whatever waits when a batch has committed is the next batch, so batches grow
- * with the load, and an idle server commits a lone message at once. One batch of
- * sends is in flight: two that share users would only wait for each other's rows.
+ * Whatever waits when a batch has its locks is the next batch, so batches grow
+ * with the load, and an idle server commits a lone message at once. While one is
+ * written the next one asks for its locks; it leaves out the conversations of the
+ * one before, so their order does not depend on which of the two succeeds.
  *
  * Nothing but a sender's tick depends on acknowledgements. They are collected for
  * LINGER_MS and committed beside the sends, so that no message waits for the work

@@ -67,6 +67,32 @@ test('a message to many members that waits holds up no other conversation', asyn
   await held
 })
 
+test('while a batch is written others go on, and its own conversations wait for it', async () => {
+  const own = await broker.direct('bob', 'away')
+  await broker.say('bob', own, 'makes a push due')
+  const due = (): Promise<unknown[]> => broker.sql('select 1 from push_due where user_id = $1', 'away')
+  await until(async () => (await due()).length === 1, 'it is due')
+  const holder = await broker.connect()
+  const order: string[] = []
+  try {
+    await holder.query('begin')
+    await holder.query('select 1 from push_due where user_id = $1 for update', ['away'])
+    const sent = ['first', 'second'].map(async text => {
+      await broker.say('bob', own, text)
+      order.push(text)
+    })
+    await until(waitsForLock, 'the batch waits while it is written')
+    const third = broker.say('bob', own, 'third').then(() => { order.push('third') })
+    await broker.say('carol', pair, 'beside')
+    expect(order).toEqual([])
+    await holder.query('rollback')
+    await Promise.all([...sent, third])
+  } finally {
+    holder.release()
+  }
+  expect(order).toEqual(['first', 'second', 'third'])
+})
+
 test('acknowledgements that wait hold up no send', async () => {
   const own = await broker.direct('ann', 'bob')
   const phone = await broker.device('ann', { subscribe: ['user/ann/inbox'] })
