@@ -8,7 +8,7 @@
  */
 import { type Logger } from 'pino'
 import { type Database } from '../../store/database.ts'
-import { lastSeqs } from '../../store/people/users.ts'
+import { grownLogs } from '../../store/people/users.ts'
 import { type Overdue } from './overdue.ts'
 import { type TrackedSession, type TrackedSessions } from './tracked-sessions.ts'
 
@@ -32,11 +32,18 @@ export function startSweep ({ sessions, database, overdue, graceMs, stalledMs = 
   async function sweep (): Promise<void> {
     const users = sessions.users()
     for (let i = 0; i < users.length; i += USERS_PER_QUERY) {
-      for (const { id, inbox_seq } of await lastSeqs(database.autocommit, users.slice(i, i +
-        USERS_PER_QUERY))) {
+      const known = users.slice(i, i + USERS_PER_QUERY).map(id => ({ id, knownSeq: sentByAllOf(id) }))
+      for (const { id, inbox_seq } of await grownLogs(database.autocommit, known)) {
         for (const session of sessions.of(id)) session.pump.learn(inbox_seq)
       }
     }
+  }
+
+  // Not what they know of: a pump that has stopped short of that is pushed on.
+  function sentByAllOf (userId: string): number {
+    let sent = Number.MAX_SAFE_INTEGER
+    for (const { pump } of sessions.of(userId)) sent = Math.min(sent, pump.sentSeq)
+    return sent
   }
 
   function watch (): void {

@@ -92,16 +92,20 @@ export async function inboxCounters (db: Executor, ids: string[]): Promise<Inbox
     .from(users).where(inArray(users.id, ids))
 }
 
-const LAST_SEQS: Statement = {
-  name: 'users_last_seqs',
-  text: 'select id, inbox_seq from users where id = any($1::text[])'
+const GROWN_LOGS: Statement = {
+  name: 'users_grown_logs',
+  text: `
+    select u.id, u.inbox_seq
+      from unnest($1::text[], $2::bigint[]) as k (id, known_seq)
+      cross join lateral (
+        select id, inbox_seq from users where id = k.id and inbox_seq > k.known_seq limit 1) as u`
 }
 
-/** Ends of the inbox logs of many users at once, for the sweep. */
-export async function lastSeqs (
-  db: Executor, ids: string[]
+/** Of many users at once those whose inbox log has grown, and its end; for the sweep. Index: users_pkey. */
+export async function grownLogs (
+  db: Executor, known: Array<{ id: string, knownSeq: number }>
 ): Promise<Array<{ id: string, inbox_seq: number }>> {
-  return await db.rows(LAST_SEQS, [ids])
+  return await db.rows(GROWN_LOGS, [known.map(k => k.id), known.map(k => k.knownSeq)])
 }
 
 const SET_ACKED: Statement = {

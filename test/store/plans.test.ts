@@ -24,7 +24,7 @@ import { addWords, unindexedCounts } from '../../store/messages/search-index.ts'
 import {
   findHits, foundMessages, searchedConversations, type SearchedConversation
 } from '../../store/messages/search.ts'
-import { lastSeqs, meetUsers, tokensValidAfter } from '../../store/people/users.ts'
+import { grownLogs, meetUsers, tokensValidAfter } from '../../store/people/users.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { plansOf, type Plan } from '../support/plans.ts'
 
@@ -294,7 +294,8 @@ describe('devices and pushes', () => {
     expectBounded(
       await explain(db => meetUsers(db, [{ id: HUB, name: null, name_changed_at: null }])), 30, 'users_pkey'
     )
-    expectBounded(await explain(db => lastSeqs(db, [HUB, PEER, LATE])), 20, 'users_pkey')
+    const known = [HUB, PEER, LATE].map(id => ({ id, knownSeq: 0 }))
+    expectBounded(await explain(db => grownLogs(db, known)), 20, 'users_pkey')
   })
 
   test('a bridge claims what is due and reads what to tell', async () => {
