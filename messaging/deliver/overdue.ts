@@ -5,6 +5,7 @@
  */
 import { type Logger } from 'pino'
 import { type Database } from '../../store/database.ts'
+import { lockUsers } from '../../store/locks.ts'
 import { schedulePushes, type DuePush } from '../../store/push/due.ts'
 
 const FLUSH_AFTER_MS = 50
@@ -59,7 +60,11 @@ export function createOverdue ({ database, pushDue, log }: {
       const batch = [...pending.values()].slice(0, MAX_PER_STATEMENT)
       for (const due of batch) pending.delete(due.userId)
       try {
-        await schedulePushes(database.autocommit, batch)
+        // Under the users' locks: one who is acknowledging right now gets no row that nobody cancels.
+        await database.transact(async tx => {
+          await lockUsers(tx, batch.map(due => due.userId))
+          await schedulePushes(tx, batch)
+        })
         pushDue()
       } catch (error) {
         batch.forEach(note)

@@ -48,7 +48,33 @@ test('a session that acknowledges in time makes no push due', async () => {
     () => !session.pump.takeOverdue(1_000_000) && Date.now() - session.pump.oldestInFlightAt! > 300,
     'the grace period is over'
   )
+  const acked = (): Promise<unknown[]> =>
+    broker.sql('select 1 from users where id = $1 and acked_seq = inbox_seq', 'ann')
+  await until(async () => (await acked()).length === 1, 'the other device has acknowledged')
   await broker.messaging.overdue.flush()
+  expect(await due(broker)).toBeUndefined()
+})
+
+test('a user who acknowledges while they become overdue is left with no push', async () => {
+  await using broker = await startTestBroker()
+  const conversation = await broker.direct('bob', 'ann')
+  const raw = await subscribedRaw(broker)
+  await broker.say('bob', conversation, 'hello')
+  await raw.nth('publish', 2)
+  const acknowledging = await broker.connect()
+  try {
+    await acknowledging.query('begin')
+    await acknowledging.query('update users set acked_seq = inbox_seq where id = $1', ['ann'])
+    broker.messaging.overdue.add({ userId: 'ann', seq: 2, dueAt: new Date() })
+    const flushed = broker.messaging.overdue.flush()
+    const waits = (): Promise<unknown[]> => broker.sql(
+      'select 1 from pg_stat_activity where datname = current_database() and wait_event_type = $1', 'Lock')
+    await until(async () => (await waits()).length === 1, 'it waits for the acknowledgement')
+    await acknowledging.query('commit')
+    await flushed
+  } finally {
+    acknowledging.release()
+  }
   expect(await due(broker)).toBeUndefined()
 })
 
@@ -114,16 +140,16 @@ test('stopping with unacknowledged events makes their users due', async () => {
 test('while the database is away due pushes are tried once a second', async () => {
   vi.useFakeTimers()
   try {
-    const rows = vi.fn().mockRejectedValue(new Error('away'))
+    const transact = vi.fn().mockRejectedValue(new Error('away'))
     const overdue = createOverdue({
-      database: { autocommit: { rows } } as never, pushDue: () => {}, log: pino({ enabled: false })
+      database: { transact } as never, pushDue: () => {}, log: pino({ enabled: false })
     })
     overdue.add({ userId: 'ann', seq: 1, dueAt: new Date() })
     await vi.advanceTimersByTimeAsync(500)
-    expect(rows).toHaveBeenCalledTimes(1)
-    rows.mockResolvedValue([])
+    expect(transact).toHaveBeenCalledTimes(1)
+    transact.mockResolvedValue(undefined)
     await vi.advanceTimersByTimeAsync(1_000)
-    expect(rows).toHaveBeenCalledTimes(2)
+    expect(transact).toHaveBeenCalledTimes(2)
   } finally {
     vi.useRealTimers()
   }
