@@ -16,18 +16,20 @@
  * waits for a thousand rows. A conversation changes over to it between two batches.
  */
 import { type Logger } from 'pino'
-import { AppError } from '../../core/errors.ts'
 import { flushDevices, flushSeconds, sendBatchMessages, sendCommitSeconds } from '../metrics.ts'
 import {
-  type Acknowledgement, acknowledgeInPieces, createAcknowledgementQueue, type WaitingAcknowledgement
+  type Acknowledgement, acknowledgeInPieces, createAcknowledgementQueue
 } from '../receipts/acknowledgements.ts'
 import { createReadReceipts, type PreparedRead, type ReadReceipts } from '../receipts/read-receipts.ts'
 import {
-  createSendQueue, enqueue, type Send, type SendOutcome, type SendQueue, type SendResult, type WaitingSend
+  createSendQueue, enqueue, type Send, type SendQueue, type SendResult
 } from '../send/queue.ts'
 import { createSendTrace } from '../send/trace.ts'
-import { type Batch, type BatchDeps, commitBatch } from './batch.ts'
+import { type BatchDeps, commitBatch } from './batch.ts'
 import { commitInHalves } from '../halves.ts'
+import {
+  acknowledgementItem, answer, batchOf, type Item, type Outcome, readItem, sendItem, type WaitingRead
+} from './items.ts'
 
 const LINGER_MS = 20
 const IDLE_LINGER_MS = 500
@@ -70,17 +72,6 @@ export interface Committer extends AsyncDisposable {
   readReceipts: Pick<ReadReceipts, 'read'>
 }
 
-interface WaitingRead { prepared: PreparedRead, resolve: () => void, reject: (error: unknown) => void }
-
-type Item =
-  | { kind: 'send', entry: WaitingSend }
-  | { kind: 'acknowledgement', entry: WaitingAcknowledgement }
-  | { kind: 'read', entry: WaitingRead }
-
-type Outcome = SendOutcome | Error
-
-const asItem = (entry: WaitingSend): Item => ({ kind: 'send', entry })
-
 export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
   const { database, log } = deps
   const trace = createSendTrace(log)
@@ -119,7 +110,7 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
     setImmediate(() => {
       scheduled = false
       if (toSend()) beginSending()
-      if (toSendToMany()) sendingToMany = run(toMany.take().map(asItem))
+      if (toSendToMany()) sendingToMany = run(toMany.take().map(sendItem))
       if (toAcknowledge()) beginAcknowledging()
     })
   }
@@ -128,8 +119,8 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
     const along = acknowledging === undefined && sends.size() >= LARGE_BATCH &&
       acknowledgements.size() <= sends.size() * MAX_ALONG
     const items: Item[] = [
-      ...sends.take(inFlight).map(asItem),
-      ...reads.splice(0, MAX_READS).map(entry => ({ kind: 'read' as const, entry })),
+      ...sends.take(inFlight).map(sendItem),
+      ...reads.splice(0, MAX_READS).map(readItem),
       ...(along ? takeAcknowledgements() : [])
     ]
     if (items.length === 0) return
@@ -170,7 +161,7 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
     const taken = acknowledgements.take(all)
     all = false
     committing = new Set(taken.map(entry => entry.userId))
-    return taken.map(entry => ({ kind: 'acknowledgement', entry }))
+    return taken.map(acknowledgementItem)
   }
 
   function endAcknowledging (): void {
@@ -181,7 +172,7 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
   function run (items: Item[], locked: () => void = () => {}): Promise<void> {
     const found = new Set<string>()
     const batch = commitInHalves(items, some => commit(some, found, locked)).then(outcomes => {
-      answer(items, outcomes)
+      follow(items, outcomes)
       changeOver(found)
     }).finally(() => {
       if (sendingToMany === batch) sendingToMany = undefined
@@ -193,12 +184,7 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
 
   async function commit (items: Item[], found: Set<string>, locked: () => void): Promise<Outcome[]> {
     const startedAt = performance.now()
-    const batch: Batch = { sends: [], acknowledgements: [], reads: [] }
-    for (const { kind, entry } of items) {
-      if (kind === 'send') batch.sends.push(entry)
-      else if (kind === 'acknowledgement') batch.acknowledgements.push(entry)
-      else batch.reads.push(entry.prepared)
-    }
+    const batch = batchOf(items)
     const { outcomes, large } = await commitBatch(deps, batch, locked)
     for (const id of large) found.add(id)
     const seconds = (performance.now() - startedAt) / 1_000
@@ -215,35 +201,8 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
     return items.map(item => item.kind === 'send' ? outcomes[sent++] : undefined)
   }
 
-  function answer (items: Item[], outcomes: Outcome[]): void {
-    const postponed: WaitingSend[] = []
-    const kept: WaitingAcknowledgement[] = []
-    let away: AppError | undefined
-    items.forEach((item, i) => {
-      const outcome = outcomes[i]
-      if (item.kind === 'send') {
-        if (outcome === undefined) postponed.push(item.entry)
-        else if (outcome instanceof Error) item.entry.reject(outcome)
-        else item.entry.resolve(outcome)
-      } else if (item.kind === 'read') {
-        if (outcome instanceof Error) item.entry.reject(outcome)
-        else item.entry.resolve()
-      } else if (!(outcome instanceof Error)) {
-        for (const caller of item.entry.callers) caller.resolve()
-      } else {
-        for (const caller of item.entry.callers.splice(0)) caller.reject(outcome)
-        // Kept while the database is away. Dropped when it refuses them: one device gets its events again.
-        if (outcome instanceof AppError) {
-          away = outcome
-          kept.push(item.entry)
-        } else {
-          const { userId, deviceId, seq } = item.entry
-          log.error({
-            err: outcome, user_id: userId, device_id: deviceId, seq
-          }, 'an acknowledgement could not be written')
-        }
-      }
-    })
+  function follow (items: Item[], outcomes: Outcome[]): void {
+    const { postponed, kept, away } = answer(items, outcomes, log)
     for (const send of postponed.toReversed()) queueOf(send.draft.conversation_id).putBack([send])
     acknowledgements.putBack(kept)
     delayMs = away === undefined ? LINGER_MS : RETRY_MS
@@ -256,7 +215,7 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
 
   const queueOf = (conversationId: string): SendQueue => large.has(conversationId) ? toMany : sends
 
-  // Of what the batch found nothing is in flight: it is over, and the next one has not begun.
+  // Of what the batch found nothing is in flight: it is over, and the one beside it has left these out.
   function changeOver (found: Set<string>): void {
     if (large.size > MAX_LARGE && toMany.size() === 0 && sendingToMany === undefined) large.clear()
     for (const id of found) {
