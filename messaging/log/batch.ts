@@ -64,6 +64,8 @@ export interface BatchDeps {
 interface Context {
   conversations: Map<string, LockedConversation>
   users: Map<string, InboxCounters>
+  /** Who was to be locked beside the members; the unknown are not among `users`. */
+  asked: Set<string>
   sends: SendContext
   marks: Array<Participant & { last_delivered_seq: number }>
   rising: RisingRead[]
@@ -94,10 +96,11 @@ export interface CommittedBatch {
 export async function commitBatch (
   deps: BatchDeps, batch: Batch, locked: () => void
 ): Promise<CommittedBatch> {
+  const alsoLocked = new Set<string>() // users who turned out to be concerned
   for (let race = 1; ; race++) {
     try {
       const committed = await deps.database.commit({
-        read: tx => readContext(tx, deps, batch),
+        read: tx => readContext(tx, deps, batch, alsoLocked),
         decide: (context, tx) => {
           locked()
           return decide(tx, deps, batch, context)
@@ -109,7 +112,8 @@ export async function commitBatch (
     } catch (error) {
       // Another process stored one of the client_message_ids between our look and our insert: everything was
       // rolled back, the next look finds it. Likewise an attachment that was released meanwhile.
-      const raced = error instanceof AttachmentReleased ||
+      if (error instanceof UsersMissing) for (const id of error.userIds) alsoLocked.add(id)
+      const raced = error instanceof AttachmentReleased || error instanceof UsersMissing ||
         violates(error, 'messages_client_message_id_unique')
       if (race === MAX_RACES || !raced) throw error
     }
@@ -118,11 +122,20 @@ export async function commitBatch (
 
 class AttachmentReleased extends Error {}
 
+/** Senders who hear of a read after all: their conversation has become small since they were looked up. */
+class UsersMissing extends Error {
+  readonly userIds: string[]
+  constructor (userIds: string[]) {
+    super('users are concerned who are not locked')
+    this.userIds = userIds
+  }
+}
+
 async function readContext (
-  tx: Executor, { fenced }: BatchDeps, { sends, acknowledgements, reads }: Batch
+  tx: Executor, { fenced }: BatchDeps, { sends, acknowledgements, reads }: Batch, alsoLocked: Set<string>
 ): Promise<Context> {
   const ids = [...new Set(sends.map(send => send.draft.conversation_id))]
-  const others = new Set<string>()
+  const others = new Set(alsoLocked)
   for (const { userId, deliveries } of acknowledgements) {
     others.add(userId)
     for (const { sender_user_id, told } of deliveries) if (told) others.add(sender_user_id)
@@ -140,7 +153,7 @@ async function readContext (
     risingReads(tx, [...furthestReads(reads).values()])
   ])
   const counting = acknowledgements.filter(acknowledgement => !replaced.has(acknowledgement))
-  return { conversations, users, sends: sendContext, marks, rising, acknowledgements: counting }
+  return { conversations, users, asked: others, sends: sendContext, marks, rising, acknowledgements: counting }
 }
 
 async function replacedAmong (
@@ -165,9 +178,11 @@ function furthestReads (reads: PreparedRead[]): Map<string, PreparedRead['mark']
 
 async function decide (
   tx: Executor, deps: BatchDeps, batch: Batch, {
-    conversations, users, sends, marks, rising, acknowledgements
+    conversations, users, asked, sends, marks, rising, acknowledgements
   }: Context
 ): Promise<{ writes: Write[], result: Committed }> {
+  const missing = rising.flatMap(({ sender_user_id: id }) => id === null || users.has(id) || asked.has(id) ? [] : [id])
+  if (missing.length > 0) throw new UsersMissing(missing)
   // Read under the lock, so that a message is not older than the participant it waited for.
   const at = new Date()
   const plan = planSends(batch.sends, { ...sends, conversations, epoch: deps.epoch }, at)

@@ -106,3 +106,28 @@ test('acknowledgements that wait hold up no send', async () => {
   })
   await until(async () => await broker.status('bob', message) === 'delivered', 'it is written afterwards')
 })
+
+test('a read whose conversation becomes small meanwhile is told to its senders', async () => {
+  const members = Array.from({ length: 33 }, (_, i) => `reader-${i}`)
+  const group = await broker.group(members[0]!, ...members.slice(1))
+  const message = await broker.say(members[0]!, group, 'read this')
+  const reader = members[1]!
+  const holder = await broker.connect()
+  try {
+    await holder.query('begin')
+    await holder.query('select 1 from users where id = $1 for update', [reader])
+    const reading = broker.messaging.readReceipts.read({ readerId: reader, messageId: message.id })
+    await until(waitsForLock, 'it has been looked up, and waits')
+    await holder.query(
+      `update conversation_participants set left_at = now(), left_seq = 1
+        where conversation_id = $1 and user_id = $2`, [group, members[32]])
+    await holder.query('update conversations set participant_count = 32 where id = $1', [group])
+    await holder.query('commit')
+    await reading
+  } finally {
+    holder.release()
+  }
+  const told = await broker.sql(
+    'select 1 from inbox_events where user_id = $1 and type = $2', members[0], 'message_read')
+  expect(told).toHaveLength(1)
+})
