@@ -153,7 +153,9 @@ async function readContext (
     risingReads(tx, [...furthestReads(reads).values()])
   ])
   const counting = acknowledgements.filter(acknowledgement => !replaced.has(acknowledgement))
-  return { conversations, users, asked: others, sends: sendContext, marks, rising, acknowledgements: counting }
+  return {
+    conversations, users, asked: others, sends: sendContext, marks, rising, acknowledgements: counting
+  }
 }
 
 async function replacedAmong (
@@ -181,7 +183,8 @@ async function decide (
     conversations, users, asked, sends, marks, rising, acknowledgements
   }: Context
 ): Promise<{ writes: Write[], result: Committed }> {
-  const missing = rising.flatMap(({ sender_user_id: id }) => id === null || users.has(id) || asked.has(id) ? [] : [id])
+  const missing = rising.flatMap(({ sender_user_id: id }) =>
+    id === null || users.has(id) || asked.has(id) ? [] : [id])
   if (missing.length > 0) throw new UsersMissing(missing)
   // Read under the lock, so that a message is not older than the participant it waited for.
   const at = new Date()
