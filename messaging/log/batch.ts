@@ -16,12 +16,13 @@ import {
   deliveredMarks, type Participant, raiseMarks, type RisingRead, risingReads
 } from '../../store/log/receipts.ts'
 import { type NewMessage, writeMessages, writeShown } from '../../store/log/sends.ts'
-import { advanceCursors, type CursorAdvance, findFenced } from '../../store/people/devices.ts'
+import { advanceCursors, findFenced } from '../../store/people/devices.ts'
 import { cancelPushes, type DuePush, schedulePushes } from '../../store/push/due.ts'
 import { notePushReads } from '../../store/push/reads.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'
 import { deliverySeconds, receiptsTotal } from '../metrics.ts'
 import { type Acknowledgement } from '../receipts/acknowledgements.ts'
+import { cursorsOf, moveAcknowledged } from '../receipts/cursors.ts'
 import { participantKey, planDelivered, planRead, reachedBy, type ReceiptPlan } from '../receipts/marks.ts'
 import { type PreparedRead } from '../receipts/read-receipts.ts'
 import { planSends, readSendContext, type SendContext, type SendPlan } from '../send/plan.ts'
@@ -241,48 +242,6 @@ async function writeAttachments (tx: Executor, views: SendPlan['views']): Promis
     view.attachments.map(({ id }, position) => ({ messageId: view.id, position, attachmentId: id })))
   if (sent.length > 0 && !await attachToMessages(tx, sent)) throw new AttachmentReleased()
 }
-
-/** Moves the users' counters to what any of their devices has; returns the users that moved. */
-function moveAcknowledged (
-  acknowledgements: Acknowledgement[], users: Map<string, InboxCounters>
-): Set<string> {
-  const moved = new Set<string>()
-  for (const { userId, seq } of acknowledgements) {
-    const user = users.get(userId)
-    // Never beyond the end of the log, whatever a device claims.
-    const upTo = Math.min(seq, user?.inbox_seq ?? 0)
-    if (user === undefined || upTo <= user.acked_seq) continue
-    user.acked_seq = upTo
-    moved.add(userId)
-  }
-  return moved
-}
-
-/**
- * One per device, in the order in which they are locked. What came by request has no lease and counts always.
- */
-function cursorsOf (acknowledgements: Acknowledgement[], users: Map<string, InboxCounters>): CursorAdvance[] {
-  const cursors = new Map<string, CursorAdvance>()
-  for (const { userId, deviceId, seq, lease = null } of acknowledgements) {
-    const user = users.get(userId)
-    if (deviceId === undefined || user === undefined) continue
-    const key = `${userId} ${deviceId}`
-    const known = cursors.get(key)
-    const reached = Math.min(seq, user.inbox_seq)
-    cursors.set(key, {
-      user_id: userId,
-      device_id: deviceId,
-      seq: Math.max(known?.seq ?? 0, reached),
-      lease: known === undefined
-        ? lease
-        : known.lease === null || lease === null ? null : Math.max(known.lease, lease)
-    })
-  }
-  return [...cursors.values()].sort((a, b) => compare(a.user_id, b.user_id) ||
-    compare(a.device_id, b.device_id))
-}
-
-const compare = (a: string, b: string): number => a < b ? -1 : a > b ? 1 : 0
 
 function bodyOf (event: AppendedEvent, { bodies }: SendPlan, epoch: string): WakeEvent['body'] {
   const message = bodies.get(event.message_id!)

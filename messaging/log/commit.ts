@@ -98,7 +98,8 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
     locking === undefined && sending.size < MAX_SENDING && (sends.size() > 0 || reads.length > 0)
   const toSendToMany = (): boolean => sendingToMany === undefined && toMany.size() > 0
   const toAcknowledge = (): boolean => acknowledging === undefined &&
-    (acknowledgements.urgent() || (all && acknowledgements.size() > 0))
+    (acknowledgements.urgent() || (acknowledgements.full() && delayMs < RETRY_MS) ||
+      (all && acknowledgements.size() > 0))
 
   // Once per turn of the event loop: everything that was read from the sockets in this turn shares a batch.
   function schedule (): void {
@@ -205,7 +206,9 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
     const { postponed, kept, away } = answer(items, outcomes, log)
     for (const send of postponed.toReversed()) queueOf(send.draft.conversation_id).putBack([send])
     acknowledgements.putBack(kept)
-    delayMs = away === undefined ? LINGER_MS : RETRY_MS
+    if (items.some(({ kind }) => kind === 'acknowledgement')) {
+      delayMs = away === undefined ? LINGER_MS : RETRY_MS
+    }
     if (away !== undefined) {
       log.warn({
         err: away, waiting: acknowledgements.size()

@@ -12,7 +12,7 @@ import { type Logger } from 'pino'
 import { type Database } from '../../store/database.ts'
 import { indexMessages, unindexedCounts } from '../../store/messages/search-index.ts'
 
-/** Search looks through twice as many: there is time to follow. */
+/** Search looks through twice as many itself. */
 export const INDEXED_FROM = 512
 const NOTICE_EVERY = 128
 const MESSAGES_PER_PIECE = 500
@@ -42,8 +42,15 @@ export function startSearchIndexer (
   async function step (): Promise<boolean> {
     const [conversationId] = waiting
     if (conversationId !== undefined) {
-      const count = await database.transact(tx => indexMessages(tx, conversationId, MESSAGES_PER_PIECE))
-      if (count < MESSAGES_PER_PIECE) waiting.delete(conversationId)
+      // Behind the others when there is more, or when it fails.
+      let more = true
+      waiting.delete(conversationId)
+      try {
+        const count = await database.transact(tx => indexMessages(tx, conversationId, MESSAGES_PER_PIECE))
+        more = count === MESSAGES_PER_PIECE
+      } finally {
+        if (more) waiting.add(conversationId)
+      }
       return true
     }
     if (lookAfter === undefined) return false

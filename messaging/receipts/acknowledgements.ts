@@ -50,6 +50,8 @@ export interface AcknowledgementQueue {
   size (): number
   /** Whether a caller waits for one of them. */
   urgent (): boolean
+  /** Whether those that are awaited fill a batch. */
+  full (): boolean
   /** Whether a sender waits for one of them. */
   awaited (): boolean
 }
@@ -104,7 +106,8 @@ export function createAcknowledgementQueue (): AcknowledgementQueue {
     putBack: entries => entries.forEach(note),
     concerns: userId => users.has(userId),
     size: () => waiting.size,
-    urgent: () => callers > 0 || awaited >= MAX_BATCH,
+    urgent: () => callers > 0,
+    full: () => awaited >= MAX_BATCH,
     awaited: () => awaited > 0
   }
 }

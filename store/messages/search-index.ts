@@ -2,8 +2,8 @@
  * The words of messages, by which search finds what lies behind the newest (search.ts).
  *
  * Sending writes nothing here: a message is indexed later, in sets, up to where search_progress
- * says. Who changes what a message says writes its words in the same transaction, indexed or not;
- * the indexer leaves alone what is there. So no order of the two leaves old words behind.
+ * says. A transaction that changes what a message says writes its words, indexed or not, and the
+ * indexer leaves alone what is there. So no order of the two leaves old words behind.
  */
 import { type Executor, type Statement } from '../database.ts'
 
@@ -17,8 +17,8 @@ const LOCK: Statement = {
   text: 'select indexed_seq from search_progress where conversation_id = $1 for update'
 }
 
-// Index: messages_conversation_seq_unique. Ids of a conversation rise with seq: rows are written in the
-// order in which whoever deletes several of them writes theirs.
+// Index: messages_conversation_seq_unique. Rows are written in the order of their ids, as those of
+// several deleted messages are.
 const ADD: Statement = {
   name: 'search_index_add',
   text: `

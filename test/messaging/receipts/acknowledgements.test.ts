@@ -1,6 +1,9 @@
 /** Which acknowledgements a batch takes along, and that none is left behind. */
+import pino from 'pino'
 import { expect, test } from 'vitest'
 import { type Delivery } from '../../../core/events.ts'
+import { unavailable } from '../../../core/errors.ts'
+import { startCommitter } from '../../../messaging/log/commit.ts'
 import { createAcknowledgementQueue } from '../../../messaging/receipts/acknowledgements.ts'
 import { startTestBroker } from '../../support/broker.ts'
 import { until } from '../../support/until.ts'
@@ -40,4 +43,21 @@ test('what no sender waits for is written all the same, however much others send
     await broker.say('carol', conversation, 'more')
     return await cursor() === 1
   }, 'the cursor moved while others sent')
+})
+
+test('many that cannot be written are tried again after a pause, not at once', async () => {
+  const attempts: number[] = []
+  const database = {
+    commit: async () => {
+      attempts.push(performance.now())
+      throw unavailable('the database is not available')
+    }
+  }
+  const committer = startCommitter({ database, fenced: false, log: pino({ enabled: false }) } as never)
+  for (let i = 0; i < 300; i++) {
+    committer.acknowledgements.add(acknowledgement(`user-${i}`, 1, [delivery('sender')]))
+  }
+  await until(() => attempts.length > 1, 'it is tried again')
+  expect(attempts[1]! - attempts[0]!).toBeGreaterThan(400)
+  await committer[Symbol.asyncDispose]()
 })
