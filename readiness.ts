@@ -5,6 +5,7 @@
 import { Redis } from 'ioredis'
 import { type Logger } from 'pino'
 import { type Readiness } from './api/contract/schemas.ts'
+import { withinMs } from './core/deadline.ts'
 import { AppError, findAppError } from './core/errors.ts'
 import { type Cluster } from './messaging/cluster/cluster.ts'
 import { type PushHealth } from './push-bridge/pace/gate.ts'
@@ -14,6 +15,7 @@ import { readEpoch } from './store/meta.ts'
 
 const FIRST_PAUSE_MS = 200
 const LONGEST_PAUSE_MS = 3_000
+const PROBE_MS = 1_500
 
 /**
  * Resolves when `probe` does. Throws an error that waiting does not heal, and the signal's reason when it
@@ -76,6 +78,7 @@ export interface Dependencies {
  * without files attachments alone fail.
  */
 export async function readinessOf ({ database, cluster, push, files }: Dependencies): Promise<Readiness> {
+  const filesAnswer = files && answers(() => files.probe())
   const databaseAnswers = await answers(probeDatabase(database))
   const dependencies: Readiness['dependencies'] =
     { database: stateOf(databaseAnswers, 'the database does not answer') }
@@ -86,9 +89,9 @@ export async function readinessOf ({ database, cluster, push, files }: Dependenc
     )
   }
   if (push !== undefined) dependencies.push = push
-  if (files !== undefined) {
+  if (filesAnswer !== undefined) {
     dependencies.files = stateOf(
-      await answers(() => files.probe()),
+      await filesAnswer,
       'the file store does not take files; attachments fail, the rest goes on'
     )
   }
@@ -99,7 +102,9 @@ export async function readinessOf ({ database, cluster, push, files }: Dependenc
 export const notReady = (detail: string): Readiness =>
   ({ ready: false, dependencies: { echo: { ok: false, detail } } })
 
-const answers = (probe: () => Promise<unknown>): Promise<boolean> => probe().then(() => true, () => false)
+/** False also when it takes longer than a load balancer waits. */
+const answers = async (probe: () => Promise<unknown>): Promise<boolean> =>
+  await withinMs(PROBE_MS, probe().then(() => true, () => false)) ?? false
 
 const stateOf = (ok: boolean, detail: string): Readiness['dependencies'][string] =>
   ok ? { ok } : { ok, detail }

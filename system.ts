@@ -24,6 +24,7 @@ import { type PushSender } from './push-bridge/sender.ts'
 import { startPushBridge } from './push-bridge/start.ts'
 import { notReady, probeDatabase, probeRedis, readinessOf, waitFor } from './readiness.ts'
 import { openDatabase } from './store/database.ts'
+import { createOutage } from './store/outage.ts'
 import { startEmbeddedPostgres } from './store/embedded-postgres/start.ts'
 import { type FileStore } from './store/files/file-store.ts'
 import { startLocalFiles } from './store/files/local-files.ts'
@@ -65,9 +66,7 @@ export async function startSystem (
       ? await opened.add(openSender(config.fcm))
       : createLogSender(log)
     const databaseUrl = config.databaseUrl ?? await startDatabase(config, log, opened)
-    const database = await opened.add(openDatabase(
-      databaseUrl, error => log.warn({ err: error }, 'a database connection was lost')
-    ))
+    const database = await opened.add(openDatabase(databaseUrl, createOutage(log)))
     await waitFor('the database', probeDatabase(database), { log, signal })
     if (config.redisUrl !== undefined) await waitFor('Redis', probeRedis(config.redisUrl), { log, signal })
     const cluster = await opened.add(

@@ -36,6 +36,24 @@ export function findAppError (error: unknown): AppError | undefined {
 
 export const invalid = (code: string, detail: string): AppError => new AppError('invalid', code, detail)
 
+/** The database cannot be reached, or does not answer. It says so itself, once for each outage. */
+export class DatabaseAway extends AppError {
+  constructor (cause: unknown) {
+    super('unavailable', 'unavailable', 'the database is not available', { cause })
+  }
+}
+
+/** A lock or a statement took the database too long; it may do other work at the same time. */
+export class DatabaseSlow extends AppError {
+  constructor (cause: unknown) {
+    super('unavailable', 'unavailable', 'the database took too long', { cause })
+  }
+}
+
+/** At which level work tells that it failed and is tried again: of an outage the database tells. */
+export const failureLevel = (error: unknown): 'debug' | 'warn' =>
+  findAppError(error) instanceof DatabaseAway ? 'debug' : 'warn'
+
 export const unavailable = (detail: string, cause?: unknown): AppError =>
   new AppError('unavailable', 'unavailable', detail, { cause })
 

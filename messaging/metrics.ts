@@ -48,7 +48,7 @@ export const outcomeOf = (error: unknown): 'refused' | 'failed' =>
   findAppError(error)?.transient === false ? 'refused' : 'failed'
 
 export interface MessagingParts {
-  database: Pick<Database, 'pools'>
+  database: Pick<Database, 'pools' | 'awayMs'>
   sends: { waiting (): number }
   acknowledgements: { waiting (): number }
   sessions: Pick<TrackedSessions, 'all' | 'count'>
@@ -101,6 +101,11 @@ systems.gauge({
   name: 'echo_redis_away',
   help: '1 while Redis is configured and does not answer',
   of: ({ cluster }) => cluster.state() === 'away' ? 1 : 0
+})
+systems.gauge({
+  name: 'echo_database_away',
+  help: '1 while PostgreSQL cannot be reached or does not answer',
+  of: ({ database }) => database.awayMs() > 0 ? 1 : 0
 })
 systems.gauges({
   name: 'echo_database_connections',

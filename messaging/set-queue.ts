@@ -14,8 +14,8 @@ const MAX_WAITING = 50_000
 
 export interface SetQueueOptions<Item, Result> {
   /**
-   * Outcomes in order. What it throws fails the whole set if it is an AppError; otherwise the set is
-   * tried in halves, until the item at fault fails alone.
+   * Outcomes in order. An AppError that it throws fails the whole set, unless it is `DatabaseSlow`; otherwise
+   * the set is tried in halves, until the item at fault fails alone.
    */
   run (items: Item[]): Promise<Array<Result | Error>>
   /** Items with the same key are never in one set. */
@@ -82,7 +82,7 @@ export function createSetQueue<Item, Result> (
 
   async function work (set: Array<Waiting<Item, Result>>): Promise<void> {
     if (set.length === 0) return
-    const outcomes = await commitInHalves(set.map(({ item }) => item), run)
+    const outcomes = await commitInHalves(set.map(({ item }) => item), { commit: run })
     set.forEach(({ resolve, reject }, i) => {
       const outcome = outcomes[i]
       if (outcome instanceof Error) reject(outcome)

@@ -8,7 +8,7 @@
 import { LRUCache } from 'lru-cache'
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Logger } from 'pino'
-import { AppError } from '../core/errors.ts'
+import { AppError, failureLevel } from '../core/errors.ts'
 import { type Database } from '../store/database.ts'
 import { postponePushes, settlePushes, type ClaimedPush } from '../store/push/due.ts'
 import { pendingPushes, unreadBadges, type PendingPush, type PushDevice } from '../store/push/pending.ts'
@@ -103,7 +103,7 @@ export function createBatchDelivery (deps: BatchDeps): (batch: Batch) => Promise
         })
       } catch (error) {
         if (!isUnavailable(error) || deps.signal.aborted) throw error
-        log.warn(
+        log[failureLevel(error)](
           { err: error, users: settled.length + postponed.length },
           'what was pushed could not be written down and will be tried again'
         )
@@ -125,12 +125,12 @@ export function createBatchDelivery (deps: BatchDeps): (batch: Batch) => Promise
     } catch (error) {
       const users = batch.claims.length
       if (isUnavailable(error) || deps.signal.aborted) {
-        log.warn({ err: error, users }, 'a batch of pushes is left until its lease ends')
+        log[failureLevel(error)]({ err: error, users }, 'a batch of pushes is left until its lease ends')
         return
       }
       log.error({ err: error, users }, 'a batch of pushes failed and will be tried again')
       await giveBack(batch).catch((error: unknown) => {
-        log.warn({ err: error, users }, 'a batch of pushes is left until its lease ends')
+        log[failureLevel(error)]({ err: error, users }, 'a batch of pushes is left until its lease ends')
       })
     }
   }

@@ -8,6 +8,7 @@
  * again, by any bridge, when it has run out. Any number of bridges work side by side.
  */
 import { type Logger } from 'pino'
+import { failureLevel } from '../core/errors.ts'
 import { withinMs } from '../core/deadline.ts'
 import { type Database } from '../store/database.ts'
 import { readEpoch } from '../store/meta.ts'
@@ -123,7 +124,7 @@ export async function startPushBridge ({
       const nextAt = await nextPushDue(database.autocommit, new Date(at))
       return Math.max(0, Math.min(settings.pollMs, (nextAt?.getTime() ?? Infinity) - now()))
     } catch (error) {
-      log.warn({ err: error }, 'due pushes could not be claimed and will be tried again')
+      log[failureLevel(error)]({ err: error }, 'due pushes could not be claimed and will be tried again')
       return Math.min(MAX_DATABASE_BACKOFF_MS, retryDelayMs(++failures, settings.pollMs, random))
     }
   }
@@ -135,7 +136,7 @@ export async function startPushBridge ({
         if (gate.waitMs() === 0 &&
           await deliverReads({ ...settings, database, dispatch, gate, epoch, log, now, random }) > 0) continue
       } catch (error) {
-        log.warn(
+        log[failureLevel(error)](
           { err: error },
           'a batch of silent pushes failed; what it had claimed is tried again when its lease ends'
         )

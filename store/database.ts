@@ -7,7 +7,10 @@
  */
 import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres'
 import pg from 'pg'
-import { AppError, unavailable } from '../core/errors.ts'
+import { DatabaseAway } from '../core/errors.ts'
+import { type Limits, limitsOf, PATIENT, PLANNER, PROMPT } from './connection-settings.ts'
+import { isRepeatable, translated } from './database-errors.ts'
+import { type Outage } from './outage.ts'
 import { StatementGroup } from './statement-group.ts'
 
 const READ_CONNECTIONS = 10
@@ -19,18 +22,8 @@ const MAX_CONNECTION_AGE_S = 300
 const REPLAN_MS = 30_000
 /** Devices are opened in sets, of which one of each kind is in flight. */
 const OPENING_CONNECTIONS = 3
-const CONNECT_TIMEOUT_MS = 5_000
-const QUERY_TIMEOUT_MS = 15_000
+const CONNECT_TIMEOUT_MS = 3_000
 const MAX_ATTEMPTS = 10
-
-// Plans must not depend on statistics. Made while the tables were empty, or planned freely, hot statements
-// read whole tables for good: 17 to 38 ms to the device at 200 messages/s on a fresh PostgreSQL 15, against
-// 3.6 ms with these settings (test/store/plan-stability.test.ts). Every statement here is written to be
-// answered from indexes, row by row.
-export const PLANNER = [
-  'enable_seqscan = off', 'enable_bitmapscan = off', 'enable_hashjoin = off', 'enable_mergejoin = off',
-  'jit = off', 'plan_cache_mode = force_generic_plan'
-].map(setting => `set ${setting}`).join('; ')
 
 /** A hand-written statement, prepared once per connection under its name. */
 export interface Statement { name: string, text: string }
@@ -43,6 +36,8 @@ export interface Batch<Context, Result> {
   read (tx: Executor): Promise<Context>
   /** Called again with a new context when the transaction is repeated. What it throws rolls back. */
   decide (context: Context, tx: Executor): Promise<{ writes: Write[], result: Result }>
+  /** How long it waits for each lock, when that is less than usual. */
+  lockTimeoutMs?: number
 }
 
 /** Sends its statement at once. */
@@ -50,7 +45,7 @@ export type Write = (tx: Executor) => Promise<unknown>
 
 export interface Executor {
   /**
-   * Runs a named statement. Throws AppError `unavailable` when the database is away, else the driver's
+   * Runs a named statement. Throws `DatabaseAway` or `DatabaseSlow`, both `unavailable`, else the driver's
    * DatabaseError.
    */
   rows<Row> (statement: Statement, values: unknown[]): Promise<Row[]>
@@ -70,7 +65,8 @@ export interface Database extends AsyncDisposable {
   /** For devices that connect, so that a crowd of them takes no connection from requests and commits. */
   opening: Executor
   /**
-   * One transaction on the write pool; repeated from the start after a deadlock or a serialization failure.
+   * One transaction on the write pool; repeated from the start after a deadlock, a serialization failure, or
+   * when the server ended it because this process did nothing for too long.
    */
   transact<T> (work: (tx: Executor) => Promise<T>): Promise<T>
   /** One transaction in two round trips; repeated like any other. */
@@ -81,6 +77,8 @@ export interface Database extends AsyncDisposable {
    */
   transactReadOnly<T> (statementTimeoutMs: number, work: (tx: Executor) => Promise<T>): Promise<T>
   pools (): PoolState[]
+  /** For how long the database has been away (ms); 0 while it is not. */
+  awayMs (): number
 }
 
 const types = {
@@ -89,55 +87,88 @@ const types = {
     oid === 20 ? Number : pg.types.getTypeParser(oid, format)
 } as pg.CustomTypesConfig
 
-export function openDatabase (url: string, onError: (error: Error) => void): Database {
-  const pool = (max: number, committing = false): pg.Pool => new pg.Pool({
-    connectionString: url,
-    max,
-    // A connection of the committer is never idle for long enough to be worth closing. Others come and go, so
-    // that no plan grows old: one made before the first ANALYZE may have taken the wrong one of two indexes.
-    ...(committing ? { idleTimeoutMillis: 0 } : { maxLifetimeSeconds: MAX_CONNECTION_AGE_S }),
-    types,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    query_timeout: QUERY_TIMEOUT_MS,
-    keepAlive: true,
-    application_name: 'echo',
-    onConnect: async (client: pg.ClientBase) => { await client.query(PLANNER) }
-  } as pg.PoolConfig)
-  const readPool = pool(READ_CONNECTIONS)
-  const writePool = pool(WRITE_CONNECTIONS)
-  const commitPool = pool(COMMIT_CONNECTIONS, true)
-  const openingPool = pool(OPENING_CONNECTIONS)
-  const pools = [readPool, writePool, commitPool, openingPool]
-  for (const pool of pools) {
-    pool.on('error', onError) // an idle connection broke; the pool replaces it
-    // One in use breaks too: its query rejects and says so, but an error event without a listener ends the
-    // process.
-    pool.on('connect', client => { client.on('error', () => {}) })
+export function openDatabase (url: string, outage?: Outage): Database {
+  const pool = (name: PoolState['name'], max: number, limits: Limits): Pool => {
+    const pool = new pg.Pool({
+      connectionString: url,
+      max,
+      // A connection of the committer is never idle for long enough to be worth closing. Others come and go,
+      // so that no plan grows old: one made before the first ANALYZE may have taken the wrong index.
+      ...(name === 'commits' ? { idleTimeoutMillis: 0 } : { maxLifetimeSeconds: MAX_CONNECTION_AGE_S }),
+      types,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      query_timeout: limits.noAnswerMs,
+      keepAlive: true,
+      application_name: 'echo',
+      onConnect: async (client: pg.ClientBase) => { await client.query(`${PLANNER}; ${limitsOf(limits)}`) }
+    } as pg.PoolConfig)
+    pool.on('error', error => outage?.lost(error)) // an idle connection broke; the pool replaces it
+    // One in use breaks too, and its query rejects; but an error event without a listener ends the process.
+    pool.on('connect', client => { client.on('error', error => noteBreak(client, error)) })
+    return { name, pool, outage }
   }
+  const reads = pool('reads', READ_CONNECTIONS, PATIENT)
+  const writes = pool('writes', WRITE_CONNECTIONS, PATIENT)
+  const commits = pool('commits', COMMIT_CONNECTIONS, PROMPT)
+  const opening = pool('opening', OPENING_CONNECTIONS, PROMPT)
+  const pools = [reads, writes, commits, opening]
   return {
-    autocommit: executor(readPool),
-    opening: executor(openingPool),
-    transact: work => repeatOnConflict(() => transactOnce(writePool, work)),
-    transactReadOnly: (statementTimeoutMs, work) => transactOnce(readPool, async tx => {
+    autocommit: executor(reads.pool, work => watched(reads, work)),
+    opening: executor(opening.pool, work => watched(opening, work)),
+    transact: work => repeatOnConflict(writes, () => transactOnce(writes, work)),
+    transactReadOnly: (statementTimeoutMs, work) => watched(reads, () => transactOnce(reads, async tx => {
       await tx.rows(LIMIT_READS, [`${statementTimeoutMs}ms`])
       return await work(tx)
-    }),
-    commit: batch => repeatOnConflict(() => commitOnce(commitPool, batch)),
-    pools: () => [
-      stateOf('reads', readPool), stateOf('writes', writePool), stateOf('commits', commitPool),
-      stateOf('opening', openingPool)
-    ],
-    async [Symbol.asyncDispose] () { await Promise.all(pools.map(pool => pool.end())) }
+    })),
+    commit: batch => repeatOnConflict(commits, () => commitOnce(commits, batch)),
+    pools: () => pools.map(stateOf),
+    awayMs: () => performance.now() - (outage?.since() ?? performance.now()),
+    async [Symbol.asyncDispose] () { await Promise.all(pools.map(({ pool }) => pool.end())) }
+  }
+}
+
+interface Pool { name: PoolState['name'], pool: pg.Pool, outage: Outage | undefined }
+
+/** Why a connection that is in use ended: the next query on it does not say. */
+const brokenBy = new WeakMap<pg.PoolClient, Error>()
+
+// The server says why it ends a connection; the end itself is a second error.
+function noteBreak (client: pg.PoolClient, error: Error): void {
+  if (!brokenBy.has(client)) brokenBy.set(client, error)
+}
+
+async function watched<T> ({ name, outage }: Pool, work: () => Promise<T>): Promise<T> {
+  try {
+    const result = await work()
+    outage?.answered()
+    return result
+  } catch (error) {
+    if (error instanceof DatabaseAway) outage?.failed(name, error)
+    throw error
   }
 }
 
 const stateOf = (
-  name: PoolState['name'], { totalCount: total, idleCount: idle, waitingCount: waiting }: pg.Pool
-): PoolState =>
-  ({ name, total, idle, waiting })
+  { name, pool: { totalCount: total, idleCount: idle, waitingCount: waiting } }: Pool
+): PoolState => ({ name, total, idle, waiting })
 
-async function transactOnce<T> (pool: pg.Pool, work: (tx: Executor) => Promise<T>): Promise<T> {
-  const client = await pool.connect().catch((error: unknown) => { throw translated(error) })
+async function connect ({ pool }: Pool): Promise<pg.PoolClient> {
+  return await pool.connect().catch((error: unknown) => { throw translated(error) })
+}
+
+/** Ends a transaction that failed. True when the connection is of no more use. */
+async function rollBack (client: pg.PoolClient, error: unknown): Promise<boolean> {
+  // What did not answer is not asked again.
+  if (error instanceof DatabaseAway) return true
+  return await client.query('rollback').then(() => false, () => true)
+}
+
+/** What failed says why the server ended the connection, if it did. */
+const explained = (client: pg.PoolClient, error: unknown): unknown =>
+  error instanceof DatabaseAway && brokenBy.has(client) ? translated(brokenBy.get(client)) : error
+
+async function transactOnce<T> (pool: Pool, work: (tx: Executor) => Promise<T>): Promise<T> {
+  const client = await connect(pool)
   const tx = executor(client)
   let broken = true
   try {
@@ -147,28 +178,30 @@ async function transactOnce<T> (pool: pg.Pool, work: (tx: Executor) => Promise<T
     broken = false
     return result
   } catch (error) {
-    broken = await client.query('rollback').then(() => false, () => true)
-    throw error
+    broken = await rollBack(client, error)
+    throw explained(client, error)
   } finally {
     client.release(broken)
   }
 }
 
-async function commitOnce<Context, Result> (pool: pg.Pool, batch: Batch<Context, Result>): Promise<Result> {
-  const client = await pool.connect().catch((error: unknown) => { throw translated(error) })
+async function commitOnce<Context, Result> (
+  pool: Pool, batch: Batch<Context, Result>
+): Promise<Result> {
+  const client = await connect(pool)
   const grouped = groupingExecutor(client)
   const { tx, together } = grouped
   let broken = true
   try {
-    const [, context] = await together(() => [begin(client, tx), batch.read(tx)] as const)
+    const [, context] =
+      await together(() => [begin(client, tx, batch.lockTimeoutMs), batch.read(tx)] as const)
     const { writes, result } = await batch.decide(context, tx)
     await together(() => [...writes.map(write => write(tx)), tx.rows(COMMIT, [])])
     broken = false
     return result
   } catch (error) {
-    // What did not answer is not asked again.
-    broken = grouped.broken || await client.query('rollback').then(() => false, () => true)
-    throw error
+    broken = grouped.broken || await rollBack(client, error)
+    throw explained(client, error)
   } finally {
     client.release(broken)
   }
@@ -176,11 +209,17 @@ async function commitOnce<Context, Result> (pool: pg.Pool, batch: Batch<Context,
 
 const plannedAt = new WeakMap<pg.PoolClient, number>()
 
-async function begin (client: pg.PoolClient, tx: Executor): Promise<void> {
+async function begin (
+  client: pg.PoolClient, tx: Executor, lockTimeoutMs: number | undefined
+): Promise<void> {
   const now = performance.now()
   const old = now - (plannedAt.get(client) ?? -Infinity) > REPLAN_MS
   if (old) plannedAt.set(client, now)
-  await Promise.all(old ? [tx.rows(DISCARD_PLANS, []), tx.rows(BEGIN, [])] : [tx.rows(BEGIN, [])])
+  await Promise.all([
+    ...(old ? [tx.rows(DISCARD_PLANS, [])] : []),
+    tx.rows(BEGIN, []),
+    ...(lockTimeoutMs === undefined ? [] : [tx.rows(LIMIT_LOCKS, [`${lockTimeoutMs}ms`])])
+  ])
 }
 
 interface GroupingExecutor {
@@ -240,23 +279,26 @@ const LIMIT_READS: Statement = {
     select set_config('transaction_read_only', 'on', true), set_config('statement_timeout', $1, true),
            set_config('enable_bitmapscan', 'on', true)`
 }
+const LIMIT_LOCKS: Statement = {
+  name: 'limit_locks', text: "select set_config('lock_timeout', $1, true)"
+}
 const COMMIT: Statement = { name: 'commit', text: 'commit' }
 
-async function repeatOnConflict<T> (run: () => Promise<T>): Promise<T> {
+async function repeatOnConflict<T> (pool: Pool, run: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await run()
+      return await watched(pool, run)
     } catch (error) {
-      const code = databaseError(error)?.code
-      const conflict = code === '40001' || code === '40P01'
-      if (!conflict || attempt === MAX_ATTEMPTS) throw error
+      if (!isRepeatable(error) || attempt === MAX_ATTEMPTS) throw error
     }
   }
 }
 
-function executor (connection: pg.Pool | pg.PoolClient): Executor {
+function executor (
+  connection: pg.Pool | pg.PoolClient, watch: <T>(work: () => Promise<T>) => Promise<T> = work => work()
+): Executor {
   const client = {
-    query: async (...args: unknown[]) => {
+    query: (...args: unknown[]) => watch(async () => {
       try {
         return await (connection.query as (...args: unknown[]) => Promise<pg.QueryResult>).apply(
           connection, args
@@ -264,7 +306,7 @@ function executor (connection: pg.Pool | pg.PoolClient): Executor {
       } catch (error) {
         throw translated(error)
       }
-    }
+    })
   }
   let orm: NodePgDatabase | undefined
   return {
@@ -272,28 +314,4 @@ function executor (connection: pg.Pool | pg.PoolClient): Executor {
       (await client.query({ name, text, values })).rows as Row[],
     get orm () { return (orm ??= drizzle({ client: client as unknown as pg.Pool })) }
   }
-}
-
-/** The server's own error behind whatever wraps it. */
-export function databaseError (error: unknown): pg.DatabaseError | undefined {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if (cause instanceof pg.DatabaseError) return cause
-  }
-  return undefined
-}
-
-export const violates = (error: unknown, constraint: string): boolean =>
-  databaseError(error)?.constraint === constraint
-
-// 08: connection, 53: out of disk, memory or connections, 55000: takes no connections,
-// 57P: being shut down or starting, 58: I/O error, 25006: read only. Whatever the driver throws that
-// is no answer of the server at all means that the connection is gone.
-function translated (error: unknown): unknown {
-  if (error instanceof AppError) return error
-  if (error instanceof pg.DatabaseError) {
-    return /^(08|53|55000|57P|58|25006)/.test(error.code ?? '')
-      ? unavailable('the database is not available', error)
-      : error
-  }
-  return unavailable('the database is not available', error)
 }

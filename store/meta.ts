@@ -1,6 +1,7 @@
 /** The single row about the database itself. */
 import { meta } from '../migrations/schema.ts'
-import { databaseError, type Executor } from './database.ts'
+import { type Executor } from './database.ts'
+import { databaseError } from './database-errors.ts'
 
 const UNDEFINED_TABLE = '42P01'
 

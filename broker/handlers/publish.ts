@@ -7,6 +7,7 @@
  */
 import { type Client, type PublishPacket } from 'aedes'
 import { type Logger } from 'pino'
+import { failureLevel } from '../../core/errors.ts'
 import { decideCommand, type Reply } from '../../messaging/commands.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import { isOwnOutbox, mayPublish } from '../access.ts'
@@ -72,6 +73,9 @@ function runCommand (
   done: Callback
 ): void {
   packet.retain = false
+  // It closes, and the client sends all of them again: what comes behind the one that failed must not be
+  // done before it.
+  if (connection.undecided) return done(new Error('a command before this one could not be decided'))
   const decide = (): Promise<Reply | undefined> => decideCommand(messaging, {
     door: 'mqtt',
     identity: connection.identity,
@@ -87,7 +91,7 @@ function runCommand (
     connection.refreshKeepalive()
     return decide()
   }) ?? decide()
-  deciding.catch(() => {}) // told below, when those before it are decided
+  deciding.catch(() => { connection.undecided = true }) // told below, when those before it are decided
   // Several commands are decided at once; their PUBACKs keep the order they came in [MQTT-4.6.0-2].
   const answered = connection.decided.then(() => deciding).then(async reply => {
     if (reply !== undefined) connection.ownTopics.reply(Buffer.from(JSON.stringify(reply)))
@@ -96,7 +100,7 @@ function runCommand (
   })
   connection.decided = answered.catch(() => {})
   answered.then(() => done(null), (error: unknown) => {
-    log.warn(
+    log[failureLevel(error)](
       { err: error, user_id: connection.userId }, 'a command could not be decided; its connection closes'
     )
     // The PUBACK of the command before this one is written first.

@@ -5,6 +5,7 @@
  * starts, writes what it sends, and says at the end what is left to be pushed.
  */
 import { type Logger } from 'pino'
+import { failureLevel } from '../../core/errors.ts'
 import { inboxTopic } from '../../core/topics.ts'
 import { Pump, type PumpConnection, type PumpEvent } from '../../messaging/deliver/pump.ts'
 import { type TrackedSession } from '../../messaging/deliver/tracked-sessions.ts'
@@ -93,7 +94,7 @@ export class InboxDelivery implements PumpConnection {
         if (!this.#closed) this.#startPump(start, 0) // the pump has heard of what came meanwhile
         return
       } catch (error) {
-        this.#log.warn(
+        this.#log[failureLevel(error)](
           { err: error, user_id: userId }, 'the cursor of a device could not be read and will be tried again'
         )
         await new Promise(resolve => setTimeout(resolve, RETRY_START_MS).unref())

@@ -7,7 +7,7 @@
  * a lost notice, and a CONNECT that was let in while one was on its way, cost a second.
  */
 import { type Logger } from 'pino'
-import { AppError } from '../../core/errors.ts'
+import { AppError, failureLevel } from '../../core/errors.ts'
 import { isRevoked } from '../../core/identity.ts'
 import { writeAudit } from '../../store/audit-log.ts'
 import { type Database } from '../../store/database.ts'
@@ -66,7 +66,11 @@ export function startRevocations (
       revocations.forEach(apply)
       authentication.heardUntil(startedAt)
     } catch (error) {
-      if (!failing) log.warn({ err: error }, 'revocations cannot be read and are tried again every second')
+      if (!failing) {
+        log[failureLevel(error)](
+          { err: error }, 'revocations cannot be read and are tried again every second'
+        )
+      }
       failing = true
     }
   }

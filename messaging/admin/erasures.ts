@@ -8,7 +8,7 @@
  * heard of it and what was under way has ended.
  */
 import { type Logger } from 'pino'
-import { AppError } from '../../core/errors.ts'
+import { AppError, failureLevel } from '../../core/errors.ts'
 import { writeAudit } from '../../store/audit-log.ts'
 import { type Database } from '../../store/database.ts'
 import {
@@ -66,7 +66,7 @@ export function startErasures (
       return wakes !== undefined
     } catch (error) {
       if (error instanceof AppError && error.transient) {
-        log.warn({ err: error }, 'an erasure cannot go on now and is tried again')
+        log[failureLevel(error)]({ err: error }, 'an erasure cannot go on now and is tried again')
       } else {
         log.error(
           { err: error, user_id: claimed?.user_id, step: claimed?.step },

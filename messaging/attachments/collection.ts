@@ -6,6 +6,7 @@
  * undone is the next run's; removing a file twice does no harm.
  */
 import { type Logger } from 'pino'
+import { failureLevel } from '../../core/errors.ts'
 import { claimReleased, releaseClock, removeAttachments } from '../../store/attachments.ts'
 import { type Database } from '../../store/database.ts'
 import { type FileStore } from '../../store/files/file-store.ts'
@@ -63,7 +64,9 @@ export function startCollection (deps: CollectionDeps): AsyncDisposable {
       const files = await collectAttachments(deps, stopping.signal)
       if (files > 0) deps.log.info({ files }, 'files that nothing refers to were removed')
     } catch (error) {
-      deps.log.warn({ err: error }, 'files that nothing refers to could not be removed and will be next time')
+      deps.log[failureLevel(error)](
+        { err: error }, 'files that nothing refers to could not be removed and will be next time'
+      )
     }
   }
 

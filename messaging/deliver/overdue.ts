@@ -4,6 +4,7 @@
  * not be written are kept and tried again.
  */
 import { type Logger } from 'pino'
+import { failureLevel } from '../../core/errors.ts'
 import { type Database } from '../../store/database.ts'
 import { lockUsers } from '../../store/locks.ts'
 import { schedulePushes, type DuePush } from '../../store/push/due.ts'
@@ -41,7 +42,7 @@ export function createOverdue ({ database, pushDue, log }: {
     timer ??= setTimeout(() => {
       timer = undefined
       flush().catch((error: unknown) => {
-        log.warn(
+        log[failureLevel(error)](
           { err: error, waiting: pending.size }, 'due pushes could not be written and will be tried again'
         )
         schedule(RETRY_MS)

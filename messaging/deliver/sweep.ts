@@ -7,6 +7,7 @@
  * after STALLED_MS they are disconnected.
  */
 import { type Logger } from 'pino'
+import { failureLevel } from '../../core/errors.ts'
 import { type Database } from '../../store/database.ts'
 import { grownLogs } from '../../store/people/users.ts'
 import { type Overdue } from './overdue.ts'
@@ -60,7 +61,9 @@ export function startSweep ({ sessions, database, overdue, graceMs, stalledMs = 
 
   const sweepTimer = setInterval(() => {
     sweeping ??= sweep()
-      .catch((error: unknown) => { log.warn({ err: error }, 'the sweep could not read the inboxes') })
+      .catch((error: unknown) => {
+        log[failureLevel(error)]({ err: error }, 'the sweep could not read the inboxes')
+      })
       .finally(() => { sweeping = undefined })
   }, SWEEP_MS)
   const watchTimer =

@@ -7,7 +7,8 @@
  * Every counter is taken once per user, whatever the batch holds for them.
  */
 import { attachToMessages } from '../../store/attachments.ts'
-import { type Database, type Executor, type Write, violates } from '../../store/database.ts'
+import { type Database, type Executor, type Write } from '../../store/database.ts'
+import { violates } from '../../store/database-errors.ts'
 import {
   type LockedConversation, lockConversations, lockMembers, type InboxCounters
 } from '../../store/locks.ts'
@@ -95,12 +96,13 @@ export interface CommittedBatch {
 
 /** Calls `locked` when the batch has its locks. Throws when nothing of it was committed. */
 export async function commitBatch (
-  deps: BatchDeps, batch: Batch, locked: () => void
+  deps: BatchDeps, batch: Batch, { locked, lockTimeoutMs }: { locked: () => void, lockTimeoutMs?: number }
 ): Promise<CommittedBatch> {
   const alsoLocked = new Set<string>() // users who turned out to be concerned
   for (let race = 1; ; race++) {
     try {
       const committed = await deps.database.commit({
+        lockTimeoutMs,
         read: tx => readContext(tx, deps, batch, alsoLocked),
         decide: (context, tx) => {
           locked()

@@ -14,8 +14,12 @@
  *
  * Messages to many members have a batch in flight of their own, so that nobody else
  * waits for a thousand rows. A conversation changes over to it between two batches.
+ *
+ * A batch that takes the database too long is tried in pieces, which wait less for
+ * their locks: a row that a frozen host holds fails only those who need it.
  */
 import { type Logger } from 'pino'
+import { failureLevel } from '../../core/errors.ts'
 import { flushDevices, flushSeconds, sendBatchMessages, sendCommitSeconds } from '../metrics.ts'
 import {
   type Acknowledgement, acknowledgeInPieces, createAcknowledgementQueue
@@ -24,6 +28,7 @@ import { createReadReceipts, type PreparedRead, type ReadReceipts } from '../rec
 import {
   createSendQueue, enqueue, type Send, type SendQueue, type SendResult
 } from '../send/queue.ts'
+import { createSendOrder, type SendOrder } from '../send/order.ts'
 import { createSendTrace } from '../send/trace.ts'
 import { type BatchDeps, commitBatch } from './batch.ts'
 import { commitInHalves } from '../halves.ts'
@@ -45,6 +50,8 @@ const MAX_ALONG = 4
 const MAX_LARGE = 10_000
 /** The one in flight, the next, and one more for a crowd. */
 const MAX_SETTLING_BATCHES = 3
+/** Of a piece of a batch: ten of them find the one that cannot be written. */
+const PIECE_LOCK_TIMEOUT_MS = 200
 
 export interface Sends {
   /**
@@ -70,6 +77,17 @@ export interface Committer extends AsyncDisposable {
   sends: Sends
   acknowledgements: Acknowledgements
   readReceipts: Pick<ReadReceipts, 'read'>
+}
+
+/** Leaves out sends that must not be stored, because of one before them. */
+async function commitInOrder (
+  items: Item[], order: SendOrder, commit: (items: Item[]) => Promise<Outcome[]>
+): Promise<Outcome[]> {
+  const refusals = items.map(item => item.kind === 'send' ? order.refusal(item.entry) : undefined)
+  const tried = items.filter((_, i) => refusals[i] === undefined)
+  const outcomes = tried.length === 0 ? [] : await commit(tried)
+  let next = 0
+  return refusals.map(refusal => refusal ?? outcomes[next++])
 }
 
 export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
@@ -172,8 +190,15 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
 
   function run (items: Item[], locked: () => void = () => {}): Promise<void> {
     const found = new Set<string>()
-    const batch = commitInHalves(items, some => commit(some, found, locked)).then(outcomes => {
-      follow(items, outcomes)
+    const order = createSendOrder()
+    const batch = commitInHalves(items, {
+      commit: (some, piece) => commitInOrder(some, order, tried =>
+        commit(tried, found, locked, piece ? PIECE_LOCK_TIMEOUT_MS : undefined)),
+      failed (some, error) {
+        for (const item of some) if (item.kind === 'send') order.failed(item.entry, error)
+      }
+    }).then(outcomes => {
+      follow(items, outcomes, order)
       changeOver(found)
     }).finally(() => {
       if (sendingToMany === batch) sendingToMany = undefined
@@ -183,10 +208,12 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
     return batch
   }
 
-  async function commit (items: Item[], found: Set<string>, locked: () => void): Promise<Outcome[]> {
+  async function commit (
+    items: Item[], found: Set<string>, locked: () => void, lockTimeoutMs: number | undefined
+  ): Promise<Outcome[]> {
     const startedAt = performance.now()
     const batch = batchOf(items)
-    const { outcomes, large } = await commitBatch(deps, batch, locked)
+    const { outcomes, large } = await commitBatch(deps, batch, { locked, lockTimeoutMs })
     for (const id of large) found.add(id)
     const seconds = (performance.now() - startedAt) / 1_000
     if (batch.sends.length > 0) {
@@ -202,15 +229,17 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
     return items.map(item => item.kind === 'send' ? outcomes[sent++] : undefined)
   }
 
-  function follow (items: Item[], outcomes: Outcome[]): void {
+  function follow (items: Item[], outcomes: Outcome[], order: SendOrder): void {
     const { postponed, kept, away } = answer(items, outcomes, log)
     for (const send of postponed.toReversed()) queueOf(send.draft.conversation_id).putBack([send])
+    const now = performance.now()
+    for (const queue of [sends, toMany]) queue.fail(send => order.giveUp(send, now))
     acknowledgements.putBack(kept)
     if (items.some(({ kind }) => kind === 'acknowledgement')) {
       delayMs = away === undefined ? LINGER_MS : RETRY_MS
     }
     if (away !== undefined) {
-      log.warn({
+      log[failureLevel(away)]({
         err: away, waiting: acknowledgements.size()
       }, 'acknowledgements could not be written and will be tried again')
     }

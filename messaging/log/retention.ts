@@ -4,6 +4,7 @@
  * snapshot; its push token stays.
  */
 import { type Logger } from 'pino'
+import { failureLevel } from '../../core/errors.ts'
 import { type Database } from '../../store/database.ts'
 import { expireDevices, expireEvents, lockExpiry, touchDevices } from '../../store/log/retention.ts'
 import { type TrackedSessions } from '../deliver/tracked-sessions.ts'
@@ -59,7 +60,7 @@ export function startExpiry (deps: Omit<ExpiryDeps, 'signal'>, sessions: Tracked
       const removed = await expire({ ...deps, signal: stopping.signal })
       if (removed.events + removed.devices > 0) deps.log.info(removed, 'expired rows were removed')
     } catch (error) {
-      deps.log.warn({ err: error }, 'expired rows could not be removed and will be next time')
+      deps.log[failureLevel(error)]({ err: error }, 'expired rows could not be removed and will be next time')
     }
   }
 

@@ -9,6 +9,7 @@
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Logger } from 'pino'
+import { failureLevel } from '../../core/errors.ts'
 import { type Database } from '../../store/database.ts'
 import { indexMessages, unindexedCounts } from '../../store/messages/search-index.ts'
 
@@ -68,7 +69,7 @@ export function startSearchIndexer (
         await pause(PAUSE_MS, undefined, { signal })
       } catch (error) {
         if (signal.aborted) return
-        if (!failing) log.warn({ err: error }, 'messages cannot be indexed for search now')
+        if (!failing) log[failureLevel(error)]({ err: error }, 'messages cannot be indexed for search now')
         failing = true
         await pause(RETRY_MS, undefined, { signal }).catch(() => {})
       }

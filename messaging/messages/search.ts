@@ -8,7 +8,8 @@
 import { invalid } from '../../core/errors.ts'
 import { checkText } from '../../core/message-rules.ts'
 import { findMembership } from '../../store/conversations/conversations.ts'
-import { databaseError, type Database, type Executor } from '../../store/database.ts'
+import { type Database, type Executor } from '../../store/database.ts'
+import { databaseError } from '../../store/database-errors.ts'
 import { messageView } from '../../store/messages/messages.ts'
 import {
   countWords, findHits, foundMessages, searchedConversations, type SearchQuery

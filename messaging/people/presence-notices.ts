@@ -4,6 +4,7 @@
  * the newest state of each user is kept.
  */
 import { type Logger } from 'pino'
+import { failureLevel } from '../../core/errors.ts'
 import { type Database } from '../../store/database.ts'
 import { presenceAudiences, saveLastSeen } from '../../store/people/presence.ts'
 import { type Wakes } from '../deliver/wakes.ts'
@@ -35,7 +36,7 @@ export function createPresenceNotices ({ database, wakes, log }: {
     timer ??= setTimeout(() => {
       timer = undefined
       flush().catch((error: unknown) => {
-        log.warn(
+        log[failureLevel(error)](
           { err: error, waiting: seen.size + news.size }, 'presence could not be told and will be tried again'
         )
         schedule(RETRY_MS)

@@ -28,6 +28,8 @@ export interface SendResult { message: MessageView, repeated: boolean }
 export type SendOutcome = SendResult | AppError | undefined
 
 export interface WaitingSend extends Send {
+  /** When it came (performance.now()). */
+  since: number
   resolve: (result: SendResult) => void
   reject: (error: unknown) => void
 }
@@ -41,6 +43,8 @@ export interface SendQueue {
   putBack (sends: WaitingSend[]): void
   /** Takes out what waits for one conversation. */
   takeOf (conversationId: string): WaitingSend[]
+  /** Fails those that wait and for which there is a reason. */
+  fail (reason: (send: WaitingSend) => Error | undefined): void
   size (): number
 }
 
@@ -63,7 +67,7 @@ export function createSendQueue (added: () => void): SendQueue {
       if (size >= MAX_WAITING) throw overloaded('too many messages are waiting to be stored')
       const { conversation_id } = send.draft
       return await new Promise((resolve, reject) => {
-        const waiting = { ...send, resolve, reject }
+        const waiting = { ...send, since: performance.now(), resolve, reject }
         const queue = conversations.get(conversation_id)
         if (queue === undefined) conversations.set(conversation_id, [waiting])
         else queue.push(waiting)
@@ -100,6 +104,19 @@ export function createSendQueue (added: () => void): SendQueue {
       conversations.delete(conversationId)
       size -= sends.length
       return sends
+    },
+
+    fail (reason) {
+      for (const [id, queue] of conversations) {
+        const left = queue.filter(send => {
+          const error = reason(send)
+          if (error !== undefined) send.reject(error)
+          return error === undefined
+        })
+        size -= queue.length - left.length
+        if (left.length === 0) conversations.delete(id)
+        else conversations.set(id, left)
+      }
     },
 
     size: () => size

@@ -73,7 +73,7 @@ export async function startTestApi (
   const log = pino({ level: 'error' }, { write: (line: string) => { logged.push(line) } })
   const file = await createDatabase()
   // Other connections go down with the server in some tests; that is no error.
-  const database = openDatabase(file.url, () => {})
+  const database = openDatabase(file.url)
   const messaging = await startMessaging({
     database,
     authentication: { key: { kind: 'secret', secret: SECRET }, issuer: ISSUER },

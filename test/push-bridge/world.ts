@@ -47,7 +47,7 @@ export async function createWorld (): Promise<World> {
   const log = pino({
     level: 'debug'
   }, { write: (line: string) => { logged.push(JSON.parse(line) as Record<string, unknown>) } })
-  const database = openDatabase(file.url, () => {})
+  const database = openDatabase(file.url)
   const messaging = await startMessaging({
     database, authentication: { key: { kind: 'secret', secret: SECRET } }, graceMs: 10_000, log
   })

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { expect, test } from 'vitest'
-import { AppError } from '../../core/errors.ts'
+import { AppError, DatabaseSlow } from '../../core/errors.ts'
 import { openDatabase } from '../../store/database.ts'
 import { createDatabase, runSql } from '../support/database.ts'
 import { until } from '../support/until.ts'
@@ -9,7 +9,7 @@ const statement = (name: string, text: string) => ({ name, text })
 
 test('a connection that breaks inside a transaction fails that transaction and nothing else', async () => {
   await using created = await createDatabase()
-  await using database = openDatabase(created.url, () => {})
+  await using database = openDatabase(created.url)
   const transaction = database.transact(async tx => {
     const [row] = await tx.rows<{ pid: number }>(statement('pid', 'select pg_backend_pid() as pid'), [])
     await runSql(created.url, `select pg_terminate_backend(${row!.pid})`)
@@ -26,7 +26,7 @@ test('a connection that breaks inside a transaction fails that transaction and n
 
 test('a deadlock is resolved by doing one of the transactions again', async () => {
   await using created = await createDatabase()
-  await using database = openDatabase(created.url, () => {})
+  await using database = openDatabase(created.url)
   await runSql(
     created.url,
     'create table counters (id int primary key, n int); insert into counters values (1, 0), (2, 0)'
@@ -44,4 +44,38 @@ test('a deadlock is resolved by doing one of the transactions again', async () =
   expect(
     await database.autocommit.rows(statement('sum', 'select sum(n) as total from counters'), [])
   ).toEqual([{ total: 4 }])
+})
+
+test('a host that freezes within a transaction loses its rows, and does the transaction again', async () => {
+  await using created = await createDatabase()
+  await using database = openDatabase(created.url)
+  await runSql(
+    created.url, 'create table counters (id int primary key, n int); insert into counters values (1, 0)'
+  )
+  const bump = statement('bump', 'update counters set n = n + 1 where id = 1')
+  let attempts = 0
+  await database.transact(async tx => {
+    await tx.rows(bump, [])
+    // It does nothing until another host has had the row.
+    if (++attempts === 1) await runSql(created.url, 'update counters set n = n + 10 where id = 1')
+    await tx.rows(statement('again', 'select 1'), [])
+  })
+  expect(attempts).toBe(2)
+  expect(await database.autocommit.rows(statement('n', 'select n from counters'), [])).toEqual([{ n: 11 }])
+})
+
+test('a statement that waits too long for a lock is told from a database that is away', async () => {
+  await using created = await createDatabase()
+  await using database = openDatabase(created.url)
+  await runSql(created.url, 'create table counters (id int primary key); insert into counters values (1)')
+  const lock = statement('lock', 'select 1 from counters where id = 1 for update')
+  await database.transact(async tx => {
+    await tx.rows(lock, [])
+    const waiting = database.commit({
+      lockTimeoutMs: 50,
+      read: other => other.rows(lock, []),
+      decide: async () => ({ writes: [], result: undefined })
+    })
+    await expect(waiting).rejects.toBeInstanceOf(DatabaseSlow)
+  })
 })

@@ -109,7 +109,7 @@ export async function startTestBroker ({
   const logged: Json[] = []
   const log = pino({ level: 'warn' }, { write: (line: string) => { logged.push(JSON.parse(line)) } })
   const file = await createDatabase()
-  const database = openDatabase(file.url, () => {})
+  const database = openDatabase(file.url)
   const messaging = await startMessaging({
     database,
     authentication: { key: { kind: 'secret', secret: SECRET }, issuer },

@@ -8,7 +8,8 @@
  */
 import { drizzle } from 'drizzle-orm/node-postgres'
 import pg from 'pg'
-import { type Executor, PLANNER } from '../../store/database.ts'
+import { PLANNER } from '../../store/connection-settings.ts'
+import { type Executor } from '../../store/database.ts'
 
 interface Node {
   'Node Type': string

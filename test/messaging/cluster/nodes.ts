@@ -32,7 +32,7 @@ export async function startNode (
   file: TestDatabase, { redisUrl, intercept = () => {} }: NodeOptions = {}
 ): Promise<Node> {
   const log = pino({ level: 'silent' })
-  const opened = openDatabase(file.url, () => {})
+  const opened = openDatabase(file.url)
   const database: Database = {
     ...opened,
     autocommit: {

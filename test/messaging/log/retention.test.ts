@@ -14,7 +14,7 @@ const log = pino({ level: 'silent' })
 
 async function startOnDatabase (): Promise<Messaging & AsyncDisposable> {
   const created = await createDatabase()
-  const database = openDatabase(created.url, () => {})
+  const database = openDatabase(created.url)
   const messaging = await startMessaging({
     database, authentication: { key: { kind: 'secret', secret: SECRET } }, graceMs: 10_000, log
   })

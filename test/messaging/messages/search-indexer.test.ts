@@ -97,7 +97,7 @@ test('what was stored while no process could index it is indexed when one starts
   await fill(conversation, BEHIND + 1_000, 'vermilion')
   const { database } = broker.messaging
   const logged: string[] = []
-  const log = pino({ level: 'warn' }, { write: (line: string) => { logged.push(line) } })
+  const log = pino({ level: 'debug' }, { write: (line: string) => { logged.push(line) } })
   const restore = await broker.cutDatabase()
   const indexer = startSearchIndexer({ database, log })
   try {

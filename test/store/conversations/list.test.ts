@@ -23,7 +23,7 @@ let database: Database
 
 beforeAll(async () => {
   file = await createDatabase()
-  database = openDatabase(file.url, () => {})
+  database = openDatabase(file.url)
   const statements = CONVERSATIONS.map(({ reader, sender, flags, read = 0, shown }, i) => `
     insert into users (id) values ('${reader}') on conflict do nothing;
     insert into conversations (id, type, last_seq, last_activity_at)

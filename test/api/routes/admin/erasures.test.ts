@@ -133,7 +133,7 @@ test('a later user of the same id begins anew, also in an old direct conversatio
 
 test('an erasure that its process did not finish is finished by the next one', async () => {
   await using file = await createDatabase()
-  await using database = openDatabase(file.url, () => {})
+  await using database = openDatabase(file.url)
   const start = (erasureSettleMs: number) => startMessaging({
     database,
     authentication: {

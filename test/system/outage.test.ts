@@ -1,0 +1,72 @@
+/** A PostgreSQL that freezes: everybody learns of it soon, the log tells of it twice, nothing is lost. */
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { Opened } from '../../lifecycle.ts'
+import { migrate } from '../../migrations/migrate.ts'
+import { preparePostgres } from '../chaos/postgres.ts'
+import { scratchFolder, startEcho, token } from '../support/echo-process.ts'
+import { connectPhone } from '../support/phone.ts'
+import { restClient } from '../support/rest.ts'
+import { until } from '../support/until.ts'
+
+/** Frozen for longer than any timeout of the server and of its clients. */
+const FROZEN_MS = 25_000
+
+test('a frozen database fails sends within 5 s and readiness within 2 s, and is told of once', {
+  timeout: 120_000
+}, async () => {
+  await using opened = new Opened()
+  const folder = await opened.add(scratchFolder())
+  const postgres = await preparePostgres(join(folder.path, 'postgres'), () => {})
+  await postgres.start()
+  await opened.add({ async [Symbol.asyncDispose] () { await postgres.stop() } })
+  await migrate(postgres.url)
+  const echo = await opened.add(startEcho({ dataDir: folder.path, env: { DATABASE_URL: postgres.url } }))
+  const [aliceToken, bobToken] = [await token('alice'), await token('bob')]
+  const alice = restClient(echo.api, aliceToken)
+  const { id } = (await alice('POST', '/conversations', { type: 'direct', participant_ids: ['bob'] })).body
+  await using phone =
+    await connectPhone({ userId: 'bob', deviceId: 'p', token: bobToken, port: echo.mqttPort })
+  const send = async (content: string): Promise<number> => (await alice(
+    'POST', '/messages', { conversation_id: id, content, message_type: 'text', client_message_id: content }
+  )).status
+  expect(await send('before')).toBe(201)
+
+  const frozenAt = performance.now()
+  await postgres.pause()
+  const waits: number[] = []
+  const asked: number[] = []
+  // Some come while a batch hangs, and wait behind it.
+  const sends = Promise.all(Array.from({ length: 12 }, async (_, i) => {
+    await until(() => performance.now() - frozenAt > i * 400, 'its time has come', 10_000)
+    const at = performance.now()
+    const status = await send(`${i}`)
+    waits.push(performance.now() - at)
+    return status
+  }))
+  await until(async () => {
+    const at = performance.now()
+    const { status } = await fetch(`${echo.http}/ready`)
+    asked.push(performance.now() - at)
+    return status === 503
+  }, 'it is not ready')
+  expect(new Set(await sends)).toEqual(new Set([503]))
+  await until(() => performance.now() - frozenAt > FROZEN_MS, 'it was frozen for long', FROZEN_MS + 5_000)
+  await postgres.resume()
+
+  await until(async () => (await fetch(`${echo.http}/ready`)).status === 200, 'it is ready again', 20_000)
+  for (let i = 0; i < 12; i++) await until(async () => await send(`${i}`) < 300, 'it is sent again', 20_000)
+  const contents = (): string[] =>
+    phone.events.flatMap(event => event.type === 'new_message' ? [event.message.content] : [])
+  await until(() => contents().length === 13, 'everything came', 20_000)
+  expect(contents()).toEqual(['before', ...Array.from({ length: 12 }, (_, i) => `${i}`)])
+  // Each is the time that the server's own limits give, and a margin for the machine.
+  expect(Math.max(...waits)).toBeLessThan(7_000)
+  expect(Math.max(...asked)).toBeLessThan(3_000)
+  await until(() => echo.output().includes('the database is back'), 'it is told that it is over', 10_000)
+  const lines = echo.output().split('\n').filter(line => /^\{/.test(line)).map(line => JSON.parse(line))
+    .filter(line => line.level >= 40 && line.time > Date.now() - performance.now() + frozenAt)
+  expect(lines.map(line => line.msg).filter(msg => msg !== 'connections to the database were lost'))
+    .toEqual(['the database is away', 'the database is back'])
+  expect(lines.at(-1)).toMatchObject({ away_ms: expect.any(Number), failed: expect.any(Object) })
+})
