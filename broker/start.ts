@@ -156,7 +156,7 @@ export async function startBroker (
   messaging.onOpened(({ userId, deviceId, lease }) => {
     const connection = registry.find(`${userId}/${deviceId}`)
     if (connection !== undefined && connection.lease < lease) {
-      connection.disconnect('the device connected to another node')
+      registry.replace(connection, 'the device connected to another node')
     }
   })
 

@@ -2,7 +2,6 @@
 import { type Logger } from 'pino'
 import { type Database } from '../store/database.ts'
 import { readEpoch } from '../store/meta.ts'
-import { recoverPushes } from '../store/push/due.ts'
 import { alone, type Cluster, type Opening } from './cluster/cluster.ts'
 import {
   createAuthentication, type Authentication, type AuthenticationOptions
@@ -101,7 +100,10 @@ export async function startMessaging ({
     cluster.pushDue()
   }
 
-  const overdue = createOverdue({ database, pushDue, log })
+  const sessionsOf = (userIds: string[]): Promise<KnownSessions> => findSessions(userIds, sessions, cluster)
+  const overdue = createOverdue({
+    database, findSessions: sessionsOf, sessionsTold: cluster.told, graceMs, pushDue, log
+  })
   const searchIndexer = startSearchIndexer({ database, log })
   const committer = startCommitter({
     database,
@@ -112,7 +114,7 @@ export async function startMessaging ({
     pushDue,
     overdue: overdue.add,
     stored: searchIndexer.stored,
-    findSessions: userIds => findSessions(userIds, sessions, cluster),
+    findSessions: sessionsOf,
     log
   })
   const { sends, acknowledgements, readReceipts } = committer
@@ -130,8 +132,7 @@ export async function startMessaging ({
   // No node watches the sessions of one that is gone; devices that come back cancel this by acknowledging.
   cluster.onNodeLost(() => {
     log.warn('a node is gone; what its sessions left unacknowledged becomes due')
-    recoverPushes(database.autocommit, new Date(Date.now() + graceMs))
-      .catch((error: unknown) => log.error({ err: error }, 'due pushes of a lost node could not be written'))
+    overdue.nodeLost()
   })
   await cluster.join({
     wake: local.wake,

@@ -301,6 +301,15 @@ export const audit_log = pgTable('audit_log', {
   index('audit_log_subject_index').on(table.subject_user_id, table.id)
 ])
 
+/** At most one row: users whose sessions nobody watches any more are looked through, in id order. */
+export const push_recovery = pgTable('push_recovery', {
+  id: integer('id').primaryKey().default(1),
+  due_at: time('due_at').notNull(),
+  after_user_id: userId('after_user_id').notNull().default('')
+}, table => [
+  check('push_recovery_single_row_check', sql`${table.id} = 1`)
+])
+
 /** One row. `inbox_floor`: events created before it may have been removed from every log. */
 export const meta = pgTable('meta', {
   id: integer('id').primaryKey().default(1),

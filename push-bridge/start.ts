@@ -12,7 +12,8 @@ import { failureLevel } from '../core/errors.ts'
 import { withinMs } from '../core/deadline.ts'
 import { type Database } from '../store/database.ts'
 import { readEpoch } from '../store/meta.ts'
-import { claimPushes, measureDue, nextPushDue, recoverPushes } from '../store/push/due.ts'
+import { claimPushes, measureDue, nextPushDue } from '../store/push/due.ts'
+import { requestRecovery } from '../store/push/recovery.ts'
 import { createAlarm } from './pace/alarm.ts'
 import { retryDelayMs } from './pace/backoff.ts'
 import { createBatchDelivery } from './batch.ts'
@@ -20,6 +21,7 @@ import { createDispatch } from './dispatch.ts'
 import { createGate, type PushHealth } from './pace/gate.ts'
 import { dueRows, oldestDueSeconds } from './metrics.ts'
 import { deliverReads } from './reads.ts'
+import { runRecovery } from './recovery.ts'
 import { type PushPrivacy } from './render.ts'
 import { type PushSender } from './sender.ts'
 import { createTrust } from './pace/trust.ts'
@@ -91,7 +93,7 @@ export async function startPushBridge ({
   let failures = 0
 
   const epoch = await readEpoch(database.autocommit)
-  await recoverPushes(database.autocommit, new Date(now() + graceMs))
+  await requestRecovery(database.autocommit, new Date(now() + graceMs))
   const gate = createGate({ now, random, log })
   const trust = createTrust(log)
   const dispatch = createDispatch({ sender, gate, trust, sendTimeoutMs: settings.sendTimeoutMs, log })
@@ -153,6 +155,9 @@ export async function startPushBridge ({
 
   const running = run()
   const runningReads = runReads()
+  const recovering = runRecovery({
+    ...settings, database, pushDue: () => alarm.ring(), now, log, signal: closing.signal
+  })
   const measuring = setInterval(() => {
     measure().catch(
       (error: unknown) => { log.debug({ err: error }, 'due pushes could not be counted') }
@@ -176,7 +181,8 @@ export async function startPushBridge ({
       alarm.ring()
       readsAlarm.ring()
       await running
-      const finished = await withinMs(settings.closeWithinMs, Promise.all([runningReads, ...inFlight]))
+      const finished =
+        await withinMs(settings.closeWithinMs, Promise.all([runningReads, recovering, ...inFlight]))
       if (finished === undefined) giveUp.abort()
     }
   }

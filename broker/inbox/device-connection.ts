@@ -57,6 +57,8 @@ export class DeviceConnection implements Connection, DeliveryTarget {
   activeAt = Date.now()
   /** The commands of this connection are acknowledged in the order they came [MQTT-4.6.0-2]. */
   decided: Promise<unknown> = Promise.resolve()
+  /** The device has opened another connection. */
+  replaced = false
   /** A command could not be decided. */
   undecided = false
   readonly #connectedAt = Date.now()

@@ -24,6 +24,8 @@ export interface DeliveryTarget {
   readonly clean: boolean
   readonly lease: number
   readonly socket: DeviceSocket
+  /** The device has opened another connection. */
+  readonly replaced: boolean
   disconnect (reason: string): void
 }
 
@@ -129,13 +131,10 @@ export class InboxDelivery implements PumpConnection {
     this.#closed = true
     this.pump.close()
     if (this.#session === undefined) return
-    const { trackedSessions, overdue, graceMs } = this.#messaging
+    const { trackedSessions, overdue } = this.#messaging
+    const { userId, replaced } = this.#target
     trackedSessions.remove(this.#session)
-    if (this.pump.ackedSeq >= this.pump.knownSeq) return
-    // No session watches any more what this one leaves unacknowledged. The push is due now, or,
-    // when the user has another session, once that one has had its time.
-    const { userId } = this.#target
-    const dueAt = new Date(Date.now() + (trackedSessions.has(userId) ? graceMs : 0))
-    overdue.add({ userId, seq: this.pump.knownSeq, dueAt })
+    // No session watches any more what this one leaves unacknowledged, or has not heard of.
+    overdue.ended({ userId, ackedSeq: this.pump.ackedSeq, replaced })
   }
 }

@@ -17,13 +17,19 @@ export class ConnectionRegistry {
   opening (connection: DeviceConnection): void {
     const older = this.#connections.get(connection.clientId)
     this.#connections.set(connection.clientId, connection)
-    if (older !== undefined) this.#end(older, 'the device connected again')
+    if (older !== undefined) this.replace(older, 'the device connected again')
     const own = this.#users.get(connection.userId) ?? new Set()
     this.#users.set(connection.userId, own)
     if (own.size >= MAX_DEVICES) {
       this.#end(longestIdle(own), `a user has at most ${MAX_DEVICES} connected devices`)
     }
     own.add(connection)
+  }
+
+  /** The device has another connection, here or elsewhere. */
+  replace (connection: DeviceConnection, reason: string): void {
+    connection.replaced = true
+    this.#end(connection, reason)
   }
 
   // It no longer counts; `closed` follows when its socket is closed.

@@ -88,6 +88,8 @@ export function startRedisCluster (
   let uncertainUntil = 0
   /** Users who came or went while Redis could not be told. */
   const missed = new Set<string>()
+  /** Comings and goings that Redis is being told of. */
+  const changes = new Set<Promise<void>>()
   let refreshedAt = 0
   let beating: Promise<void> | undefined
   let timer: NodeJS.Timeout | undefined
@@ -133,9 +135,8 @@ export function startRedisCluster (
         .pexpire(NODES, nodeLeaseMs * 10)
         .pubsub('NUMSUB', OBSERVE)
         .exec())
-      for (const node of nodes) {
-        if (!(alive as string[]).includes(node) && node !== nodeId) unclaimed.add(node)
-      }
+      const gone = [...nodes].filter(node => !(alive as string[]).includes(node) && node !== nodeId)
+      for (const node of gone) unclaimed.add(node)
       nodes = new Set(alive as string[])
       observers = Number((counted as unknown[])[1] ?? 0)
       const forgotten = added === 1 && registered
@@ -146,7 +147,7 @@ export function startRedisCluster (
       if (added === 1) await commands.publish(ALL, JSON.stringify({ kind: 'nodes_changed', from: nodeId }))
       registered = true
       // A Redis that forgot this node has forgotten those that are gone, too.
-      if (forgotten || Number(lost) > 0) lostListeners.forEach(listener => listener())
+      if (forgotten || gone.length > 0 || Number(lost) > 0) lostListeners.forEach(listener => listener())
       for (const node of unclaimed) {
         events?.abandoned(await online.claim(node))
         unclaimed.delete(node)
@@ -274,10 +275,12 @@ export function startRedisCluster (
         ? () =>
             commands.pipeline().zadd(key, Date.now() + PRESENCE_MS, member).pexpire(key, PRESENCE_MS).exec()
         : () => commands.pipeline().zrem(key, member).exec()
-      attempt(async () => results(await change())).then(
-        told => { if (told === undefined) missed.add(userId) }, () => missed.add(userId)
-      )
+      const telling = attempt(async () => results(await change())).then(
+        told => { if (told === undefined) missed.add(userId) }, () => { missed.add(userId) }
+      ).finally(() => { changes.delete(telling) })
+      changes.add(telling)
     },
+    async told () { await Promise.all(changes) },
     observing (present) {
       const change = present ? subscriber.subscribe(OBSERVE) : subscriber.unsubscribe(OBSERVE)
       change.catch(() => {})

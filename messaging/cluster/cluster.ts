@@ -58,6 +58,8 @@ export interface Cluster extends AsyncDisposable {
   onlineElsewhere (userIds: string[]): Promise<Set<string> | undefined>
   /** The user's listeners or sessions on this node came or went. */
   changed (userId: string, kind: 'listening' | 'tracked', present: boolean): void
+  /** Resolves when those comings and goings are told, or could not be. */
+  told (): Promise<void>
   observing (present: boolean): void
   wake (events: WakeEvent[]): void
   live (userIds: string[], payload: Buffer): void
@@ -82,6 +84,7 @@ export function alone (): Cluster {
     departed: async () => new Set(),
     onlineElsewhere: async () => new Set(),
     changed () {},
+    async told () {},
     observing () {},
     wake () {},
     live () {},

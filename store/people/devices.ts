@@ -247,7 +247,10 @@ const deviceColumns = {
   last_seen_at: devices.last_seen_at
 }
 
-/** Registers a push token. A token belongs to one device of one user: the latest registration wins. */
+/**
+ * Registers a push token. A token belongs to one device of one user: the latest registration wins. A device
+ * that had none is told of nothing that came before.
+ */
 export async function registerDevice (
   tx: Executor, userId: string, deviceId: string,
   { platform, pushToken }: { platform: NonNullable<Device['platform']>, pushToken: string }
@@ -258,13 +261,25 @@ export async function registerDevice (
     .where(and(eq(
       devices.push_token, pushToken
     ), sql`(${devices.user_id}, ${devices.device_id}) <> (${userId}, ${deviceId})`))
+  const end = sql`coalesce((select inbox_seq from users where id = ${userId}), 0)`
   const [device] = await tx.orm.insert(devices)
     .values({
-      user_id: userId, device_id: deviceId, platform, push_token: pushToken, registered_at: sql`now()`
+      user_id: userId,
+      device_id: deviceId,
+      platform,
+      push_token: pushToken,
+      pushed_seq: end,
+      registered_at: sql`now()`
     })
     .onConflictDoUpdate({
       target: [devices.user_id, devices.device_id],
-      set: { platform, push_token: pushToken, registered_at: sql`now()`, last_seen_at: sql`now()` }
+      set: {
+        platform,
+        push_token: pushToken,
+        pushed_seq: sql`case when ${devices.push_token} is null then ${end} else ${devices.pushed_seq} end`,
+        registered_at: sql`now()`,
+        last_seen_at: sql`now()`
+      }
     })
     .returning(deviceColumns)
   return device!

@@ -57,28 +57,6 @@ export async function cancelPushes (tx: Executor, userIds: string[]): Promise<vo
   await tx.rows(CANCEL, [userIds])
 }
 
-// After a crash no process watches the sessions that were open: a user who has a
-// phone to wake, and something it was never told of, is due after the grace period.
-const RECOVER: Statement = {
-  name: 'push_due_recover',
-  text: `
-    insert into push_due (user_id, seq, due_at)
-    select u.id, u.inbox_seq, $1
-      from users u
-     where u.acked_seq < u.inbox_seq
-       and exists (
-             select 1
-               from devices d
-              where d.user_id = u.id and d.push_token is not null
-                and greatest(d.pushed_seq, u.acked_seq) < u.inbox_seq)
-     order by u.id
-    on conflict do nothing`
-}
-
-export async function recoverPushes (db: Executor, dueAt: Date): Promise<void> {
-  await db.rows(RECOVER, [dueAt])
-}
-
 const CLAIM = claimStatement(PUSH_DUE, 'user_id, seq, attempts')
 
 export interface ClaimedPush { user_id: string, seq: number, attempts: number }

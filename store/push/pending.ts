@@ -4,10 +4,14 @@
  */
 import { type Executor, type Statement } from '../database.ts'
 
+/** Of a device's untold events so many of the newest are looked at. */
+const MAX_EVENTS = 1_000
+
 // Events that no device acknowledged and this one was not yet told of. A mute holds
 // back everything but mentions of the user. A claim that was lost meanwhile finds
 // nothing. Of many conversations the latest 50 are told: Android shows no more
-// notifications of one app. Index: inbox_events_pkey.
+// notifications of one app. Only the newest events of a log are looked at: one user's long absence holds up
+// no other of the batch. Index: inbox_events_pkey from its end.
 const PENDING: Statement = {
   name: 'push_due_pending',
   text: `
@@ -21,12 +25,14 @@ const PENDING: Statement = {
       left join lateral (
         select e.conversation_id, min(e.seq) as first_seq, max(e.seq) as last_seq, count(*) as count,
                (array_agg(e.message_id order by e.seq desc))[1] as message_id
-          from inbox_events e
+          from (select user_id, seq, type, conversation_id, message_id, created_at
+                  from inbox_events
+                 where user_id = d.user_id and seq > greatest(d.pushed_seq, u.acked_seq)
+                 order by seq desc
+                 limit ${MAX_EVENTS}) as e
           join messages em on em.id = e.message_id and em.deleted_at is null and em.withdrawn_at is null
           join conversation_participants p on p.conversation_id = e.conversation_id and p.user_id = e.user_id
-         where e.user_id = d.user_id and e.type = 'new_message'
-           and e.seq > greatest(d.pushed_seq, u.acked_seq)
-           and p.left_at is null and em.seq > p.last_read_seq
+         where e.type = 'new_message' and p.left_at is null and em.seq > p.last_read_seq
            and (p.muted_until is null or p.muted_until <= $2
                 or em.mentions @> jsonb_build_array(jsonb_build_object('user_id', e.user_id)))
            and not exists (

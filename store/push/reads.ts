@@ -74,7 +74,7 @@ const SHOWN: Statement = {
            seen.conversation_id, seen.up_to_seq
       from push_reads due
       join lateral (${DEVICES_OF('due.user_id')}) as d
-        on d.push_token is not null and d.pushed_seq > coalesce(d.acked_seq, 0)
+        on d.push_token is not null and d.pushed_at is not null and d.pushed_seq > coalesce(d.acked_seq, 0)
       cross join lateral (
         select p.conversation_id, p.last_read_seq as up_to_seq, r.at
           from (

@@ -72,6 +72,7 @@ test('a start finds the users that a crashed node was watching, and tells them o
   await world.sql('delete from push_due')
   const sender = recordingSender()
   const first = await world.bridge(sender)
+  await until(() => world.due('ben'), 'ben is found')
   expect((await world.due('ben'))!.due_at.getTime()).toBeGreaterThan(world.now() + 5_000)
   expect(await world.due('cleo')).toBeUndefined()
   world.skip(10_000)
@@ -96,8 +97,13 @@ test('a database that goes away delays pushes and repeats none', async () => {
     database: {
       ...away,
       transact: async work => {
-        if (++writes === 1) throw unavailable('away')
-        return await world.database.transact(work)
+        return await world.database.transact(tx => work({
+          ...tx,
+          rows: async (statement, values) => {
+            if (statement.name === 'push_due_record' && ++writes === 1) throw unavailable('away')
+            return await tx.rows(statement, values)
+          }
+        }))
       }
     },
     options: { leaseMs: 600 }

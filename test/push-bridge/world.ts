@@ -8,6 +8,7 @@ import { type Push, type PushResult, type PushSender } from '../../push-bridge/s
 import { startPushBridge, type PushBridgeDeps } from '../../push-bridge/start.ts'
 import { openDatabase, type Database } from '../../store/database.ts'
 import { registerDevice } from '../../store/people/devices.ts'
+import { recoveryWanted } from '../../store/push/recovery.ts'
 import { createDatabase } from '../support/database.ts'
 import { SECRET } from '../support/tokens.ts'
 import { until } from '../support/until.ts'
@@ -27,7 +28,7 @@ export interface World extends AsyncDisposable {
   logged: Array<Record<string, unknown>>
   now (): number
   skip (ms: number): void
-  /** It closes with the world, if not before. */
+  /** Resolves when it has looked for what a crash left. It closes with the world, if not before. */
   bridge (sender: PushSender, deps?: Partial<PushBridgeDeps>): Promise<AsyncDisposable>
   direct (a: string, b: string): Promise<string>
   group (title: string, ...members: string[]): Promise<string>
@@ -83,6 +84,7 @@ export async function createWorld (): Promise<World> {
         ...deps
       })
       bridges.push(bridge)
+      await until(async () => !await recoveryWanted(database.autocommit), 'what was lost is recovered')
       return bridge
     },
     direct: async (a, b) => {

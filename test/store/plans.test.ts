@@ -14,6 +14,7 @@ import { openDevices, saveSubscriptions, startingPoints } from '../../store/peop
 import { appendNumbered, eventsAfter, type AppendedEvent } from '../../store/log/inbox.ts'
 import { findMessage, messagesAfter, messagesBefore } from '../../store/messages/messages.ts'
 import { claimPushes, nextPushDue, schedulePushes } from '../../store/push/due.ts'
+import { recoverUsers } from '../../store/push/recovery.ts'
 import { pendingPushes, unreadBadges } from '../../store/push/pending.ts'
 import {
   deliveredMarks, findReadables, nextDeliveries, raiseMarks, recipientStatuses, risingReads, sendersBelow
@@ -312,6 +313,17 @@ describe('devices and pushes', () => {
       await claimPushes(db, now, leasedUntil, 20)
       await pendingPushes(db, { userIds: CLAIMED, leasedUntil, now, expiresBefore: new Date(0) })
     }), 4_000, 'push_due_pkey')
+    // One of them has been away for a long time.
+    expectBounded(await explain(async db => {
+      await db.rows({ name: 'away', text: 'update users set acked_seq = 0 where id = $1' }, [HUB])
+      await schedulePushes(db, [{ userId: HUB, seq: END, dueAt: new Date(0) }])
+      await claimPushes(db, now, leasedUntil, 20)
+      await pendingPushes(db, { userIds: [HUB], leasedUntil, now, expiresBefore: new Date(0) })
+    }), 12_000)
+    const fromStart = { afterUserId: '', limit: 1_000, dueAt: now, since: new Date(0) }
+    expectBounded(
+      await explain(db => recoverUsers(db, fromStart)), 40_000, 'users_pkey', 'inbox_events_pkey'
+    )
     expectBounded(
       await explain(db => unreadBadges(db, CLAIMED, now)), 20_000, 'conversation_participants_user_index',
       'messages_conversation_seq_unique'

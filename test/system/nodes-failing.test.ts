@@ -158,6 +158,32 @@ test('what a killed broker left unacknowledged becomes due for a push, and its d
   expect(contents(again)).toEqual(['one', 'two'])
 })
 
+test('a device that moves to another broker with unacknowledged messages is not pushed', {
+  timeout: 60_000
+}, async () => {
+  const conversation = await direct(apis[0]!, 'fay', 'gus')
+  await registerToken(apis[0]!, 'gus')
+  await using device = await phone(brokers[0]!, 'gus', { paused: true })
+  await until(() => device.events.length === 1, 'what was there came')
+  device.acknowledgeAll()
+  const rest = await at(apis[0]!, 'fay')
+  await say(rest, conversation, 'hello')
+  await until(() => contents(device).length === 1, 'it came and is not acknowledged')
+  let closed = false
+  device.client.on('close', () => { closed = true })
+  await using moved = await phone(brokers[1]!, 'gus', { subscribe: [] })
+  await until(() => closed, 'the older connection ends')
+  await until(() => contents(moved).length === 1, 'it came again')
+  await command(moved, 'gus', { type: 'typing', conversation_id: conversation, is_typing: true })
+  // The push of another user comes after what would have come for this one.
+  await direct(apis[0]!, 'fay', 'hal').then(async other => {
+    await registerToken(apis[0]!, 'hal')
+    await say(rest, other, 'hello')
+  })
+  await until(() => pushesOf(bridge, 'hal').length > 0, 'the other is pushed', 20_000)
+  expect(pushesOf(bridge, 'gus')).toEqual([])
+})
+
 test('a process that is asked to stop flushes acknowledgements and lets its devices go elsewhere', {
   timeout: 60_000
 }, async () => {

@@ -2,9 +2,11 @@
 import pino from 'pino'
 import { expect, test, vi } from 'vitest'
 import { createOverdue } from '../../../messaging/deliver/overdue.ts'
+import { startMessaging } from '../../../messaging/start.ts'
 import {
   pubackPacket, startTestBroker, subscribePacket, type RawClient, type TestBroker
 } from '../../support/broker.ts'
+import { SECRET } from '../../support/tokens.ts'
 import { until } from '../../support/until.ts'
 
 async function subscribedRaw (broker: TestBroker, clientId = 'phone'): Promise<RawClient> {
@@ -127,6 +129,42 @@ test('a live copy is no session: a message beside it is due at once', async () =
   expect((await until(() => due(broker), 'a push is due')).ms).toBeLessThanOrEqual(0)
 })
 
+test('a session that ends without having heard of a message leaves its user due', async () => {
+  await using broker = await startTestBroker()
+  const conversation = await broker.direct('bob', 'ann')
+  const raw = await subscribedRaw(broker)
+  const { messageId } = await raw.nth('publish', 1)
+  raw.packet(pubackPacket(messageId!))
+  const [session] = broker.messaging.trackedSessions.of('ann')
+  await until(() => session!.pump.ackedSeq === 1, 'all is acknowledged')
+  // Another node that took the session for one that will hear of it, and was not heard.
+  await using elsewhere = await startMessaging({
+    database: broker.messaging.database,
+    authentication: { key: { kind: 'secret', secret: SECRET } },
+    graceMs: 10_000,
+    log: pino({ enabled: false })
+  })
+  await elsewhere.sends.send({
+    senderId: 'bob', draft: { conversation_id: conversation, content: 'hello', message_type: 'text' }
+  })
+  await broker.sql('delete from push_due')
+  raw[Symbol.dispose]()
+  const row = await until(() => due(broker), 'a push is due')
+  expect(row.seq).toBe(2)
+  expect(row.ms).toBeLessThanOrEqual(0)
+})
+
+test('a device that connects again with unacknowledged events gets its time', async () => {
+  await using broker = await startTestBroker({ graceMs: 60_000 })
+  const conversation = await broker.direct('bob', 'ann')
+  const raw = await subscribedRaw(broker)
+  await broker.say('bob', conversation, 'hello')
+  await raw.nth('publish', 2)
+  await broker.rawDevice('ann', { clientId: 'phone', clean: false })
+  await until(() => raw.closed, 'the older connection ends')
+  expect((await until(() => due(broker), 'a push is due')).ms).toBeGreaterThan(50_000)
+})
+
 test('stopping with unacknowledged events makes their users due', async () => {
   await using broker = await startTestBroker()
   const conversation = await broker.direct('bob', 'ann')
@@ -142,7 +180,12 @@ test('while the database is away due pushes are tried once a second', async () =
   try {
     const transact = vi.fn().mockRejectedValue(new Error('away'))
     const overdue = createOverdue({
-      database: { transact } as never, pushDue: () => {}, log: pino({ enabled: false })
+      database: { transact } as never,
+      findSessions: async () => ({ present: new Set(), certain: true }),
+      sessionsTold: async () => {},
+      graceMs: 0,
+      pushDue: () => {},
+      log: pino({ enabled: false })
     })
     overdue.add({ userId: 'ann', seq: 1, dueAt: new Date() })
     await vi.advanceTimersByTimeAsync(500)
