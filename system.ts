@@ -86,6 +86,7 @@ export async function startSystem (
     const bridge = has('push-bridge')
       ? await opened.add(startPushBridge({
         database,
+        epoch: () => messaging.epoch,
         sender,
         log,
         onPushDue: messaging.onPushDue,

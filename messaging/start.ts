@@ -1,7 +1,6 @@
 /** Puts the messaging of one process together: what the doors call, and what runs behind it. */
 import { type Logger } from 'pino'
 import { type Database } from '../store/database.ts'
-import { readEpoch } from '../store/meta.ts'
 import { alone, type Cluster, type Opening } from './cluster/cluster.ts'
 import {
   createAuthentication, type Authentication, type AuthenticationOptions
@@ -11,6 +10,8 @@ import { createConnections, type Connections } from './deliver/connections.ts'
 import { createConversations, type Conversations } from './conversations/conversations.ts'
 import { startErasures, type Erasures } from './admin/erasures.ts'
 import { startExpiry } from './log/retention.ts'
+import { startEpochs } from './log/epochs.ts'
+import { createTellResync } from './log/resync.ts'
 import { createInboxLog, type InboxLog } from './log/read.ts'
 import { createMessageChanges, type MessageChanges } from './messages/changes.ts'
 import { createOpenings, type Openings } from './deliver/openings.ts'
@@ -84,7 +85,8 @@ export interface Messaging extends AsyncDisposable {
 export async function startMessaging ({
   database, authentication, graceMs, stalledMs, log, cluster = alone(), offlineAfterMs, erasureSettleMs
 }: MessagingDeps): Promise<Messaging> {
-  const epoch = await readEpoch(database.autocommit)
+  const epochs = await startEpochs({ database, log })
+  const epoch = epochs.current
   const sessions = createTrackedSessions((userId, present) => cluster.changed(userId, 'tracked', present))
   const local = createWakes({
     changed: (userId, present) => cluster.changed(userId, 'listening', present),
@@ -107,7 +109,7 @@ export async function startMessaging ({
   const searchIndexer = startSearchIndexer({ database, log })
   const committer = startCommitter({
     database,
-    epoch,
+    epochs,
     fenced: cluster.state() !== 'alone',
     graceMs,
     wake,
@@ -119,13 +121,25 @@ export async function startMessaging ({
   })
   const { sends, acknowledgements, readReceipts } = committer
   const messageChanges = createMessageChanges({ database, epoch, wake })
-  const sweep = startSweep({ sessions, database, overdue, graceMs, stalledMs, log, now: Date.now })
+  const sweep = startSweep({
+    sessions,
+    database,
+    overdue,
+    tooShort: (userId, seq) => epochs.suspect({ userId, seq }),
+    graceMs,
+    stalledMs,
+    log,
+    now: Date.now
+  })
   const expiry = startExpiry({ database, log, now: Date.now }, sessions)
   const profiles = createProfiles({ database, epoch, wake })
   const known = createAuthentication(authentication, { database, meet: profiles.meet })
   const connections = createConnections((userId, present) => presence.changed(userId, present))
   const notices = createPresenceNotices({ database, wakes, log })
   const presence = startPresence({ connections, cluster, notices, offlineAfterMs })
+  epochs.onNew(() => {
+    for (const connection of connections.all()) connection.disconnect('the inbox logs have a new epoch')
+  })
   const presenceViews = createPresenceViews(database.autocommit, presence)
   const revocations = startRevocations({ database, authentication: known, connections, cluster, log })
   const erasures = startErasures({ database, epoch, wake, revocations, log, settleMs: erasureSettleMs })
@@ -150,7 +164,7 @@ export async function startMessaging ({
 
   return {
     database,
-    epoch,
+    get epoch () { return epoch() },
     authentication: known,
     sends,
     readReceipts,
@@ -158,7 +172,9 @@ export async function startMessaging ({
     messageChanges,
     conversations: createConversations({ database, epoch, wake }),
     acknowledgements,
-    openings: createOpenings({ database, acknowledgements }),
+    openings: createOpenings({
+      database, acknowledgements, tellResync: createTellResync({ database, epochs, wake })
+    }),
     inboxLog: createInboxLog(database.autocommit, epoch),
     trackedSessions: sessions,
     connections,
@@ -182,6 +198,7 @@ export async function startMessaging ({
       await expiry[Symbol.asyncDispose]()
       await erasures[Symbol.asyncDispose]()
       await sweep[Symbol.asyncDispose]()
+      await epochs[Symbol.asyncDispose]()
       await revocations[Symbol.asyncDispose]()
       await presence[Symbol.asyncDispose]()
       await messageChanges.drained()

@@ -18,7 +18,7 @@ export async function migrate (databaseUrl: string, { newEpoch = false } = {}): 
     await runMigrations(
       drizzle({ client }), { migrationsFolder: fileURLToPath(new URL('.', import.meta.url)) }
     )
-    if (newEpoch) await client.query('update meta set epoch = gen_random_uuid()')
+    if (newEpoch) await client.query('update meta set epoch = gen_random_uuid(), epoch_since = now()')
   } finally {
     await client.end()
   }

@@ -310,10 +310,14 @@ export const push_recovery = pgTable('push_recovery', {
   check('push_recovery_single_row_check', sql`${table.id} = 1`)
 ])
 
-/** One row. `inbox_floor`: events created before it may have been removed from every log. */
+/**
+ * One row. `inbox_floor`: events created before it may have been removed from every log. `epoch_since`: when
+ * the epoch began, unless it is the first.
+ */
 export const meta = pgTable('meta', {
   id: integer('id').primaryKey().default(1),
   epoch: uuid('epoch').notNull().defaultRandom(),
+  epoch_since: time('epoch_since'),
   inbox_floor: time('inbox_floor')
 }, table => [
   check('meta_single_row_check', sql`${table.id} = 1`)

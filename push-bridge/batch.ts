@@ -29,7 +29,7 @@ export interface BatchDeps {
   dispatch: Dispatch
   gate: Gate
   privacy: PushPrivacy
-  epoch: string
+  epoch: () => string
   log: Logger
   now: () => number
   random: () => number
@@ -68,7 +68,8 @@ export function createBatchDelivery (deps: BatchDeps): (batch: Batch) => Promise
     const sends = sending.flatMap(({ device, send }) => send.map(pending => ({
       pending,
       push: renderPush(
-        device, pending, { epoch, now: at, expireAfterMs, privacy, badge: badges.get(device.user_id) ?? 0 }
+        device, pending,
+        { epoch: epoch(), now: at, expireAfterMs, privacy, badge: badges.get(device.user_id) ?? 0 }
       )
     })))
     const { results, believed } = await dispatch(sends.map(({ push }) => push))

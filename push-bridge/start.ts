@@ -11,7 +11,6 @@ import { type Logger } from 'pino'
 import { failureLevel } from '../core/errors.ts'
 import { withinMs } from '../core/deadline.ts'
 import { type Database } from '../store/database.ts'
-import { readEpoch } from '../store/meta.ts'
 import { claimPushes, measureDue, nextPushDue } from '../store/push/due.ts'
 import { requestRecovery } from '../store/push/recovery.ts'
 import { createAlarm } from './pace/alarm.ts'
@@ -61,6 +60,7 @@ const DEFAULTS: PushBridgeOptions = {
 
 export interface PushBridgeDeps {
   database: Database
+  epoch: () => string
   sender: PushSender
   log: Logger
   /** After a start, sessions that were open have this long to come back and acknowledge. */
@@ -81,7 +81,7 @@ export interface PushBridge extends AsyncDisposable {
 
 /** Resolves when the loop runs. Closing stops claiming and waits, within bounds, for what is in flight. */
 export async function startPushBridge ({
-  database, sender, log, graceMs, privacy = 'preview', onPushDue, now = Date.now, random = Math.random,
+  database, epoch, sender, log, graceMs, privacy = 'preview', onPushDue, now = Date.now, random = Math.random,
   options
 }: PushBridgeDeps): Promise<PushBridge> {
   const settings = { ...DEFAULTS, ...options }
@@ -92,7 +92,6 @@ export async function startPushBridge ({
   const inFlight = new Set<Promise<void>>()
   let failures = 0
 
-  const epoch = await readEpoch(database.autocommit)
   await requestRecovery(database.autocommit, new Date(now() + graceMs))
   const gate = createGate({ now, random, log })
   const trust = createTrust(log)
@@ -135,8 +134,8 @@ export async function startPushBridge ({
   async function runReads (): Promise<void> {
     while (!closing.signal.aborted) {
       try {
-        if (gate.waitMs() === 0 &&
-          await deliverReads({ ...settings, database, dispatch, gate, epoch, log, now, random }) > 0) continue
+        const context = { ...settings, database, dispatch, gate, epoch: epoch(), log, now, random }
+        if (gate.waitMs() === 0 && await deliverReads(context) > 0) continue
       } catch (error) {
         log[failureLevel(error)](
           { err: error },

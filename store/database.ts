@@ -11,6 +11,7 @@ import { DatabaseAway } from '../core/errors.ts'
 import { type Limits, limitsOf, PATIENT, PLANNER, PROMPT } from './connection-settings.ts'
 import { isRepeatable, translated } from './database-errors.ts'
 import { type Outage } from './outage.ts'
+import { createServerWatch, identify } from './server-identity.ts'
 import { StatementGroup } from './statement-group.ts'
 
 const READ_CONNECTIONS = 10
@@ -77,6 +78,8 @@ export interface Database extends AsyncDisposable {
    */
   transactReadOnly<T> (statementTimeoutMs: number, work: (tx: Executor) => Promise<T>): Promise<T>
   pools (): PoolState[]
+  /** Called when a connection finds another server than those before: a standby took over, or a restore. */
+  onOtherServer (listener: () => void): void
   /** For how long the database has been away (ms); 0 while it is not. */
   awayMs (): number
 }
@@ -88,6 +91,7 @@ const types = {
 } as pg.CustomTypesConfig
 
 export function openDatabase (url: string, outage?: Outage): Database {
+  const server = createServerWatch()
   const pool = (name: PoolState['name'], max: number, limits: Limits): Pool => {
     const pool = new pg.Pool({
       connectionString: url,
@@ -100,7 +104,10 @@ export function openDatabase (url: string, outage?: Outage): Database {
       query_timeout: limits.noAnswerMs,
       keepAlive: true,
       application_name: 'echo',
-      onConnect: async (client: pg.ClientBase) => { await client.query(`${PLANNER}; ${limitsOf(limits)}`) }
+      onConnect: async (client: pg.ClientBase) => {
+        await client.query(`${PLANNER}; ${limitsOf(limits)}`)
+        server.found(await identify(client))
+      }
     } as pg.PoolConfig)
     pool.on('error', error => outage?.lost(error)) // an idle connection broke; the pool replaces it
     // One in use breaks too, and its query rejects; but an error event without a listener ends the process.
@@ -122,6 +129,7 @@ export function openDatabase (url: string, outage?: Outage): Database {
     })),
     commit: batch => repeatOnConflict(commits, () => commitOnce(commits, batch)),
     pools: () => pools.map(stateOf),
+    onOtherServer: server.onOther,
     awayMs: () => performance.now() - (outage?.since() ?? performance.now()),
     async [Symbol.asyncDispose] () { await Promise.all(pools.map(({ pool }) => pool.end())) }
   }

@@ -66,7 +66,7 @@ export const PROBLEM_CODES = {
     too_many_participants: 'A conversation has at most 1,000 participants'
   },
   410: {
-    resync_required: 'Events after this seq are no longer kept: take a new snapshot'
+    resync_required: 'The log does not go on from this seq: take a new snapshot'
   },
   413: {
     attachment_too_large: 'A file has at most 26,214,400 bytes',

@@ -10,7 +10,8 @@ import { NoContent, operation, problems } from '../contract/operations.ts'
 import { DEFAULT_PAGE, pageLimit, pageOf } from '../contract/paging.ts'
 import { ById, Conversation, ConversationPage, idOf, orNull, refer, UserId } from '../contract/schemas.ts'
 
-export function conversationRoutes (app: App, { conversations, database, epoch, typing }: Messaging): void {
+export function conversationRoutes (app: App, messaging: Messaging): void {
+  const { conversations, database, typing } = messaging
   app.post('/conversations', {
     schema: {
       ...operation('conversations', 'Create a conversation'),
@@ -59,7 +60,7 @@ export function conversationRoutes (app: App, { conversations, database, epoch, 
     return {
       conversations: page,
       next_cursor: more ? encodeCursor(page.at(-1)!) : null,
-      inbox: { epoch, last_seq: counters?.inbox_seq ?? 0 }
+      inbox: { epoch: messaging.epoch, last_seq: counters?.inbox_seq ?? 0 }
     }
   })
 

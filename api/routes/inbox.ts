@@ -22,14 +22,15 @@ const MAX_SEQ = Number.MAX_SAFE_INTEGER
 type Events = Awaited<ReturnType<Messaging['inboxLog']['after']>>
 
 export function inboxRoutes (
-  app: App, { inboxLog, acknowledgements, database, epoch }: Messaging, polls: LongPolls
+  app: App, messaging: Messaging, polls: LongPolls
 ): void {
+  const { inboxLog, acknowledgements, database } = messaging
   app.get('/inbox', {
     schema: {
       ...operation('inbox', 'Read the events after a seq'),
       description: 'Reading acknowledges nothing. ' +
         'With `wait` the answer comes as soon as there is an event, or after that many seconds. ' +
-        '410 `resync_required`: events after `after` are no longer kept; ' +
+        '410 `resync_required`: events after `after` are no longer kept, or the log ends before it; ' +
         'list the conversations and go on from their `inbox.last_seq`.',
       querystring: Type.Object({
         after: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_SEQ, default: 0 })),
@@ -45,19 +46,22 @@ export function inboxRoutes (
     const { after = 0, limit = DEFAULT_PAGE, wait = 0 } = request.query
     const read = () => inboxLog.after(userId, after, limit)
     const events = wait === 0 ? await read() : await readWhenThere(wait)
-    if (events[0]?.body.type === 'resync_required') {
-      throw new AppError(
-        'gone', 'resync_required', 'events after this seq are no longer kept: take a new snapshot'
-      )
-    }
+    if (events[0]?.body.type === 'resync_required') throw resyncRequired()
     // After the events: the end then cannot lie before the events of this page.
-    const [counters] = await inboxCounters(database.autocommit, [userId])
-    return await reply.type('application/json')
-      .send(renderPage(events, after, counters?.inbox_seq ?? 0) as never)
+    return await reply.type('application/json').send(renderPage(events, after, await endOfLog()) as never)
+
+    // A log that ends before what the client has is not the one it knows.
+    async function endOfLog (): Promise<number> {
+      const [counters] = await inboxCounters(database.autocommit, [userId])
+      const end = counters?.inbox_seq ?? 0
+      if (after > end) throw resyncRequired()
+      return end
+    }
 
     async function readWhenThere (waitS: number): Promise<Events> {
       using poll = polls.open(userId, waitS * 1_000, request.raw.socket)
       let found = await read()
+      if (found.length === 0) await endOfLog()
       while (found.length === 0 && await poll.news()) found = await read()
       return found
     }
@@ -72,7 +76,7 @@ export function inboxRoutes (
       end = seq
       if (texts.length > MAX_PAGE_LENGTH) break
     }
-    const logEnd = `"epoch":${JSON.stringify(epoch)},"last_seq":${lastSeq}`
+    const logEnd = `"epoch":${JSON.stringify(messaging.epoch)},"last_seq":${lastSeq}`
     return `{"events":[${texts}],${logEnd},"has_more":${end < lastSeq}}`
   }
 
@@ -107,3 +111,6 @@ export function inboxRoutes (
     return await reply.code(204).send(null)
   })
 }
+
+const resyncRequired = (): AppError =>
+  new AppError('gone', 'resync_required', 'the log does not go on from this seq: take a new snapshot')

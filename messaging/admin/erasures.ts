@@ -35,7 +35,7 @@ export interface Erasures extends AsyncDisposable {
 
 export interface ErasuresDeps {
   database: Database
-  epoch: string
+  epoch: () => string
   wake: (events: WakeEvent[]) => void
   revocations: Pick<Revocations, 'announce'>
   log: Logger
@@ -60,7 +60,7 @@ export function startErasures (
           await postponeErasure(tx, claimed.user_id, settledAt)
           return []
         }
-        return await doPiece(tx, claimed, { epoch, at: new Date() })
+        return await doPiece(tx, claimed, { epoch: epoch(), at: new Date() })
       })
       if (wakes !== undefined && wakes.length > 0) wake(wakes)
       return wakes !== undefined

@@ -19,7 +19,7 @@ import { refersTo, wakesFor } from '../log/render.ts'
 const USERS_PER_PIECE = 100
 const EVENTS_PER_PIECE = 1_000
 
-export interface AnnounceDeps { database: Database, epoch: string, wake: (events: WakeEvent[]) => void }
+export interface AnnounceDeps { database: Database, epoch: () => string, wake: (events: WakeEvent[]) => void }
 
 /** Resolves when all were told. Never rejects: where the event cannot be read, its users are told to look. */
 export type Announce = (events: AppendedEvent[]) => Promise<void>
@@ -28,7 +28,7 @@ export const createAnnounce = ({ database, epoch, wake }: AnnounceDeps): Announc
   const pieces = piecesOf(events)
   for (const [i, piece] of pieces.entries()) {
     try {
-      wake(await renderWakes(database.autocommit, epoch, piece))
+      wake(await renderWakes(database.autocommit, epoch(), piece))
     } catch {
       // The database went away after the commit. The log has the events, and every pump can read it.
       wake(pieces.slice(i).flat().map(({ user_id, seq }) => ({ userId: user_id, seq })))

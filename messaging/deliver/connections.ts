@@ -34,6 +34,7 @@ export interface Connections {
   add (connection: Connection): () => void
   has (userId: string): boolean
   of (userId: string): Iterable<Connection>
+  all (): Connection[]
   /** How many users are connected. */
   users (): number
   count (): number
@@ -63,6 +64,7 @@ export function createConnections (changed: (userId: string, present: boolean) =
     },
     has: userId => byUser.has(userId),
     of: userId => byUser.get(userId) ?? [],
+    all: () => [...byUser.values()].flatMap(own => [...own]),
     users: () => byUser.size,
     count: () => count
   }

@@ -25,8 +25,16 @@ export interface Openings {
   locate (device: DeviceId): Promise<StartingPoint | undefined>
 }
 
-export function createOpenings ({ database: { opening }, acknowledgements }: {
-  database: Pick<Database, 'opening'>, acknowledgements: { settled (userId: string): Promise<void> }
+/**
+ * Tells the users of devices that were last seen in an earlier epoch. Called before the devices count as
+ * seen: what fails is done with the next attempt.
+ */
+export type TellResync = (devices: DeviceId[]) => Promise<void>
+
+export function createOpenings ({ database: { opening }, acknowledgements, tellResync }: {
+  database: Pick<Database, 'opening'>
+  acknowledgements: { settled (userId: string): Promise<void> }
+  tellResync: TellResync
 }): Openings {
   // What an earlier connection on this node has collected is written while that one
   // still counts, and before the cursor is read.
@@ -39,7 +47,10 @@ export function createOpenings ({ database: { opening }, acknowledgements }: {
         return await inLockOrder(devices, ask)
       }
     })
-  const opens = afterSettling((devices: OpeningDevice[]) => openDevices(opening, devices))
+  const opens = afterSettling(async (devices: OpeningDevice[]) => {
+    await tellResync(devices)
+    return await openDevices(opening, devices)
+  })
   const saves = afterSettling((changes: SessionChange[]) => saveSubscriptions(opening, changes))
   const starts = afterSettling((devices: DeviceId[]) => startingPoints(opening, devices))
   return {

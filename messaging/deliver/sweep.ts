@@ -2,14 +2,15 @@
  * The sweep makes up for whatever a wake did not do.
  *
  * Every SWEEP_MS it compares the logs of the connected users with their pumps,
- * so a lost wake costs seconds, never an event. More often it looks at sessions
+ * so a lost wake costs seconds, never an event. A log that ends before what was
+ * sent of it is one that the database has lost the end of. More often it looks at sessions
  * that do not acknowledge: after the grace period their user is due for a push,
  * after STALLED_MS they are disconnected.
  */
 import { type Logger } from 'pino'
 import { failureLevel } from '../../core/errors.ts'
 import { type Database } from '../../store/database.ts'
-import { grownLogs } from '../../store/people/users.ts'
+import { changedLogs } from '../../store/people/users.ts'
 import { type Overdue } from './overdue.ts'
 import { type TrackedSession, type TrackedSessions } from './tracked-sessions.ts'
 
@@ -19,10 +20,14 @@ const USERS_PER_QUERY = 1_000
 const MAX_WATCH_MS = 1_000
 const MIN_WATCH_MS = 20
 
-export function startSweep ({ sessions, database, overdue, graceMs, stalledMs = STALLED_MS, log, now }: {
+export function startSweep ({
+  sessions, database, overdue, tooShort, graceMs, stalledMs = STALLED_MS, log, now
+}: {
   sessions: TrackedSessions
   database: Database
   overdue: Overdue
+  /** A user's log ends before `sentSeq`. */
+  tooShort (userId: string, sentSeq: number): void
   graceMs: number
   stalledMs?: number
   log: Logger
@@ -33,18 +38,19 @@ export function startSweep ({ sessions, database, overdue, graceMs, stalledMs = 
   async function sweep (): Promise<void> {
     const users = sessions.users()
     for (let i = 0; i < users.length; i += USERS_PER_QUERY) {
-      const known = users.slice(i, i + USERS_PER_QUERY).map(id => ({ id, knownSeq: sentByAllOf(id) }))
-      for (const { id, inbox_seq } of await grownLogs(database.autocommit, known)) {
+      const known = users.slice(i, i + USERS_PER_QUERY).map(id => ({ id, ...sentOf(id) }))
+      const highest = new Map(known.map(({ id, highest }) => [id, highest]))
+      for (const { id, inbox_seq } of await changedLogs(database.autocommit, known)) {
+        if (inbox_seq < highest.get(id)!) tooShort(id, highest.get(id)!)
         for (const session of sessions.of(id)) session.pump.learn(inbox_seq)
       }
     }
   }
 
   // Not what they know of: a pump that has stopped short of that is pushed on.
-  function sentByAllOf (userId: string): number {
-    let sent = Number.MAX_SAFE_INTEGER
-    for (const { pump } of sessions.of(userId)) sent = Math.min(sent, pump.sentSeq)
-    return sent
+  function sentOf (userId: string): { lowest: number, highest: number } {
+    const sent = Array.from(sessions.of(userId), ({ pump }) => pump.sentSeq)
+    return { lowest: Math.min(Number.MAX_SAFE_INTEGER, ...sent), highest: Math.max(0, ...sent) }
   }
 
   function watch (): void {

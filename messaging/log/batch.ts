@@ -12,7 +12,9 @@ import { violates } from '../../store/database-errors.ts'
 import {
   type LockedConversation, lockConversations, lockMembers, type InboxCounters
 } from '../../store/locks.ts'
-import { type AppendedEvent, appendNumbered, numberEvents } from '../../store/log/inbox.ts'
+import {
+  type AppendedEvent, appendNumbered, type CommittedEvent, numberEvents
+} from '../../store/log/inbox.ts'
 import {
   deliveredMarks, type Participant, raiseMarks, type RisingRead, risingReads
 } from '../../store/log/receipts.ts'
@@ -28,6 +30,7 @@ import { participantKey, planDelivered, planRead, reachedBy, type ReceiptPlan } 
 import { type PreparedRead } from '../receipts/read-receipts.ts'
 import { planSends, readSendContext, type SendContext, type SendPlan } from '../send/plan.ts'
 import { type Send, type SendOutcome } from '../send/queue.ts'
+import { type Epochs } from './epochs.ts'
 import { renderLive } from './render.ts'
 
 const MAX_RACES = 5
@@ -44,7 +47,7 @@ export interface KnownSessions { present: Set<string>, certain: boolean }
 
 export interface BatchDeps {
   database: Database
-  epoch: string
+  epochs: Pick<Epochs, 'current' | 'committed'>
   /** Connections of one device may be on other nodes. */
   fenced: boolean
   /**
@@ -81,6 +84,8 @@ interface Committed extends CommittedBatch {
   wakes: WakeEvent[]
   receipts: ReceiptPlan
   pushed: boolean
+  /** One of its events. */
+  evidence: CommittedEvent | undefined
   watched: Map<string, number>
 }
 
@@ -191,7 +196,8 @@ async function decide (
   if (missing.length > 0) throw new UsersMissing(missing)
   // Read under the lock, so that a message is not older than the participant it waited for.
   const at = new Date()
-  const plan = planSends(batch.sends, { ...sends, conversations, epoch: deps.epoch }, at)
+  const epoch = deps.epochs.current()
+  const plan = planSends(batch.sends, { ...sends, conversations, epoch }, at)
   const { present, certain } = await deps.findSessions([...new Set(plan.events.map(event => event.user_id))])
   const reached = moveAcknowledged(acknowledgements, users)
   const receipts = planDelivered(reachedBy(acknowledgements).values(), marks, at)
@@ -230,12 +236,15 @@ async function decide (
   const wakes = events.map((event): WakeEvent => ({
     userId: event.user_id,
     seq: event.seq,
-    body: bodyOf(event, plan, deps.epoch),
+    body: bodyOf(event, plan, epoch),
     knownTo: event.type === 'message_sent' ? plan.answered.get(event.message_id!) : undefined
   }))
   const { outcomes, messages } = plan
   const large = [...sends.members].flatMap(([id, members]) => members.size > MANY_MEMBERS ? [id] : [])
-  return { writes, result: { outcomes, large, messages, wakes, receipts, pushed: due.size > 0, watched } }
+  const last = events.at(-1)
+  const evidence = last && { userId: last.user_id, seq: last.seq, at }
+  const result = { outcomes, large, messages, wakes, receipts, pushed: due.size > 0, watched, evidence }
+  return { writes, result }
 }
 
 /** After the users: attachments come last in the order of locks. */
@@ -252,7 +261,10 @@ function bodyOf (event: AppendedEvent, { bodies }: SendPlan, epoch: string): Wak
   return renderLive(epoch, event)
 }
 
-function follow (deps: BatchDeps, { messages, wakes, receipts, pushed, watched }: Committed): void {
+function follow (
+  deps: BatchDeps, { messages, wakes, receipts, pushed, watched, evidence }: Committed
+): void {
+  if (evidence !== undefined) deps.epochs.committed(evidence)
   if (wakes.length > 0) deps.wake(wakes)
   deps.stored(messages)
   if (pushed) deps.pushDue()

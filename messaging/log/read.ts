@@ -20,7 +20,7 @@ export interface InboxLog {
   after (userId: string, seq: number, limit: number): Promise<PumpEvent[]>
 }
 
-export function createInboxLog (db: Executor, epoch: string): InboxLog {
+export function createInboxLog (db: Executor, epoch: () => string): InboxLog {
   return {
     async after (userId, seq, limit) {
       const { rows, firstKept } = await readAfter(db, userId, seq, limit)
@@ -36,7 +36,7 @@ export function createInboxLog (db: Executor, epoch: string): InboxLog {
       ])
       const events = rows.map(row => ({ seq: row.seq, body: render(row) }))
       if (firstKept > seq + 1) {
-        events.unshift({ seq: firstKept - 1, body: encodeBody(epoch, 'resync_required', {}) })
+        events.unshift({ seq: firstKept - 1, body: encodeBody(epoch(), 'resync_required', {}) })
       }
       return events.slice(0, limit)
 
@@ -44,7 +44,7 @@ export function createInboxLog (db: Executor, epoch: string): InboxLog {
         const text = row.message === null ? undefined : former.get(row.message.id)
         const message = row.message === null ? undefined : messageView({ ...row.message, ...text }, 'sent')
         const conversation = conversations.get(row.conversation_id!) ?? null
-        const body = renderReplay(epoch, row, { message, conversation, ...nameIn(names, row) })
+        const body = renderReplay(epoch(), row, { message, conversation, ...nameIn(names, row) })
         return row.type === 'new_message' && message !== undefined
           ? { ...body, delivers: deliveryOf(message, told.has(message.conversation_id)) }
           : body

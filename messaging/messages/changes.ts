@@ -61,7 +61,7 @@ interface Change<T> { notices: Notice[], result: T }
 type Check = (message: ChangeableMessage | undefined, actorId: string) => ChangeableMessage
 
 export function createMessageChanges ({ database, epoch, wake }: {
-  database: Database, epoch: string, wake: (events: WakeEvent[]) => void
+  database: Database, epoch: () => string, wake: (events: WakeEvent[]) => void
 }): MessageChanges {
   const turns = createKeyedQueue()
 
@@ -79,7 +79,7 @@ export function createMessageChanges ({ database, epoch, wake }: {
           to.map(user_id => ({ user_id, type, conversation_id, message_id: message.id, data }))), at)
         // The notices of one change have different types.
         const referred = new Map(notices.map(({ type, referred }) => [type, referred]))
-        return { result, wakes: wakesFor(epoch, events, ({ type }) => referred.get(type)) }
+        return { result, wakes: wakesFor(epoch(), events, ({ type }) => referred.get(type)) }
       })
       if (wakes.length > 0) wake(wakes)
       return result

@@ -23,7 +23,7 @@ export interface Profiles {
 }
 
 export function createProfiles ({ database, epoch, wake }: {
-  database: Database, epoch: string, wake: (events: WakeEvent[]) => void
+  database: Database, epoch: () => string, wake: (events: WakeEvent[]) => void
 }): Profiles {
   /** `choose` decides under the user's lock. */
   async function change (
@@ -37,7 +37,8 @@ export function createProfiles ({ database, epoch, wake }: {
       if (current === undefined || next === undefined) return []
       await setName(tx, userId, next)
       if (next.name === current.name) return []
-      return await wakesWithNames(tx, epoch, await appendEvents(tx, await nameEvents(tx, userId), new Date()))
+      const appended = await appendEvents(tx, await nameEvents(tx, userId), new Date())
+      return await wakesWithNames(tx, epoch(), appended)
     })
     if (wakes.length > 0) wake(wakes)
   }

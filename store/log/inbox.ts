@@ -120,3 +120,29 @@ export async function eventsAfter (
     message: message.id === null ? null : message
   }))
 }
+
+/** The event `seq` of a user's log, as it was committed at `at`; undefined: whenever that was. */
+export interface CommittedEvent { userId: string, seq: number, at?: Date }
+
+// Indexes: users_pkey, inbox_events_pkey.
+const LOST: Statement = {
+  name: 'inbox_lost',
+  text: `
+    select 1
+      from unnest($1::text[], $2::bigint[], $3::timestamptz[]) as k (user_id, seq, at)
+      cross join lateral (select inbox_seq from users where id = k.user_id offset 0) as u
+      left join lateral (
+             select created_at from inbox_events where user_id = k.user_id and seq = k.seq offset 0
+           ) as e on true
+     where u.inbox_seq < k.seq or e.created_at <> k.at
+     limit 1`
+}
+
+/** Whether one of these events is not there: its log ends before it, or has another one in its place. */
+export async function anyLost (db: Executor, events: CommittedEvent[]): Promise<boolean> {
+  if (events.length === 0) return false
+  const rows = await db.rows(
+    LOST, [events.map(e => e.userId), events.map(e => e.seq), events.map(e => e.at ?? null)]
+  )
+  return rows.length > 0
+}

@@ -90,6 +90,23 @@ export async function openDevices (db: Executor, devices: OpeningDevice[]): Prom
 }
 
 // Index: devices_pkey.
+const SEEN_BEFORE: Statement = {
+  name: 'devices_seen_before',
+  text: `
+    select distinct a.user_id
+      from unnest($1::text[], $2::text[]) as a (user_id, device_id)
+      join devices d on d.user_id = a.user_id and d.device_id = a.device_id and d.last_seen_at < $3`
+}
+
+/** The users of those of the devices that were last seen before `at`. */
+export async function usersSeenBefore (db: Executor, devices: DeviceId[], at: Date): Promise<string[]> {
+  const rows = await db.rows<{ user_id: string }>(
+    SEEN_BEFORE, [devices.map(d => d.userId), devices.map(d => d.deviceId), at]
+  )
+  return rows.map(row => row.user_id)
+}
+
+// Index: devices_pkey.
 const FENCED: Statement = {
   name: 'devices_fenced',
   text: `

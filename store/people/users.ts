@@ -92,20 +92,28 @@ export async function inboxCounters (db: Executor, ids: string[]): Promise<Inbox
     .from(users).where(inArray(users.id, ids))
 }
 
-const GROWN_LOGS: Statement = {
-  name: 'users_grown_logs',
+const CHANGED_LOGS: Statement = {
+  name: 'users_changed_logs',
   text: `
     select u.id, u.inbox_seq
-      from unnest($1::text[], $2::bigint[]) as k (id, known_seq)
+      from unnest($1::text[], $2::bigint[], $3::bigint[]) as k (id, lowest, highest)
       cross join lateral (
-        select id, inbox_seq from users where id = k.id and inbox_seq > k.known_seq limit 1) as u`
+        select id, inbox_seq
+          from users
+         where id = k.id and (inbox_seq > k.lowest or inbox_seq < k.highest)
+         limit 1) as u`
 }
 
-/** Of many users at once those whose inbox log has grown, and its end; for the sweep. Index: users_pkey. */
-export async function grownLogs (
-  db: Executor, known: Array<{ id: string, knownSeq: number }>
+/**
+ * Of many users at once those whose inbox log ends behind `lowest` or before `highest`, and its end; for the
+ * sweep. Index: users_pkey.
+ */
+export async function changedLogs (
+  db: Executor, known: Array<{ id: string, lowest: number, highest: number }>
 ): Promise<Array<{ id: string, inbox_seq: number }>> {
-  return await db.rows(GROWN_LOGS, [known.map(k => k.id), known.map(k => k.knownSeq)])
+  return await db.rows(
+    CHANGED_LOGS, [known.map(k => k.id), known.map(k => k.lowest), known.map(k => k.highest)]
+  )
 }
 
 const SET_ACKED: Statement = {

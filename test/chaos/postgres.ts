@@ -37,12 +37,8 @@ export async function preparePostgres (
   let running: Postmaster | undefined
   let pid: number | undefined
 
-  // The postmaster first: from then on it has no more children.
   function signalAll (signal: NodeJS.Signals): void {
-    if (pid === undefined) return
-    send(pid, 'SIGSTOP')
-    for (const child of childrenOf(pid)) send(child, signal)
-    if (signal !== 'SIGSTOP') send(pid, signal)
+    if (pid !== undefined) signalTree(pid, signal)
   }
 
   // Before the folder goes.
@@ -76,6 +72,13 @@ export async function preparePostgres (
       return 'stopped'
     }
   }
+}
+
+// The postmaster first: from then on it has no more children.
+export function signalTree (postmaster: number, signal: NodeJS.Signals): void {
+  send(postmaster, 'SIGSTOP')
+  for (const child of childrenOf(postmaster)) send(child, signal)
+  if (signal !== 'SIGSTOP') send(postmaster, signal)
 }
 
 function send (pid: number, signal: NodeJS.Signals): void {

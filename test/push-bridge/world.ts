@@ -73,6 +73,7 @@ export async function createWorld (): Promise<World> {
     bridge: async (sender, { options, ...deps } = {}) => {
       const bridge = await startPushBridge({
         database,
+        epoch: () => messaging.epoch,
         sender,
         log,
         graceMs: 10_000,

@@ -17,7 +17,7 @@ import {
 import { findRepeats, readMembers, readReplyTargets, writeMessages } from '../../store/log/sends.ts'
 import { findMessage, messagesAfter, messagesBefore } from '../../store/messages/messages.ts'
 import { advanceCursors, findFenced, openDevices, startingPoints } from '../../store/people/devices.ts'
-import { grownLogs } from '../../store/people/users.ts'
+import { changedLogs } from '../../store/people/users.ts'
 import { cancelPushes, claimPushes, schedulePushes } from '../../store/push/due.ts'
 import { notePushReads } from '../../store/push/reads.ts'
 import { createDatabase, runSql } from '../support/database.ts'
@@ -92,7 +92,7 @@ const HOT: Record<string, (db: Executor, at: Date) => Promise<unknown>> = {
   'a device that connects, the sweep, a bridge': async (db, at) => {
     await startingPoints(db, [{ userId: HUB, deviceId: 'phone' }])
     await openDevices(db, [{ userId: HUB, deviceId: 'phone', clean: false }])
-    await grownLogs(db, [{ id: HUB, knownSeq: 0 }, { id: PEER, knownSeq: 0 }])
+    await changedLogs(db, [{ id: HUB, lowest: 0, highest: 0 }, { id: PEER, lowest: 0, highest: 0 }])
     await claimPushes(db, at, at, 200)
   }
 }

@@ -25,7 +25,7 @@ import { addWords, unindexedCounts } from '../../store/messages/search-index.ts'
 import {
   findHits, foundMessages, searchedConversations, type SearchedConversation
 } from '../../store/messages/search.ts'
-import { grownLogs, meetUsers, tokensValidAfter } from '../../store/people/users.ts'
+import { changedLogs, meetUsers, tokensValidAfter } from '../../store/people/users.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { plansOf, type Plan } from '../support/plans.ts'
 
@@ -295,8 +295,8 @@ describe('devices and pushes', () => {
     expectBounded(
       await explain(db => meetUsers(db, [{ id: HUB, name: null, name_changed_at: null }])), 30, 'users_pkey'
     )
-    const known = [HUB, PEER, LATE].map(id => ({ id, knownSeq: 0 }))
-    expectBounded(await explain(db => grownLogs(db, known)), 20, 'users_pkey')
+    const known = [HUB, PEER, LATE].map(id => ({ id, lowest: 0, highest: 0 }))
+    expectBounded(await explain(db => changedLogs(db, known)), 20, 'users_pkey')
   })
 
   test('a bridge claims what is due and reads what to tell', async () => {

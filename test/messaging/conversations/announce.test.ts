@@ -107,7 +107,8 @@ test('recipients are told in pieces between which the process does other work, e
   const run = { over: false }
   const count = (): void => { if (!run.over) setImmediate(() => { turns++; count() }) }
   count()
-  const announce = createAnnounce({ database, epoch, wake: events => { pieces.push({ events, turns }) } })
+  const announce =
+    createAnnounce({ database, epoch: () => epoch, wake: events => { pieces.push({ events, turns }) } })
   await announce(MEMBERS.flatMap((user_id): AppendedEvent[] => [
     { user_id, seq: 3, type: 'conversation_updated', conversation_id: id },
     { user_id, seq: 4, type: 'participant_removed', conversation_id: id, data: { user_id: 'gone' } }
@@ -125,7 +126,7 @@ test('recipients are told in pieces between which the process does other work, e
 test('without the database after the commit all are still woken, to read what happened later', async () => {
   const { epoch, database } = broker.messaging
   const wakes: WakeEvent[] = []
-  const announce = createAnnounce({ database, epoch, wake: events => { wakes.push(...events) } })
+  const announce = createAnnounce({ database, epoch: () => epoch, wake: events => { wakes.push(...events) } })
   const restore = await broker.cutDatabase()
   try {
     await announce(MEMBERS.map(user_id =>

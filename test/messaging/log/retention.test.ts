@@ -82,7 +82,7 @@ test('an event that is committed while the log is read is no reason to resync', 
       looked = true
       return rows
     }
-  }, messaging.epoch)
+  }, () => messaging.epoch)
   expect((await log.after('bob', 0, 100)).map(({ seq, body }) => [seq, body.type])).toEqual([
     [1, 'conversation_created'], [2, 'new_message']
   ])

@@ -1,0 +1,23 @@
+/**
+ * Devices that were last seen in an earlier epoch: what they have may not be what the database has.
+ * Their user's log tells them to take a new snapshot.
+ */
+import { type Database } from '../../store/database.ts'
+import { appendEvents } from '../../store/log/inbox.ts'
+import { usersSeenBefore } from '../../store/people/devices.ts'
+import { type TellResync } from '../deliver/openings.ts'
+import { type WakeEvent } from '../deliver/wakes.ts'
+import { type Epochs } from './epochs.ts'
+import { wakesFor } from './render.ts'
+
+export const createTellResync = ({ database, epochs, wake }: {
+  database: Database, epochs: Pick<Epochs, 'current' | 'since'>, wake: (events: WakeEvent[]) => void
+}): TellResync => async devices => {
+  const since = epochs.since()
+  if (since === undefined) return
+  const userIds = await usersSeenBefore(database.opening, devices, since)
+  if (userIds.length === 0) return
+  const appended = await database.transact(tx => appendEvents(tx, userIds.map(user_id =>
+    ({ user_id, type: 'resync_required' as const, conversation_id: null })), new Date()))
+  wake(wakesFor(epochs.current(), appended))
+}

@@ -1,0 +1,1 @@
+ALTER TABLE "meta" ADD COLUMN "epoch_since" timestamp (3) with time zone;
