@@ -102,7 +102,7 @@ test('stopping ends long polls at once, finishes what runs and leaves no connect
   await new Promise(resolve => unused.once('connect', resolve))
   unused.on('error', () => {})
   const poll = new Promise<IncomingMessage>((resolve, reject) => {
-    httpGet(`${other.url}/api/v1/inbox?wait=30`, {
+    httpGet(`${other.url}/api/v1/inbox?after=1&wait=30`, {
       agent, headers: { authorization: `Bearer ${user.token}` }
     }, resolve).on('error', reject)
   })
