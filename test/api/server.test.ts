@@ -96,17 +96,18 @@ test('a port in use is named together with its variable', async () => {
 test('stopping ends long polls at once, finishes what runs and leaves no connection', async () => {
   await using other = await startTestApi()
   const [user, friend] = [await other.user('user'), await other.user('friend')]
+  const waiting = await other.user('waiting')
   const conversation = await direct(user, friend)
   const agent = new Agent({ keepAlive: true })
   const unused = connect(Number(new URL(other.url).port), '127.0.0.1')
   await new Promise(resolve => unused.once('connect', resolve))
   unused.on('error', () => {})
   const poll = new Promise<IncomingMessage>((resolve, reject) => {
-    httpGet(`${other.url}/api/v1/inbox?after=1&wait=30`, {
-      agent, headers: { authorization: `Bearer ${user.token}` }
+    httpGet(`${other.url}/api/v1/inbox?wait=30`, {
+      agent, headers: { authorization: `Bearer ${waiting.token}` }
     }, resolve).on('error', reject)
   })
-  await until(() => other.messaging.wakes.users().includes(user.id), 'the poll waits')
+  await until(() => other.messaging.wakes.users().includes(waiting.id), 'the poll waits')
 
   const sends = Array.from({ length: 20 }, (_, i) =>
     send(user, conversation, `message ${i}`).then(answer => answer.status, () => 'refused'))
