@@ -20,12 +20,16 @@ import { createMemoryTopics } from './acl/topics-memory.ts'
 import { startRedisTopics } from './acl/topics-redis.ts'
 import { asEchoClient } from './aedes/client.ts'
 import { createFencedEmitter } from './aedes/emitter.ts'
+import { takeInOrder } from './aedes/intake.ts'
 import { createFencedPersistence } from './aedes/persistence.ts'
+import { parseStrictly } from './aedes/strict-parser.ts'
 import { authenticate, preConnect } from './handlers/connect.ts'
 import { authorizeForward } from './handlers/forward.ts'
 import { acknowledge } from './handlers/puback.ts'
 import { authorizePublish } from './handlers/publish.ts'
-import { authorizeSubscribe, followSubscriptions } from './handlers/subscribe.ts'
+import {
+  authorizeSubscribe, FILTERS_PER_SECOND, followSubscriptions, subscribe, unsubscribe
+} from './handlers/subscribe.ts'
 import { ConnectionRegistry } from './inbox/registry.ts'
 import { AddressLimits } from './limits/address.ts'
 import { limitPackets } from './limits/packet.ts'
@@ -97,6 +101,11 @@ export async function startBroker (
     now: Date.now,
     onWait: () => throttledTotal.inc({ limit: 'topics' })
   })
+  // Not off with the others: a flood of filters stops everybody.
+  const filterRate = startRateLimit({
+    perSecond: FILTERS_PER_SECOND, now: Date.now, onWait: () => throttledTotal.inc({ limit: 'filters' })
+  })
+  const filterDeps = { log, filterRate }
   const redisTopics = redisUrl === undefined
     ? undefined
     : startRedisTopics({ url: redisUrl, registry, log, willRoundMs })
@@ -112,7 +121,7 @@ export async function startBroker (
     }),
     preConnect: (client, packet, done) => preConnect(connectDeps, client, packet, done),
     authenticate: (client, _user, _password, done) => authenticate(log, client, done),
-    authorizeSubscribe: (client, subscription, done) => authorizeSubscribe(log, client, subscription, done),
+    authorizeSubscribe,
     authorizePublish: (client, packet, done) => authorizePublish(publishDeps, client, packet, done),
     authorizeForward: (client, packet) => authorizeForward(redisTopics, client, packet)
   } satisfies AedesOptions)
@@ -144,6 +153,11 @@ export async function startBroker (
     const client = asEchoClient(aedes.handle(socket))
     Object.assign(client, { arrival, address: arrival.address })
     limitPackets(client)
+    parseStrictly(client)
+    takeInOrder(client, {
+      subscribe: (...packet) => subscribe(filterDeps, ...packet),
+      unsubscribe: (...packet) => unsubscribe(filterDeps, ...packet)
+    })
     socket.once('close', () => {
       sockets.delete(socket)
       if (client.connection === undefined) return
@@ -197,7 +211,7 @@ export async function startBroker (
       await Promise.all([tcp[Symbol.asyncDispose](), webSocket[Symbol.asyncDispose]()])
       await closeAedes()
       for (const socket of sockets) socket.destroy()
-      for (const rate of [commandRate, topicRate]) rate[Symbol.dispose]()
+      for (const rate of [commandRate, topicRate, filterRate]) rate[Symbol.dispose]()
       // The close events of their sockets come later; what they leave unacknowledged must be known now.
       for (const connection of registry.all()) connection.close()
     }
