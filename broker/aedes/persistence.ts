@@ -23,6 +23,8 @@ export interface Persistence {
   addSubscriptions (client: Named, subscriptions: Subscription[]): Promise<void>
   removeSubscriptions (client: Named, filters: string[]): Promise<void>
   subscriptionsByClient (client: Named): Promise<Array<{ topic: string, qos: number }>>
+  /** A connection of a stored session begins. True: there was one before. */
+  beginSession? (client: Named, lease: number): Promise<boolean>
   cleanSubscriptions (client: Named): Promise<unknown>
   subscriptionsByTopic (topic: string): Promise<unknown[]>
   outgoingEnqueue (subscription: unknown, packet: AnyPacket): Promise<void>
@@ -45,6 +47,12 @@ export interface Persistence {
   countOffline (): Promise<unknown>
   destroy (): Promise<void>
 }
+
+/**
+ * Aedes takes a session without subscriptions for none, where the CONNACK has to say that it is there
+ * [MQTT-3.2.2-2]. Nobody may subscribe to this filter, so what is restored is nothing.
+ */
+const NO_SUBSCRIPTION = { topic: 'user', qos: 0 }
 
 export interface FenceOptions {
   registry: ConnectionRegistry
@@ -105,8 +113,13 @@ export function createFencedPersistence ({ registry, inner, acknowledge }: Fence
     },
 
     async subscriptionsByClient (client: Named) {
-      const own = [...connectionOf(client)?.session.subscriptions ?? []]
-      return usesInner(client) ? [...own, ...await inner.subscriptionsByClient(client)] : own
+      const connection = connectionOf(client)
+      const own = [...connection?.session.subscriptions ?? []]
+      const granted = usesInner(client) ? await inner.subscriptionsByClient(client) : []
+      const known = usesInner(client)
+        ? await inner.beginSession?.(client, connection!.lease)
+        : connection?.session.known
+      return own.length + granted.length === 0 && known === true ? [NO_SUBSCRIPTION] : [...own, ...granted]
     },
 
     async cleanSubscriptions (client: Named) {

@@ -24,11 +24,6 @@ const SPOKEN_VERSIONS: ReadonlySet<number> = new Set([3, 4])
 
 export interface ConnectDeps { messaging: Messaging, registry: ConnectionRegistry, log: Logger }
 
-// Aedes drops a packet whose broker counter is lower than the last one it sent
-// to the client, although counters overtake each other in ordinary operation.
-const NO_DUPLICATES: Record<string, number> =
-  new Proxy({}, { get: () => 0, set: () => true, deleteProperty: () => true })
-
 type Callback = (error: Error | null, success: boolean) => void
 
 /** Lets every CONNECT pass: why one is refused is noted for `authenticate`, which can send a CONNACK. */
@@ -46,7 +41,6 @@ async function openConnection (
   { messaging, registry, log }: ConnectDeps, client: EchoClient, packet: ConnectPacket
 ): Promise<void> {
   if (!SPOKEN_VERSIONS.has(packet.protocolVersion ?? 0)) return // Aedes refuses it [MQTT-3.1.2-2]
-  client.duplicates = NO_DUPLICATES
   // 0 would mean a connection that is never found dead.
   packet.keepalive = Math.min(packet.keepalive || MAX_KEEPALIVE_S, MAX_KEEPALIVE_S)
 
@@ -57,12 +51,14 @@ async function openConnection (
   const { userId } = identity
   // Most stored sessions go on with their inbox; a device with `acl` is more likely a sensor.
   const early = clean || identity.acl !== undefined ? undefined : new EarlyListener(messaging.wakes, userId)
+  const clientId = `${userId}/${deviceId}`
   try {
+    await registry.kept(clientId)
     const opened = await messaging.openings.open({ userId, deviceId, clean }, () => !client.closed)
     // The close of a socket that is gone by now has been seen already.
     if (opened === undefined || client.closed) return
     const connection = new DeviceConnection({
-      client, identity, deviceId, clean, opened, early, messaging, log
+      client, identity, deviceId, clean, opened, before: registry.before(clientId), early, messaging, log
     })
     client.connection = connection
     packet.clientId = connection.clientId

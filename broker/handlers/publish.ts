@@ -10,7 +10,7 @@ import { type Logger } from 'pino'
 import { decideCommand, type Reply } from '../../messaging/commands.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import { isOwnOutbox, mayPublish } from '../access.ts'
-import { type RedisTopics } from '../acl/topics-redis.ts'
+import { type AclTopics } from '../acl/topics-memory.ts'
 import { asEchoClient } from '../aedes/client.ts'
 import { type DeviceConnection } from '../inbox/device-connection.ts'
 import { type RateLimit } from '../limits/rate.ts'
@@ -23,8 +23,8 @@ export interface PublishDeps {
   commandRate: RateLimit
   /** Of topics granted by `acl`. */
   topicRate: RateLimit
-  /** Topics granted by `acl` when they are shared with other nodes. */
-  topics?: Pick<RedisTopics, 'keep' | 'takeWill'>
+  /** What outlives a connection of them. */
+  topics: Pick<AclTopics, 'keep' | 'takeWill'>
 }
 
 export function authorizePublish (
@@ -39,7 +39,7 @@ export function authorizePublish (
   if (mayPublish(connection.identity, packet.topic)) {
     if (client.closed) return publishWill(deps, client, packet, done)
     // With QoS 2 it is kept together with its identifier.
-    const keep = (): Promise<void> | undefined => packet.qos === 1 ? topics?.keep(packet) : undefined
+    const keep = (): Promise<void> | undefined => packet.qos === 1 ? topics.keep(packet) : undefined
     const token = topicRate.take(connection.userId, connection)
     const ready = token?.then(() => {
       connection.refreshKeepalive()
@@ -56,7 +56,6 @@ export function authorizePublish (
 function publishWill (
   { topics, log }: PublishDeps, client: Client, will: PublishPacket, done: Callback
 ): void {
-  if (topics === undefined) return done(null)
   topics.takeWill(client).then(async mine => {
     if (!mine) throw new Error('the will is published by another process')
     if (will.qos > 0) await topics.keep(will)

@@ -11,7 +11,7 @@ import { generate, type ISubscribePacket, type IUnsubscribePacket } from 'mqtt-p
 import { type Logger } from 'pino'
 import { type Messaging } from '../../messaging/start.ts'
 import { subscriptionKind } from '../access.ts'
-import { type RedisTopics } from '../acl/topics-redis.ts'
+import { type AclTopics } from '../acl/topics-memory.ts'
 import { asEchoClient, type EchoClient } from '../aedes/client.ts'
 import { type DeviceConnection } from '../inbox/device-connection.ts'
 import { watchAsObserver } from '../inbox/observers.ts'
@@ -111,7 +111,7 @@ function isAllowed (connection: DeviceConnection, filter: string): boolean {
 
 export interface SubscribeDeps {
   messaging: Messaging
-  topics?: Pick<RedisTopics, 'queueOf'>
+  topics: Pick<AclTopics, 'queueOf'>
 }
 
 export function followSubscriptions (aedes: Aedes, { messaging, topics }: SubscribeDeps): void {
@@ -139,6 +139,6 @@ export function followSubscriptions (aedes: Aedes, { messaging, topics }: Subscr
     const { connection } = asEchoClient(client)
     if (connection === undefined) return
     connection.ownTopics.restored()
-    topics?.queueOf(connection)?.start()
+    topics.queueOf(connection)?.start()
   })
 }

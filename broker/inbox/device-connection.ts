@@ -28,12 +28,21 @@ export interface ConnectionClient extends SocketHolder {
   close (): void
 }
 
+export interface ConnectionsBefore {
+  /** One of them is still there, and its session may not be stored yet. */
+  open: boolean
+  /** The last event that was sent to the session; undefined: not known here. */
+  sentSeq: number | undefined
+}
+
 export interface DeviceConnectionOptions {
   client: ConnectionClient
   identity: Identity
   deviceId: string
   clean: boolean
   opened: OpenedDevice
+  /** What is known of the session's connections before this one. */
+  before: ConnectionsBefore
   /** Has listened for the user's events since before the device was opened. */
   early?: EarlyListener
   messaging: Messaging
@@ -53,10 +62,14 @@ export class DeviceConnection implements Connection, DeliveryTarget {
   readonly socket: DeviceSocket
   /** Filters of a debugging admin outside their own topics. */
   observed: Set<string> | undefined
+  /** The last message of other topics that was forwarded to it. */
+  forwarded: { brokerId: string, brokerCounter: number } | undefined
   /** When the device last sent something (milliseconds since 1970). */
   activeAt = Date.now()
   /** The commands of this connection are acknowledged in the order they came [MQTT-4.6.0-2]. */
   decided: Promise<unknown> = Promise.resolve()
+  /** Set at its end: resolves when its session is stored. */
+  kept: Promise<void> | undefined
   readonly #connectedAt = Date.now()
   readonly #client: ConnectionClient
   readonly #messaging: Messaging
@@ -65,7 +78,7 @@ export class DeviceConnection implements Connection, DeliveryTarget {
   #onClose: Array<() => void> | undefined
 
   constructor (
-    { client, identity, deviceId, clean, opened, early, messaging, log }: DeviceConnectionOptions
+    { client, identity, deviceId, clean, opened, before, early, messaging, log }: DeviceConnectionOptions
   ) {
     const { userId } = identity
     this.#client = client
@@ -78,10 +91,14 @@ export class DeviceConnection implements Connection, DeliveryTarget {
     this.clean = clean
     this.lease = opened.lease
     // Restored [MQTT-3.1.2-4].
-    this.session = new StoredSession(opened.subscriptions, subscriptions => this.#save(subscriptions))
+    this.session = new StoredSession(
+      opened.subscriptions, opened.stored || before.open, subscriptions => this.#save(subscriptions)
+    )
     this.subscriptions = new Subscriptions(opened.subscriptions)
     this.socket = new DeviceSocket(client)
-    this.ownTopics = new OwnTopics({ target: this, subscriptions: this.subscriptions, messaging, log })
+    this.ownTopics = new OwnTopics({
+      target: this, subscriptions: this.subscriptions, sentSeq: clean ? 0 : before.sentSeq, messaging, log
+    })
     if (early !== undefined) this.ownTopics.takeOver(early, opened.start)
   }
 
@@ -125,6 +142,11 @@ export class DeviceConnection implements Connection, DeliveryTarget {
     this.ownTopics.close()
     this.socket.end()
     this.#closed = true
+    if (!this.clean && this.identity.acl === undefined && !this.session.known) {
+      this.kept = this.session.keep().catch((error: unknown) => this.#log.debug(
+        { err: error, user_id: this.userId, device_id: this.deviceId }, 'a session could not be stored'
+      ))
+    }
     for (const listener of this.#onClose ?? []) listener()
   }
 
