@@ -23,6 +23,7 @@ import { createFencedEmitter } from './aedes/emitter.ts'
 import { takeInOrder } from './aedes/intake.ts'
 import { createFencedPersistence } from './aedes/persistence.ts'
 import { parseStrictly } from './aedes/strict-parser.ts'
+import { levelOf } from './connection-errors.ts'
 import { authenticate, preConnect } from './handlers/connect.ts'
 import { forward } from './handlers/forward.ts'
 import { acknowledge } from './handlers/puback.ts'
@@ -129,10 +130,12 @@ export async function startBroker (
       log.warn({ err: error }, 'the will of a dead process could not be published'))
   })
   aedes.on(
-    'clientError', (client, error) => log.debug({ client_id: client.id, err: error }, 'a connection failed')
+    'clientError',
+    (client, error) => log[levelOf(error)]({ client_id: client.id, err: error }, 'a connection failed')
   )
   aedes.on(
-    'connectionError', (_, error) => log.debug({ err: error }, 'a connection failed before its CONNECT')
+    'connectionError',
+    (_, error) => log[levelOf(error)]({ err: error }, 'a connection failed before its CONNECT')
   )
   ;(aedes as NodeJS.EventEmitter).on(
     'error', error => log.error({ err: error }, 'the broker reported an error')

@@ -17,6 +17,7 @@ import { isUserTopic } from '../../core/topics.ts'
 import { asEchoClient } from '../aedes/client.ts'
 import { type Emitter } from '../aedes/emitter.ts'
 import { type Persistence } from '../aedes/persistence.ts'
+import { levelOf } from '../connection-errors.ts'
 import { type DeviceConnection } from '../inbox/device-connection.ts'
 import { isQueueId } from '../inbox/packets.ts'
 import { type ConnectionRegistry } from '../inbox/registry.ts'
@@ -185,7 +186,7 @@ export function startRedisTopics (
     putWill: async (client, will) => { await wills.put(client.id, will as unknown as Will) },
     // Aedes takes no notice of a failure, and one would end the process.
     delWill: client => wills.take(client.id)
-      .catch((error: unknown) => log.debug({ err: error }, 'a will could not be removed')),
+      .catch((error: unknown) => log[levelOf(error)]({ err: error }, 'a will could not be removed')),
     getWill: async () => undefined,
     streamWill: () => Readable.from([]),
     getClientList: () => Readable.from([]),
@@ -218,7 +219,7 @@ export function startRedisTopics (
     publishWills (publish) {
       const round = (): void => {
         wills.round(publish).catch((error: unknown) =>
-          log.debug({ err: error }, 'the wills of other processes could not be read'))
+          log[levelOf(error)]({ err: error }, 'the wills of other processes could not be read'))
       }
       willTimer = setInterval(round, willRoundMs)
       round()

@@ -7,6 +7,7 @@
  * nothing is read from the connection, so what is held is at most what was read before.
  */
 import { type Packet } from 'mqtt-packet'
+import { ClientFault } from '../connection-errors.ts'
 import { type EchoClient } from './client.ts'
 
 type Done = (error?: Error | null) => void
@@ -76,7 +77,7 @@ export function takeInOrder (echoClient: EchoClient, { subscribe, unsubscribe }:
 
   function hold (packet: Packet): void {
     if (!client.connackSent && held.length >= MAX_BEFORE_CONNACK) {
-      parser.emit('error', new Error('too many packets before the CONNACK'))
+      parser.emit('error', new ClientFault('too many packets before the CONNACK'))
       return
     }
     held.push(packet)

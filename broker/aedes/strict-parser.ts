@@ -8,6 +8,7 @@
 import { isUtf8 } from 'node:buffer'
 import { type Packet } from 'mqtt-packet'
 import { isTopicFilter, isTopicName } from '../../core/topics.ts'
+import { ClientFault } from '../connection-errors.ts'
 import { type EchoClient } from './client.ts'
 
 /** Filters of one SUBSCRIBE or UNSUBSCRIBE that are looked at. */
@@ -38,11 +39,16 @@ export function parseStrictly (client: EchoClient): void {
     _parseString: parseString,
     _parseConnect: parseConnect,
     _parseSubscribe: parseSubscribe,
-    _parseUnsubscribe: parseUnsubscribe
+    _parseUnsubscribe: parseUnsubscribe,
+    _emitError: emitError
   })
 }
 
 const lenient = (parser: Parser): Parser => Object.getPrototypeOf(parser)
+
+function emitError (this: Parser, { message }: Error): void {
+  lenient(this)._emitError.call(this, new ClientFault(message))
+}
 
 function parsePayload (this: Parser): boolean {
   const complete = lenient(this)._parsePayload.call(this)

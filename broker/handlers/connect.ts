@@ -13,6 +13,7 @@ import { checkText } from '../../core/message-rules.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import { mayPublish } from '../access.ts'
 import { asEchoClient, type EchoClient, type Refusal } from '../aedes/client.ts'
+import { ClientFault } from '../connection-errors.ts'
 import { DeviceConnection } from '../inbox/device-connection.ts'
 import { EarlyListener } from '../inbox/own-topics.ts'
 import { type ConnectionRegistry } from '../inbox/registry.ts'
@@ -122,5 +123,5 @@ export function authenticate (
   const { returnCode, reason } = refusal ?? { returnCode: 3 as const, reason: 'not opened' }
   connectsTotal.inc({ outcome: returnCode === 3 ? 'failed' : 'refused' })
   log.info({ return_code: returnCode, reason }, 'a CONNECT was refused')
-  done(Object.assign(new Error(reason), { returnCode }), null)
+  done(Object.assign(new ClientFault(reason), { returnCode }), null)
 }

@@ -12,6 +12,7 @@ import { type Messaging } from '../../messaging/start.ts'
 import { isOwnOutbox, mayPublish } from '../access.ts'
 import { type AclTopics } from '../acl/topics-memory.ts'
 import { asEchoClient } from '../aedes/client.ts'
+import { ClientFault, levelOf } from '../connection-errors.ts'
 import { type DeviceConnection } from '../inbox/device-connection.ts'
 import { type RateLimit } from '../limits/rate.ts'
 
@@ -33,7 +34,7 @@ export function authorizePublish (
   const { log, topicRate, topics } = deps
   if (client === null) return done(null) // a will of a client that is gone, checked at its CONNECT
   const { connection } = asEchoClient(client)
-  if (connection === undefined) return done(new Error('not connected'))
+  if (connection === undefined) return done(new ClientFault('not connected'))
   connection.touch()
   if (isOwnOutbox(connection.identity, packet.topic)) return runCommand(deps, connection, packet, done)
   if (mayPublish(connection.identity, packet.topic)) {
@@ -50,18 +51,18 @@ export function authorizePublish (
     return
   }
   log.info({ user_id: connection.userId, topic: packet.topic }, 'a publish was refused')
-  done(new Error('the topic is not yours to publish to'))
+  done(new ClientFault('the topic is not yours to publish to'))
 }
 
 function publishWill (
   { topics, log }: PublishDeps, client: Client, will: PublishPacket, done: Callback
 ): void {
   topics.takeWill(client).then(async mine => {
-    if (!mine) throw new Error('the will is published by another process')
+    if (!mine) throw new ClientFault('the will is published by another process')
     if (will.qos > 0) await topics.keep(will)
     done(null)
   }).catch((error: unknown) => {
-    log.debug({ err: error, client_id: client.id }, 'a will is not published here')
+    log[levelOf(error)]({ err: error, client_id: client.id }, 'a will is not published here')
     done(error as Error)
   })
 }
@@ -81,7 +82,7 @@ function runCommand (
   const deciding = commandRate.take(connection.userId, connection)?.then(() => {
     // It has no PUBACK, so the client sends it again.
     if (connection.closed && packet.qos > 0) {
-      throw new Error('the connection closed before the command was decided')
+      throw new ClientFault('the connection closed before the command was decided')
     }
     connection.refreshKeepalive()
     return decide()

@@ -13,6 +13,7 @@ import { type Messaging } from '../../messaging/start.ts'
 import { subscriptionKind } from '../access.ts'
 import { type AclTopics } from '../acl/topics-memory.ts'
 import { asEchoClient, type EchoClient } from '../aedes/client.ts'
+import { ClientFault } from '../connection-errors.ts'
 import { type DeviceConnection } from '../inbox/device-connection.ts'
 import { watchAsObserver } from '../inbox/observers.ts'
 import { type RateLimit } from '../limits/rate.ts'
@@ -84,7 +85,7 @@ export function unsubscribe (
 async function takeTurn (
   filterRate: RateLimit, { connection }: EchoClient, filters: number
 ): Promise<DeviceConnection> {
-  if (connection === undefined) throw new Error('not connected')
+  if (connection === undefined) throw new ClientFault('not connected')
   connection.touch()
   connection.refreshKeepalive()
   const turn = filterRate.take(connection.userId, connection, filters)
@@ -92,7 +93,7 @@ async function takeTurn (
     await turn
     connection.refreshKeepalive()
   }
-  if (connection.closed) throw new Error('the connection closed before its filters were looked at')
+  if (connection.closed) throw new ClientFault('the connection closed before its filters were looked at')
   return connection
 }
 

@@ -12,6 +12,7 @@ import { type Connection, type ConnectionState } from '../../messaging/deliver/c
 import { type Messaging } from '../../messaging/start.ts'
 import { type StoredSubscription } from '../../migrations/schema.ts'
 import { type OpenedDevice } from '../../store/people/devices.ts'
+import { levelOf } from '../connection-errors.ts'
 import { DeviceSocket, type SocketHolder } from './device-socket.ts'
 import { type DeliveryTarget } from './inbox-delivery.ts'
 import { OwnTopics, type EarlyListener } from './own-topics.ts'
@@ -143,7 +144,7 @@ export class DeviceConnection implements Connection, DeliveryTarget {
     this.socket.end()
     this.#closed = true
     if (!this.clean && this.identity.acl === undefined && !this.session.known) {
-      this.kept = this.session.keep().catch((error: unknown) => this.#log.debug(
+      this.kept = this.session.keep().catch((error: unknown) => this.#log[levelOf(error)](
         { err: error, user_id: this.userId, device_id: this.deviceId }, 'a session could not be stored'
       ))
     }

@@ -8,6 +8,8 @@
  * connection.
  */
 
+import { ClientFault } from '../connection-errors.ts'
+
 /** A full bucket holds the tokens of so many seconds. */
 export const BURST_S = 3
 /** More than the 1,700 smallest commands that fit into what Aedes reads at once, at the default rate. */
@@ -107,7 +109,7 @@ export function startRateLimit ({ perSecond, now, onWait = () => {} }: RateLimit
       onWait()
       if (bucket.owed + tokens > perSecond * LONGEST_WAIT_S) dropClosed(bucket)
       if (bucket.owed + tokens > perSecond * LONGEST_WAIT_S) {
-        return Promise.reject(new Error('too many packets of this user wait'))
+        return Promise.reject(new ClientFault('too many packets of this user wait'))
       }
       const { waiting } = bucket
       if (waiting.length === 0) stopTimer(bucket) // it runs until the bucket is full, which is later
