@@ -20,7 +20,7 @@ import { startMemoryTopics, type AclTopics } from './acl/topics-memory.ts'
 import { startRedisTopics } from './acl/topics-redis.ts'
 import { asEchoClient } from './aedes/client.ts'
 import { createFencedEmitter } from './aedes/emitter.ts'
-import { takeInOrder } from './aedes/intake.ts'
+import { takeInOrder, type Intake } from './aedes/intake.ts'
 import { createFencedPersistence } from './aedes/persistence.ts'
 import { parseStrictly } from './aedes/strict-parser.ts'
 import { levelOf } from './connection-errors.ts'
@@ -106,7 +106,10 @@ export async function startBroker (
   const filterRate = startRateLimit({
     perSecond: FILTERS_PER_SECOND, now: Date.now, onWait: () => throttledTotal.inc({ limit: 'filters' })
   })
-  const filterDeps = { log, filterRate }
+  const intake: Intake = {
+    subscribe: (...packet) => subscribe({ log, filterRate }, ...packet),
+    unsubscribe: (...packet) => unsubscribe({ log, filterRate }, ...packet)
+  }
   const topics: AclTopics = redisUrl === undefined
     ? startMemoryTopics({ registry, log })
     : startRedisTopics({ url: redisUrl, registry, log, willRoundMs })
@@ -155,10 +158,7 @@ export async function startBroker (
     client.deliver0 = client.deliverQoS = (packet, done) => forward(topics, client, packet, done)
     limitPackets(client)
     parseStrictly(client)
-    takeInOrder(client, {
-      subscribe: (...packet) => subscribe(filterDeps, ...packet),
-      unsubscribe: (...packet) => unsubscribe(filterDeps, ...packet)
-    })
+    takeInOrder(client, intake)
     socket.once('close', () => {
       sockets.delete(socket)
       if (client.connection === undefined) return

@@ -1,4 +1,4 @@
-/** Topics granted by `acl` in a process that runs alone: sessions, retained messages and wills in memory. */
+/** Topics granted by `acl` in a process that runs alone: sessions and retained messages in memory. */
 import { Readable } from 'node:stream'
 import { type Client, type PublishPacket } from 'aedes'
 import { type Logger } from 'pino'
@@ -20,7 +20,6 @@ export function startMemoryTopics (
 ): AclTopics {
   const sessions = createMemorySessions(Date.now)
   const retained = new LevelTree<object>()
-  const wills = new Set<string>()
   const queues = new WeakMap<DeviceConnection, SessionQueue>()
 
   function ensureQueue (connection: DeviceConnection): SessionQueue {
@@ -101,9 +100,9 @@ export function startMemoryTopics (
       incomingDelPacket: (client, packet) => sessions.releaseReceived(client.id, packet.messageId),
       cleanIncoming: client => sessions.forgetReceived(client.id),
 
-      // Aedes has the will itself; here it is only known that it was not published yet.
-      async putWill (client) { wills.add(client.id) },
-      async delWill (client) { wills.delete(client.id) },
+      // Aedes has the will itself, and publishes it once.
+      putWill: async () => {},
+      delWill: async () => {},
       getWill: async () => undefined,
       streamWill: () => Readable.from([]),
       getClientList: () => Readable.from([]),
@@ -112,7 +111,7 @@ export function startMemoryTopics (
     },
     queueOf: connection => queues.get(connection),
     keep: packet => sessions.enqueue(packet),
-    takeWill: async client => wills.delete(client.id),
+    takeWill: async () => true,
     publishWills () {},
     async [Symbol.asyncDispose] () {}
   }

@@ -57,7 +57,7 @@ export interface RedisTopics extends AsyncDisposable {
   /** Queued and retained before the PUBACK promises it. */
   keep (packet: PublishPacket): Promise<void>
   /** False: the will has been published, or will be by another process. */
-  takeWill (client: Client): Promise<boolean>
+  takeWill (connection: Pick<Client, 'id'>): Promise<boolean>
   /** Publishes the wills of processes that have died. */
   publishWills (publish: (will: Will) => void): void
 }
@@ -211,8 +211,8 @@ export function startRedisTopics (
       await retain(packet as never)
       await sessions.enqueue(packet)
     },
-    async takeWill (client) {
-      const taken = wills.take(client.id)
+    async takeWill ({ id }) {
+      const taken = wills.take(id)
       taking.add(taken)
       return await taken.finally(() => taking.delete(taken)) !== undefined
     },

@@ -12,6 +12,7 @@ import { type Messaging } from '../../messaging/start.ts'
 import { isOwnOutbox, mayPublish } from '../access.ts'
 import { type AclTopics } from '../acl/topics-memory.ts'
 import { asEchoClient } from '../aedes/client.ts'
+import { willOf } from '../aedes/persistence.ts'
 import { ClientFault, levelOf } from '../connection-errors.ts'
 import { type DeviceConnection } from '../inbox/device-connection.ts'
 import { type RateLimit } from '../limits/rate.ts'
@@ -38,7 +39,7 @@ export function authorizePublish (
   connection.touch()
   if (isOwnOutbox(connection.identity, packet.topic)) return runCommand(deps, connection, packet, done)
   if (mayPublish(connection.identity, packet.topic)) {
-    if (client.closed) return publishWill(deps, client, packet, done)
+    if (client.closed) return publishWill(deps, connection, packet, done)
     // With QoS 2 it is kept together with its identifier.
     const keep = (): Promise<void> | undefined => packet.qos === 1 ? topics.keep(packet) : undefined
     const token = topicRate.take(connection.userId, connection)
@@ -55,14 +56,14 @@ export function authorizePublish (
 }
 
 function publishWill (
-  { topics, log }: PublishDeps, client: Client, will: PublishPacket, done: Callback
+  { topics, log }: PublishDeps, connection: DeviceConnection, will: PublishPacket, done: Callback
 ): void {
-  topics.takeWill(client).then(async mine => {
+  topics.takeWill(willOf(connection)).then(async mine => {
     if (!mine) throw new ClientFault('the will is published by another process')
     if (will.qos > 0) await topics.keep(will)
     done(null)
   }).catch((error: unknown) => {
-    log[levelOf(error)]({ err: error, client_id: client.id }, 'a will is not published here')
+    log[levelOf(error)]({ err: error, client_id: connection.clientId }, 'a will is not published here')
     done(error as Error)
   })
 }

@@ -175,6 +175,31 @@ describe.for(['in memory', 'in Redis'])('%s', where => {
     await until(() => reader.of('publish').some(({ topic }) => topic === 's/will/mark'), 'the mark came')
     expect(reader.of('publish').map(({ payload }) => payload.toString())).toEqual(['gone', 'mark'])
   })
+
+  test('3.1.2-8: of two connections of one device each has its own will', async () => {
+    const user = newUser()
+    const withWill = (text: string, clean: boolean) => ({
+      ...SENSORS,
+      clean,
+      will: { topic: `s/wills/${user}`, payload: Buffer.from(text), qos: 1 as const, retain: false }
+    })
+    using reader = await broker.rawDevice(newUser(), SENSORS)
+    reader.packet(subscribePacket(1, 's/wills/#'))
+    await reader.nth('suback', 1)
+    for (const clean of [true, false]) {
+      using first = await broker.rawDevice(user, withWill('first', clean))
+      first.packet(subscribePacket(1, 's/other/#'))
+      await first.nth('suback', 1)
+      const second = await broker.rawDevice(user, withWill('second', clean))
+      await until(() => first.closed, 'the first is closed')
+      second[Symbol.dispose]()
+      await until(() => [...broker.messaging.connections.of(user)].length === 0, 'it is gone')
+    }
+    await reader.nth('publish', 4)
+    expect(reader.of('publish').map(({ payload }) => payload.toString())).toEqual([
+      'first', 'second', 'first', 'second'
+    ])
+  })
 })
 
 test('3.3.1-1: after a restart what may have been sent says so, and what came later does not', async () => {
