@@ -10,7 +10,7 @@ export const connectsTotal = new Counter({
 export const throttledTotal = new Counter({
   name: 'echo_mqtt_throttled_total',
   help:
-    'Publishes that waited for their turn or lost their connection, by what limits them: commands, topics',
+    'Packets that waited for their turn or lost their connection, by what limits them: commands, topics, filters',
   labelNames: ['limit']
 })
 

@@ -16,16 +16,21 @@ import { type Duplex } from 'node:stream'
 import { type Logger } from 'pino'
 import { withinMs } from '../core/deadline.ts'
 import { type Messaging } from '../messaging/start.ts'
-import { createMemoryTopics } from './acl/topics-memory.ts'
+import { startMemoryTopics, type AclTopics } from './acl/topics-memory.ts'
 import { startRedisTopics } from './acl/topics-redis.ts'
 import { asEchoClient } from './aedes/client.ts'
 import { createFencedEmitter } from './aedes/emitter.ts'
+import { takeInOrder, type Intake } from './aedes/intake.ts'
 import { createFencedPersistence } from './aedes/persistence.ts'
+import { parseStrictly } from './aedes/strict-parser.ts'
+import { levelOf } from './connection-errors.ts'
 import { authenticate, preConnect } from './handlers/connect.ts'
-import { authorizeForward } from './handlers/forward.ts'
+import { forward } from './handlers/forward.ts'
 import { acknowledge } from './handlers/puback.ts'
 import { authorizePublish } from './handlers/publish.ts'
-import { authorizeSubscribe, followSubscriptions } from './handlers/subscribe.ts'
+import {
+  authorizeSubscribe, FILTERS_PER_SECOND, followSubscriptions, subscribe, unsubscribe
+} from './handlers/subscribe.ts'
 import { ConnectionRegistry } from './inbox/registry.ts'
 import { AddressLimits } from './limits/address.ts'
 import { limitPackets } from './limits/packet.ts'
@@ -97,36 +102,43 @@ export async function startBroker (
     now: Date.now,
     onWait: () => throttledTotal.inc({ limit: 'topics' })
   })
-  const redisTopics = redisUrl === undefined
-    ? undefined
+  // Not off with the others: a flood of filters stops everybody.
+  const filterRate = startRateLimit({
+    perSecond: FILTERS_PER_SECOND, now: Date.now, onWait: () => throttledTotal.inc({ limit: 'filters' })
+  })
+  const intake: Intake = {
+    subscribe: (...packet) => subscribe({ log, filterRate }, ...packet),
+    unsubscribe: (...packet) => unsubscribe({ log, filterRate }, ...packet)
+  }
+  const topics: AclTopics = redisUrl === undefined
+    ? startMemoryTopics({ registry, log })
     : startRedisTopics({ url: redisUrl, registry, log, willRoundMs })
-  const publishDeps = { messaging, log, commandRate, topicRate, topics: redisTopics }
+  const publishDeps = { messaging, log, commandRate, topicRate, topics }
   const aedes = await Aedes.createBroker({
     connectTimeout: connectTimeoutMs,
     drainTimeout: drainTimeoutMs,
     // Of MQTT 3.1. The length was checked before the user's id was put in front.
     maxClientsIdLength: Infinity,
-    mq: createFencedEmitter(redisTopics?.emitter),
-    persistence: createFencedPersistence({
-      registry, inner: redisTopics?.persistence ?? createMemoryTopics(), acknowledge
-    }),
+    mq: createFencedEmitter(topics.emitter),
+    persistence: createFencedPersistence({ registry, inner: topics.persistence, acknowledge }),
     preConnect: (client, packet, done) => preConnect(connectDeps, client, packet, done),
     authenticate: (client, _user, _password, done) => authenticate(log, client, done),
-    authorizeSubscribe: (client, subscription, done) => authorizeSubscribe(log, client, subscription, done),
-    authorizePublish: (client, packet, done) => authorizePublish(publishDeps, client, packet, done),
-    authorizeForward: (client, packet) => authorizeForward(redisTopics, client, packet)
+    authorizeSubscribe,
+    authorizePublish: (client, packet, done) => authorizePublish(publishDeps, client, packet, done)
   } satisfies AedesOptions)
-  followSubscriptions(aedes, { messaging, topics: redisTopics })
-  redisTopics?.publishWills(will => {
-    const keeping = will.qos > 0 ? redisTopics.keep(will as PublishPacket) : Promise.resolve()
+  followSubscriptions(aedes, { messaging, topics })
+  topics.publishWills(will => {
+    const keeping = will.qos > 0 ? topics.keep(will as PublishPacket) : Promise.resolve()
     keeping.then(() => aedes.publish(will as PublishPacket, () => {}), (error: unknown) =>
       log.warn({ err: error }, 'the will of a dead process could not be published'))
   })
   aedes.on(
-    'clientError', (client, error) => log.debug({ client_id: client.id, err: error }, 'a connection failed')
+    'clientError',
+    (client, error) => log[levelOf(error)]({ client_id: client.id, err: error }, 'a connection failed')
   )
   aedes.on(
-    'connectionError', (_, error) => log.debug({ err: error }, 'a connection failed before its CONNECT')
+    'connectionError',
+    (_, error) => log[levelOf(error)]({ err: error }, 'a connection failed before its CONNECT')
   )
   ;(aedes as NodeJS.EventEmitter).on(
     'error', error => log.error({ err: error }, 'the broker reported an error')
@@ -143,7 +155,10 @@ export async function startBroker (
     sockets.add(socket)
     const client = asEchoClient(aedes.handle(socket))
     Object.assign(client, { arrival, address: arrival.address })
+    client.deliver0 = client.deliverQoS = (packet, done) => forward(topics, client, packet, done)
     limitPackets(client)
+    parseStrictly(client)
+    takeInOrder(client, intake)
     socket.once('close', () => {
       sockets.delete(socket)
       if (client.connection === undefined) return
@@ -162,7 +177,7 @@ export async function startBroker (
 
   const closeAedes = async (): Promise<void> => {
     await withinMs(CLOSE_TIMEOUT_MS, new Promise<void>(resolve => aedes.close(() => resolve())))
-    await redisTopics?.[Symbol.asyncDispose]()
+    await topics[Symbol.asyncDispose]()
   }
   const reception: Reception = { arrive: socket => arrive(socket, limits, connectTimeoutMs), accept }
   const [tcp, webSocket] = await Promise.all([
@@ -197,9 +212,13 @@ export async function startBroker (
       await Promise.all([tcp[Symbol.asyncDispose](), webSocket[Symbol.asyncDispose]()])
       await closeAedes()
       for (const socket of sockets) socket.destroy()
-      for (const rate of [commandRate, topicRate]) rate[Symbol.dispose]()
+      for (const rate of [commandRate, topicRate, filterRate]) rate[Symbol.dispose]()
       // The close events of their sockets come later; what they leave unacknowledged must be known now.
-      for (const connection of registry.all()) connection.close()
+      for (const connection of registry.all()) {
+        connection.close()
+        registry.closed(connection)
+      }
+      await withinMs(CLOSE_TIMEOUT_MS, registry.kept())
     }
   }
 }

@@ -1,5 +1,6 @@
 /** The user a verified token speaks for: its claims in the shape the doors use. */
 import { invalid, AppError } from './errors.ts'
+import { isTopicFilter } from './topics.ts'
 
 const USER_ID = /^[A-Za-z0-9_.:-]{1,64}$/
 const MAX_NAME_LENGTH = 200
@@ -73,12 +74,18 @@ function readGrants (value: unknown): TopicGrants | undefined {
   return grants.pub.length + grants.sub.length === 0 ? undefined : grants
 }
 
+/** What the `acl` of a token names in vain, for the one who issues tokens: filters that grant nothing. */
+export function grantlessFilters ({ acl }: Record<string, unknown>): unknown[] {
+  const { pub, sub } = (acl ?? {}) as { pub?: unknown, sub?: unknown }
+  return [pub, sub].flatMap(filters =>
+    Array.isArray(filters) ? filters.filter(filter => !isGrant(filter)) : filters ?? [])
+}
+
+const readFilters = (value: unknown): string[] => Array.isArray(value) ? value.filter(isGrant) : []
+
 // A grant that could match a user's topics or the broker's own would open
 // another user's inbox, so it grants nothing.
-function readFilters (value: unknown): string[] {
-  if (!Array.isArray(value)) return []
-  return value.filter((filter): filter is string =>
-    typeof filter === 'string' && filter !== '' && !/^([#+]|\$|user(\/|$))/.test(filter))
-}
+const isGrant = (filter: unknown): filter is string => typeof filter === 'string' && isTopicFilter(filter) &&
+  !/^([#+]|\$|user(\/|$))/.test(filter)
 
 const refused = (detail: string): AppError => new AppError('unauthenticated', 'invalid_token', detail)

@@ -12,6 +12,13 @@ export const ownFilters = (userId: string): string[] =>
 /** Topics below `user/` belong to Echo and never pass through the broker's emitter or store. */
 export const isUserTopic = (topic: string): boolean => topic.startsWith('user/') || topic === 'user'
 
+/** Every topic and filter has at least one character [MQTT-4.7.3-1]; `#` is the last level, alone in it. */
+export const isTopicFilter = (filter: string): boolean => filter !== '' &&
+  filter.split('/').every((level, i, { length }) =>
+    level === '+' || (level === '#' && i === length - 1) || !/[#+]/.test(level))
+
+export const isTopicName = (topic: string): boolean => topic !== '' && !/[#+]/.test(topic)
+
 /** Does this filter match this topic? A leading wildcard does not match `$…` [MQTT-4.7.2-1]. */
 export function filterMatches (filter: string, topic: string): boolean {
   if (filter === topic) return true

@@ -133,7 +133,7 @@ export async function startMessaging ({
   })
   const expiry = startExpiry({ database, log, now: Date.now }, sessions)
   const profiles = createProfiles({ database, epoch, wake })
-  const known = createAuthentication(authentication, { database, meet: profiles.meet })
+  const known = createAuthentication(authentication, { database, meet: profiles.meet, log })
   const connections = createConnections((userId, present) => presence.changed(userId, present))
   const notices = createPresenceNotices({ database, wakes, log })
   const presence = startPresence({ connections, cluster, notices, offlineAfterMs })

@@ -8,6 +8,15 @@ import { problems } from './operations.ts'
 import { PROBLEM_TYPE } from './problems.ts'
 import { NAMED } from './schemas.ts'
 
+/**
+ * The page asks only this server, and has styles in its elements. What a token can do must not be clicked in
+ * somebody else's frame.
+ */
+const OWN_SCRIPTS_RUN = [
+  "default-src 'none'", "script-src 'self'", "style-src 'self' 'unsafe-inline'", "img-src 'self' data:",
+  "connect-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"
+].join('; ')
+
 /** To be registered before the routes: it listens to their registration. */
 export async function serveDocumentation (
   app: Pick<FastifyInstance, 'addSchema' | 'register'>
@@ -39,7 +48,12 @@ export async function serveDocumentation (
     transform: ({ schema, url, route }) => ({ schema: withCommonProblems(schema, route), url }),
     refResolver: { buildLocalReference: json => String(json.$id) }
   })
-  await app.register(swaggerUi, { routePrefix: '/docs' })
+  await app.register(async pages => {
+    pages.addHook('onSend', async (_, reply) => {
+      reply.header('x-content-type-options', 'nosniff').header('content-security-policy', OWN_SCRIPTS_RUN)
+    })
+    await pages.register(swaggerUi, { routePrefix: '/docs' })
+  })
 }
 
 /** Adds the problems that all operations of a kind share, and that no route names. */

@@ -1,13 +1,14 @@
 /** The scenarios by name. */
 import { catchUp } from './catch-up.ts'
 import { connect } from './connect.ts'
+import { flood } from './flood.ts'
 import { group } from './group.ts'
 import { history } from './history.ts'
 import { idle } from './idle.ts'
 import { atRate, closedLoop } from './messages.ts'
 import { type Scenario } from './scenario.ts'
 
-const FIXED: Scenario[] = [group, connect, idle, catchUp, history]
+const FIXED: Scenario[] = [group, connect, idle, catchUp, flood, history]
 
 export const SCENARIO_NAMES = ['closed-N', 'rate-N', ...FIXED.map(scenario => scenario.name)]
 

@@ -12,6 +12,7 @@ import { generate } from 'mqtt-packet'
 import { type Logger } from 'pino'
 import { filterMatches } from '../../core/topics.ts'
 import { isGranted } from '../access.ts'
+import { levelOf } from '../connection-errors.ts'
 import { type DeviceConnection } from '../inbox/device-connection.ts'
 import { isQueueId, queueId } from '../inbox/packets.ts'
 import { type QueuedMessage, type RedisSessions } from './sessions-redis.ts'
@@ -66,7 +67,7 @@ export class SessionQueue {
     this.#busy = true
     this.#run()
       // The timer tries again.
-      .catch((error: unknown) => this.#log.debug(
+      .catch((error: unknown) => this.#log[levelOf(error)](
         { err: error, user_id: this.#connection.userId }, 'a queue of acl topics could not be read'
       ))
       .finally(() => { this.#busy = false })
@@ -142,7 +143,7 @@ export class SessionQueue {
   }
 
   #check (): void {
-    this.#renew().catch((error: unknown) => this.#log.debug(
+    this.#renew().catch((error: unknown) => this.#log[levelOf(error)](
       { err: error, user_id: this.#connection.userId }, 'a session of acl topics could not be renewed'
     ))
   }

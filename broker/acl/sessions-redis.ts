@@ -61,6 +61,10 @@ export function createRedisSessions (redis: Redis) {
       await redis.del(`echo:acl:incoming:${client}`)
     },
 
+    /** Whether an earlier connection of the session has begun. */
+    remembers: async (client: string): Promise<boolean> =>
+      await redis.exists(`echo:acl:session:${client}`, `echo:acl:state:${client}`) > 0,
+
     /** The identifiers the device has received and not released; undefined: a newer connection has begun. */
     async open (client: string, lease: number): Promise<number[] | undefined> {
       const ids: string[] | null = await run('aclOpen', client, lease, SESSION_TTL_MS)

@@ -1,29 +1,118 @@
-/** What outlives a connection of the topics granted by `acl`, in memory: for a process that runs alone. */
-import { createRequire } from 'node:module'
-import { type Client } from 'aedes'
-import { type Persistence } from '../aedes/persistence.ts'
+/** Topics granted by `acl` in a process that runs alone: sessions and retained messages in memory. */
+import { Readable } from 'node:stream'
+import { type Client, type PublishPacket } from 'aedes'
+import { type Logger } from 'pino'
+import { isUserTopic } from '../../core/topics.ts'
+import { asEchoClient } from '../aedes/client.ts'
+import { type DeviceConnection } from '../inbox/device-connection.ts'
+import { isQueueId } from '../inbox/packets.ts'
+import { type ConnectionRegistry } from '../inbox/registry.ts'
+import { LevelTree } from './level-tree.ts'
+import { SessionQueue } from './session-queue.ts'
+import { createMemorySessions } from './sessions-memory.ts'
+import { type RedisTopics } from './topics-redis.ts'
 
-const memoryPersistence: () => Persistence = createRequire(import.meta.url)('aedes-persistence')
+/** Without an emitter of its own it has Aedes's. */
+export type AclTopics = Omit<RedisTopics, 'emitter'> & Partial<Pick<RedisTopics, 'emitter'>>
 
-interface StoredPacket {
-  cmd?: string
-  topic: string
-  messageId: number
-  brokerId?: string
-  brokerCounter?: number
-}
+export function startMemoryTopics (
+  { registry, log }: { registry: ConnectionRegistry, log: Logger }
+): AclTopics {
+  const sessions = createMemorySessions(Date.now)
+  const retained = new LevelTree<object>()
+  const queues = new WeakMap<DeviceConnection, SessionQueue>()
 
-/**
- * The store tells packets apart by broker and counter, and a PUBREL has neither.
- * Of two PUBRELs that wait, the later one would give the earlier one its identifier,
- * and one message with QoS 2 would never be released. So a PUBREL gets both.
- */
-export function createMemoryTopics (): Persistence {
-  const store = memoryPersistence()
-  const update = store.outgoingUpdate.bind(store)
-  store.outgoingUpdate = async (client: Pick<Client, 'id'>, packet: StoredPacket) =>
-    await update(client, packet.cmd === 'pubrel'
-      ? { ...packet, brokerId: 'pubrel', brokerCounter: packet.messageId }
-      : packet)
-  return store
+  function ensureQueue (connection: DeviceConnection): SessionQueue {
+    const queue = queues.get(connection) ?? new SessionQueue(sessions, connection, log)
+    queues.set(connection, queue)
+    return queue
+  }
+  function queueOfClient (client: Pick<Client, 'id'>): SessionQueue | undefined {
+    const { connection } = asEchoClient(client as Client)
+    return connection && queues.get(connection)
+  }
+  function retain ({ retain, topic, payload, qos }: PublishPacket): void {
+    if (!retain) return
+    if (payload.length === 0) retained.delete(topic) // [MQTT-3.3.1-10]
+    else retained.set(topic, { cmd: 'publish', topic, payload, qos, retain })
+  }
+  function * retainedFor (filters: string[]): Generator<object> {
+    const found = new Set(filters.flatMap(filter => [...retained.ofTopicsFor(filter)]))
+    yield * found
+  }
+
+  return {
+    persistence: {
+      async setup () {},
+
+      async addSubscriptions (client, subscriptions) {
+        await sessions.subscribe(client.id, subscriptions.map(({ topic, qos }) => [topic, qos] as const))
+        const { connection } = asEchoClient(client as Client)
+        if (connection === undefined) return
+        const queue = ensureQueue(connection)
+        for (const { topic, qos } of subscriptions) queue.filters.set(topic, qos)
+        if ((client as Client).connected) queue.start()
+      },
+      async removeSubscriptions (client, filters) {
+        await sessions.unsubscribe(client.id, filters)
+        for (const filter of filters) queueOfClient(client)?.filters.delete(filter)
+      },
+      async subscriptionsByClient (client) {
+        const stored = await sessions.subscriptions(client.id)
+        const connection = registry.find(client.id)
+        if (connection === undefined) return stored
+        for (const { topic, qos } of stored) ensureQueue(connection).filters.set(topic, qos)
+        return stored
+      },
+      async beginSession (client, lease) {
+        const known = await sessions.remembers(client.id)
+        await sessions.open(client.id, lease)
+        return known
+      },
+      cleanSubscriptions: client => sessions.forget(client.id),
+
+      // `keep` and `incomingStorePacket` have put it into the queues.
+      subscriptionsByTopic: async () => [],
+      outgoingEnqueue: async () => {},
+      outgoingEnqueueCombi: async () => {},
+      async outgoingUpdate (client, packet) {
+        if ((packet as { cmd?: string }).cmd === 'pubrel' && isQueueId(packet.messageId)) {
+          await queueOfClient(client)?.received(packet.messageId)
+        }
+      },
+      async outgoingClearMessageId (client, packet) {
+        if (isQueueId(packet.messageId)) await queueOfClient(client)?.acknowledged(packet.messageId)
+      },
+      outgoingStream: () => Readable.from([]),
+
+      async storeRetained (packet) { retain(packet as never) },
+      createRetainedStreamCombi: filters => Readable.from(retainedFor(filters)),
+      createRetainedStream: filter => Readable.from(retainedFor([filter])),
+
+      async incomingStorePacket (client, packet) {
+        const message = packet as unknown as PublishPacket
+        await sessions.receive(client.id, packet.messageId, isUserTopic(packet.topic) ? undefined : message)
+      },
+      async incomingGetPacket (client, packet) {
+        if (!await sessions.received(client.id, packet.messageId)) throw new Error('no such packet')
+        return packet
+      },
+      incomingDelPacket: (client, packet) => sessions.releaseReceived(client.id, packet.messageId),
+      cleanIncoming: client => sessions.forgetReceived(client.id),
+
+      // Aedes has the will itself, and publishes it once.
+      putWill: async () => {},
+      delWill: async () => {},
+      getWill: async () => undefined,
+      streamWill: () => Readable.from([]),
+      getClientList: () => Readable.from([]),
+      countOffline: async () => ({ subsCount: 0, clientsCount: 0 }),
+      destroy: async () => {}
+    },
+    queueOf: connection => queues.get(connection),
+    keep: packet => sessions.enqueue(packet),
+    takeWill: async () => true,
+    publishWills () {},
+    async [Symbol.asyncDispose] () {}
+  }
 }

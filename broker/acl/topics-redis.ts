@@ -17,9 +17,11 @@ import { isUserTopic } from '../../core/topics.ts'
 import { asEchoClient } from '../aedes/client.ts'
 import { type Emitter } from '../aedes/emitter.ts'
 import { type Persistence } from '../aedes/persistence.ts'
+import { levelOf } from '../connection-errors.ts'
 import { type DeviceConnection } from '../inbox/device-connection.ts'
 import { isQueueId } from '../inbox/packets.ts'
 import { type ConnectionRegistry } from '../inbox/registry.ts'
+import { readRetained } from './retained-redis.ts'
 import { SessionQueue } from './session-queue.ts'
 import { createRedisSessions } from './sessions-redis.ts'
 import { RedisWills, type Will } from './wills-redis.ts'
@@ -34,6 +36,19 @@ export const WILL_ROUND_MS = 10_000
 /** Notices about this node's own connections, and Aedes's own about brokers: wills have their own here. */
 const staysHere = (topic: string): boolean => topic.startsWith('$SYS/')
 
+interface SharedEmitter extends Emitter { state: NodeJS.EventEmitter, _subTopic (filter: string): string }
+
+/**
+ * The channel, or the pattern, that is listened to for a filter. `mqemitter-redis` leaves `[`, `?`, `*` and
+ * `\\` of a filter as they are, so that some patterns match nothing. And it takes the topic `a/*` and the
+ * filter `a/+` for the same, so that the second of them hears nothing: no channel begins like these patterns.
+ */
+function channelFor (filter: string): string {
+  if (!/[+#]/.test(filter)) return filter
+  const pattern = filter.replace(/[[\]?*\\^]/g, '\\$&').replaceAll('+', '*').replace(/\/?#$/, '*')
+  return `[${pattern[0]!}]${pattern.slice(1)}`
+}
+
 export interface RedisTopics extends AsyncDisposable {
   emitter: Emitter
   persistence: Persistence
@@ -42,7 +57,7 @@ export interface RedisTopics extends AsyncDisposable {
   /** Queued and retained before the PUBACK promises it. */
   keep (packet: PublishPacket): Promise<void>
   /** False: the will has been published, or will be by another process. */
-  takeWill (client: Client): Promise<boolean>
+  takeWill (connection: Pick<Client, 'id'>): Promise<boolean>
   /** Publishes the wills of processes that have died. */
   publishWills (publish: (will: Will) => void): void
 }
@@ -68,10 +83,11 @@ export function startRedisTopics (
   const pubConn = connect({ ...answering, enableAutoPipelining: true }, 'the channel of acl topics is away')
   // A subscription that gave up would leave its subscriber deaf: this one waits for as long as Redis is away.
   const subConn = connect({ maxRetriesPerRequest: null }, 'the channel of acl topics is away')
-  const shared: Emitter & { state: NodeJS.EventEmitter } = new MQEmitterRedisPrefix(
+  const shared: SharedEmitter = new MQEmitterRedisPrefix(
     CHANNEL_PREFIX, { pubConn, subConn, concurrency: CONCURRENCY, matchEmptyLevels: true }
   )
   shared.state.on('error', () => {}) // logged above
+  shared._subTopic = channelFor
   const own: Emitter = mqemitter({ concurrency: CONCURRENCY, matchEmptyLevels: true })
   const route = (topic: string): Emitter => staysHere(topic) ? own : shared
 
@@ -100,9 +116,9 @@ export function startRedisTopics (
   ): Promise<void> => {
     if (packet.retain === true) await retained.storeRetained(packet)
   }
-  // Aedes listens to no errors of this stream, and one would end the process.
-  const surviving = (stream: Readable): Readable =>
-    stream.on('error', error => log.warn({ err: error }, 'retained messages could not be read'))
+  const read = (filters: string[]): Readable => readRetained(
+    retained, filters, error => log.warn({ err: error }, 'retained messages could not be read')
+  )
 
   const persistence: Persistence = {
     async setup (broker: unknown) { wills.brokerId = (broker as { id: string }).id },
@@ -126,6 +142,11 @@ export function startRedisTopics (
       if (own !== undefined) for (const { topic, qos } of stored) ensureQueue(own).filters.set(topic, qos)
       return stored
     },
+    async beginSession (client, lease) {
+      const known = await sessions.remembers(client.id)
+      await sessions.open(client.id, lease)
+      return known
+    },
     cleanSubscriptions: client => sessions.forget(client.id),
 
     // `keep` and `incomingStorePacket` have put it into the queues.
@@ -146,8 +167,8 @@ export function startRedisTopics (
     async storeRetained (packet) {
       if ((packet as { qos?: number }).qos === 0) await retained.storeRetained(packet)
     },
-    createRetainedStreamCombi: filters => surviving(retained.createRetainedStreamCombi(filters)),
-    createRetainedStream: filter => surviving(retained.createRetainedStream(filter)),
+    createRetainedStreamCombi: read,
+    createRetainedStream: filter => read([filter]),
 
     async incomingStorePacket (client, packet) {
       const message = packet as unknown as PublishPacket
@@ -165,7 +186,7 @@ export function startRedisTopics (
     putWill: async (client, will) => { await wills.put(client.id, will as unknown as Will) },
     // Aedes takes no notice of a failure, and one would end the process.
     delWill: client => wills.take(client.id)
-      .catch((error: unknown) => log.debug({ err: error }, 'a will could not be removed')),
+      .catch((error: unknown) => log[levelOf(error)]({ err: error }, 'a will could not be removed')),
     getWill: async () => undefined,
     streamWill: () => Readable.from([]),
     getClientList: () => Readable.from([]),
@@ -190,15 +211,15 @@ export function startRedisTopics (
       await retain(packet as never)
       await sessions.enqueue(packet)
     },
-    async takeWill (client) {
-      const taken = wills.take(client.id)
+    async takeWill ({ id }) {
+      const taken = wills.take(id)
       taking.add(taken)
       return await taken.finally(() => taking.delete(taken)) !== undefined
     },
     publishWills (publish) {
       const round = (): void => {
         wills.round(publish).catch((error: unknown) =>
-          log.debug({ err: error }, 'the wills of other processes could not be read'))
+          log[levelOf(error)]({ err: error }, 'the wills of other processes could not be read'))
       }
       willTimer = setInterval(round, willRoundMs)
       round()

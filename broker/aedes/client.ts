@@ -1,5 +1,5 @@
 /** Aedes's client beyond its published types, and what the broker remembers of it. */
-import { type Client } from 'aedes'
+import { type AedesPublishPacket, type Client } from 'aedes'
 import { type DeviceConnection } from '../inbox/device-connection.ts'
 import { type Arrival } from '../transport/arrival.ts'
 
@@ -14,11 +14,17 @@ export interface EchoClient extends Client {
   arrival?: Arrival
   /** Where the client is, as far as a balancer in between tells. */
   address?: string
-  duplicates: Record<string, number>
+  /** By filter. */
+  subscriptions: Record<string, { qos: 0 | 1 | 2 }>
+  /** What Aedes calls for each of them that a message matches. */
+  deliver0: Deliver
+  deliverQoS: Deliver
   _nextId: number
   _keepaliveTimer: NodeJS.Timeout | null
   waitForDrain (done: () => void): void
 }
+
+type Deliver = (packet: AedesPublishPacket, done: () => void) => void
 
 /** The same object: a cast to what every client of Aedes is here. */
 export const asEchoClient = (client: Client): EchoClient => client as EchoClient

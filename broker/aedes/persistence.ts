@@ -23,6 +23,8 @@ export interface Persistence {
   addSubscriptions (client: Named, subscriptions: Subscription[]): Promise<void>
   removeSubscriptions (client: Named, filters: string[]): Promise<void>
   subscriptionsByClient (client: Named): Promise<Array<{ topic: string, qos: number }>>
+  /** A connection of a stored session begins. True: there was one before. */
+  beginSession? (client: Named, lease: number): Promise<boolean>
   cleanSubscriptions (client: Named): Promise<unknown>
   subscriptionsByTopic (topic: string): Promise<unknown[]>
   outgoingEnqueue (subscription: unknown, packet: AnyPacket): Promise<void>
@@ -46,6 +48,12 @@ export interface Persistence {
   destroy (): Promise<void>
 }
 
+/**
+ * Aedes takes a session without subscriptions for none, where the CONNACK has to say that it is there
+ * [MQTT-3.2.2-2]. Nobody may subscribe to this filter, so what is restored is nothing.
+ */
+const NO_SUBSCRIPTION = { topic: '\0', qos: 0 }
+
 export interface FenceOptions {
   registry: ConnectionRegistry
   /** What outlives a connection of the topics granted by `acl`. */
@@ -57,13 +65,17 @@ export interface FenceOptions {
 // Aedes reads one at each CONNECT: Readable.from([]) would cost it 60 µs more, a tenth of the whole.
 const nothing = (): Readable => new Readable({ objectMode: true, read () { this.push(null) } })
 
+/** A will is that of a connection, and not of its device: of two of them, each publishes its own. */
+export const willOf = ({ clientId, lease }: Pick<DeviceConnection, 'clientId' | 'lease'>): Named =>
+  ({ id: `${clientId}/${lease}` })
+
 export function createFencedPersistence ({ registry, inner, acknowledge }: FenceOptions): Persistence {
   const connectionOf = (client: Named): DeviceConnection | undefined =>
     asEchoClient(client as Client).connection ?? registry.find(client.id)
   const usesInner = (client: Named): boolean => connectionOf(client)?.identity.acl !== undefined
   const splitStored = new WeakMap<object, Promise<void>>()
-  // Aedes removes a will after its connection, with nothing but the id.
-  const withWill = new Set<string>()
+  // Aedes removes a will after its connection, with nothing but the id. The older connection ends first.
+  const wills = new Map<string, Named[]>()
 
   // A phone's QoS 2 publishes are commands, and harmless when they are repeated on another
   // connection; Aedes bounds their number (maxInflightInbound).
@@ -105,8 +117,13 @@ export function createFencedPersistence ({ registry, inner, acknowledge }: Fence
     },
 
     async subscriptionsByClient (client: Named) {
-      const own = [...connectionOf(client)?.session.subscriptions ?? []]
-      return usesInner(client) ? [...own, ...await inner.subscriptionsByClient(client)] : own
+      const connection = connectionOf(client)
+      const own = [...connection?.session.subscriptions ?? []]
+      const granted = usesInner(client) ? await inner.subscriptionsByClient(client) : []
+      const known = usesInner(client)
+        ? await inner.beginSession?.(client, connection!.lease)
+        : connection?.session.known
+      return own.length + granted.length === 0 && known === true ? [NO_SUBSCRIPTION] : [...own, ...granted]
     },
 
     async cleanSubscriptions (client: Named) {
@@ -161,12 +178,19 @@ export function createFencedPersistence ({ registry, inner, acknowledge }: Fence
     },
 
     async putWill (client: Named, will: AnyPacket) {
-      if (!usesInner(client)) return
-      withWill.add(client.id)
-      await inner.putWill(client, will)
+      const connection = connectionOf(client)
+      if (connection === undefined || !usesInner(client)) return
+      const own = willOf(connection)
+      wills.set(client.id, [...wills.get(client.id) ?? [], own])
+      await inner.putWill(own, will)
     },
     async delWill (client: Named) {
-      if (withWill.delete(client.id) || usesInner(client)) await inner.delWill(client)
+      // A new connection has no will yet, and that of an older one is not its to remove.
+      if (asEchoClient(client as Client).connection !== undefined) return
+      const [oldest, ...others] = wills.get(client.id) ?? []
+      if (others.length > 0) wills.set(client.id, others)
+      else wills.delete(client.id)
+      if (oldest !== undefined) await inner.delWill(oldest)
     },
     async getWill (client: Named) { return usesInner(client) ? await inner.getWill(client) : undefined },
     streamWill: (brokers: object) => inner.streamWill(brokers),

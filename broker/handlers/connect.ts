@@ -13,6 +13,7 @@ import { checkText } from '../../core/message-rules.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import { mayPublish } from '../access.ts'
 import { asEchoClient, type EchoClient, type Refusal } from '../aedes/client.ts'
+import { ClientFault } from '../connection-errors.ts'
 import { DeviceConnection } from '../inbox/device-connection.ts'
 import { EarlyListener } from '../inbox/own-topics.ts'
 import { type ConnectionRegistry } from '../inbox/registry.ts'
@@ -23,11 +24,6 @@ const MAX_KEEPALIVE_S = 1_800
 const SPOKEN_VERSIONS: ReadonlySet<number> = new Set([3, 4])
 
 export interface ConnectDeps { messaging: Messaging, registry: ConnectionRegistry, log: Logger }
-
-// Aedes drops a packet whose broker counter is lower than the last one it sent
-// to the client, although counters overtake each other in ordinary operation.
-const NO_DUPLICATES: Record<string, number> =
-  new Proxy({}, { get: () => 0, set: () => true, deleteProperty: () => true })
 
 type Callback = (error: Error | null, success: boolean) => void
 
@@ -46,7 +42,6 @@ async function openConnection (
   { messaging, registry, log }: ConnectDeps, client: EchoClient, packet: ConnectPacket
 ): Promise<void> {
   if (!SPOKEN_VERSIONS.has(packet.protocolVersion ?? 0)) return // Aedes refuses it [MQTT-3.1.2-2]
-  client.duplicates = NO_DUPLICATES
   // 0 would mean a connection that is never found dead.
   packet.keepalive = Math.min(packet.keepalive || MAX_KEEPALIVE_S, MAX_KEEPALIVE_S)
 
@@ -57,12 +52,14 @@ async function openConnection (
   const { userId } = identity
   // Most stored sessions go on with their inbox; a device with `acl` is more likely a sensor.
   const early = clean || identity.acl !== undefined ? undefined : new EarlyListener(messaging.wakes, userId)
+  const clientId = `${userId}/${deviceId}`
   try {
+    await registry.kept(clientId)
     const opened = await messaging.openings.open({ userId, deviceId, clean }, () => !client.closed)
     // The close of a socket that is gone by now has been seen already.
     if (opened === undefined || client.closed) return
     const connection = new DeviceConnection({
-      client, identity, deviceId, clean, opened, early, messaging, log
+      client, identity, deviceId, clean, opened, before: registry.before(clientId), early, messaging, log
     })
     client.connection = connection
     packet.clientId = connection.clientId
@@ -126,5 +123,5 @@ export function authenticate (
   const { returnCode, reason } = refusal ?? { returnCode: 3 as const, reason: 'not opened' }
   connectsTotal.inc({ outcome: returnCode === 3 ? 'failed' : 'refused' })
   log.info({ return_code: returnCode, reason }, 'a CONNECT was refused')
-  done(Object.assign(new Error(reason), { returnCode }), null)
+  done(Object.assign(new ClientFault(reason), { returnCode }), null)
 }

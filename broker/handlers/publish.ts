@@ -11,8 +11,10 @@ import { failureLevel } from '../../core/errors.ts'
 import { decideCommand, type Reply } from '../../messaging/commands.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import { isOwnOutbox, mayPublish } from '../access.ts'
-import { type RedisTopics } from '../acl/topics-redis.ts'
+import { type AclTopics } from '../acl/topics-memory.ts'
 import { asEchoClient } from '../aedes/client.ts'
+import { willOf } from '../aedes/persistence.ts'
+import { ClientFault, levelOf } from '../connection-errors.ts'
 import { type DeviceConnection } from '../inbox/device-connection.ts'
 import { type RateLimit } from '../limits/rate.ts'
 
@@ -24,8 +26,8 @@ export interface PublishDeps {
   commandRate: RateLimit
   /** Of topics granted by `acl`. */
   topicRate: RateLimit
-  /** Topics granted by `acl` when they are shared with other nodes. */
-  topics?: Pick<RedisTopics, 'keep' | 'takeWill'>
+  /** What outlives a connection of them. */
+  topics: Pick<AclTopics, 'keep' | 'takeWill'>
 }
 
 export function authorizePublish (
@@ -34,13 +36,13 @@ export function authorizePublish (
   const { log, topicRate, topics } = deps
   if (client === null) return done(null) // a will of a client that is gone, checked at its CONNECT
   const { connection } = asEchoClient(client)
-  if (connection === undefined) return done(new Error('not connected'))
+  if (connection === undefined) return done(new ClientFault('not connected'))
   connection.touch()
   if (isOwnOutbox(connection.identity, packet.topic)) return runCommand(deps, connection, packet, done)
   if (mayPublish(connection.identity, packet.topic)) {
-    if (client.closed) return publishWill(deps, client, packet, done)
+    if (client.closed) return publishWill(deps, connection, packet, done)
     // With QoS 2 it is kept together with its identifier.
-    const keep = (): Promise<void> | undefined => packet.qos === 1 ? topics?.keep(packet) : undefined
+    const keep = (): Promise<void> | undefined => packet.qos === 1 ? topics.keep(packet) : undefined
     const token = topicRate.take(connection.userId, connection)
     const ready = token?.then(() => {
       connection.refreshKeepalive()
@@ -51,19 +53,18 @@ export function authorizePublish (
     return
   }
   log.info({ user_id: connection.userId, topic: packet.topic }, 'a publish was refused')
-  done(new Error('the topic is not yours to publish to'))
+  done(new ClientFault('the topic is not yours to publish to'))
 }
 
 function publishWill (
-  { topics, log }: PublishDeps, client: Client, will: PublishPacket, done: Callback
+  { topics, log }: PublishDeps, connection: DeviceConnection, will: PublishPacket, done: Callback
 ): void {
-  if (topics === undefined) return done(null)
-  topics.takeWill(client).then(async mine => {
-    if (!mine) throw new Error('the will is published by another process')
+  topics.takeWill(willOf(connection)).then(async mine => {
+    if (!mine) throw new ClientFault('the will is published by another process')
     if (will.qos > 0) await topics.keep(will)
     done(null)
   }).catch((error: unknown) => {
-    log.debug({ err: error, client_id: client.id }, 'a will is not published here')
+    log[levelOf(error)]({ err: error, client_id: connection.clientId }, 'a will is not published here')
     done(error as Error)
   })
 }
@@ -86,7 +87,7 @@ function runCommand (
   const deciding = commandRate.take(connection.userId, connection)?.then(() => {
     // It has no PUBACK, so the client sends it again.
     if (connection.closed && packet.qos > 0) {
-      throw new Error('the connection closed before the command was decided')
+      throw new ClientFault('the connection closed before the command was decided')
     }
     connection.refreshKeepalive()
     return decide()

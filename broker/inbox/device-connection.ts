@@ -12,6 +12,7 @@ import { type Connection, type ConnectionState } from '../../messaging/deliver/c
 import { type Messaging } from '../../messaging/start.ts'
 import { type StoredSubscription } from '../../migrations/schema.ts'
 import { type OpenedDevice } from '../../store/people/devices.ts'
+import { levelOf } from '../connection-errors.ts'
 import { DeviceSocket, type SocketHolder } from './device-socket.ts'
 import { type DeliveryTarget } from './inbox-delivery.ts'
 import { OwnTopics, type EarlyListener } from './own-topics.ts'
@@ -28,12 +29,21 @@ export interface ConnectionClient extends SocketHolder {
   close (): void
 }
 
+export interface ConnectionsBefore {
+  /** One of them is still there, and its session may not be stored yet. */
+  open: boolean
+  /** The last event that was sent to the session; undefined: not known here. */
+  sentSeq: number | undefined
+}
+
 export interface DeviceConnectionOptions {
   client: ConnectionClient
   identity: Identity
   deviceId: string
   clean: boolean
   opened: OpenedDevice
+  /** What is known of the session's connections before this one. */
+  before: ConnectionsBefore
   /** Has listened for the user's events since before the device was opened. */
   early?: EarlyListener
   messaging: Messaging
@@ -53,6 +63,8 @@ export class DeviceConnection implements Connection, DeliveryTarget {
   readonly socket: DeviceSocket
   /** Filters of a debugging admin outside their own topics. */
   observed: Set<string> | undefined
+  /** The last message of other topics that was forwarded to it. */
+  forwarded: { brokerId: string, brokerCounter: number } | undefined
   /** When the device last sent something (milliseconds since 1970). */
   activeAt = Date.now()
   /** The commands of this connection are acknowledged in the order they came [MQTT-4.6.0-2]. */
@@ -61,6 +73,8 @@ export class DeviceConnection implements Connection, DeliveryTarget {
   replaced = false
   /** A command could not be decided. */
   undecided = false
+  /** Set at its end: resolves when its session is stored. */
+  kept: Promise<void> | undefined
   readonly #connectedAt = Date.now()
   readonly #client: ConnectionClient
   readonly #messaging: Messaging
@@ -69,7 +83,7 @@ export class DeviceConnection implements Connection, DeliveryTarget {
   #onClose: Array<() => void> | undefined
 
   constructor (
-    { client, identity, deviceId, clean, opened, early, messaging, log }: DeviceConnectionOptions
+    { client, identity, deviceId, clean, opened, before, early, messaging, log }: DeviceConnectionOptions
   ) {
     const { userId } = identity
     this.#client = client
@@ -82,10 +96,14 @@ export class DeviceConnection implements Connection, DeliveryTarget {
     this.clean = clean
     this.lease = opened.lease
     // Restored [MQTT-3.1.2-4].
-    this.session = new StoredSession(opened.subscriptions, subscriptions => this.#save(subscriptions))
+    this.session = new StoredSession(
+      opened.subscriptions, opened.stored || before.open, subscriptions => this.#save(subscriptions)
+    )
     this.subscriptions = new Subscriptions(opened.subscriptions)
     this.socket = new DeviceSocket(client)
-    this.ownTopics = new OwnTopics({ target: this, subscriptions: this.subscriptions, messaging, log })
+    this.ownTopics = new OwnTopics({
+      target: this, subscriptions: this.subscriptions, sentSeq: clean ? 0 : before.sentSeq, messaging, log
+    })
     if (early !== undefined) this.ownTopics.takeOver(early, opened.start)
   }
 
@@ -129,6 +147,11 @@ export class DeviceConnection implements Connection, DeliveryTarget {
     this.ownTopics.close()
     this.socket.end()
     this.#closed = true
+    if (!this.clean && this.identity.acl === undefined && !this.session.known) {
+      this.kept = this.session.keep().catch((error: unknown) => this.#log[levelOf(error)](
+        { err: error, user_id: this.userId, device_id: this.deviceId }, 'a session could not be stored'
+      ))
+    }
     for (const listener of this.#onClose ?? []) listener()
   }
 

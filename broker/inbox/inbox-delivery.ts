@@ -7,7 +7,7 @@
 import { type Logger } from 'pino'
 import { failureLevel } from '../../core/errors.ts'
 import { inboxTopic } from '../../core/topics.ts'
-import { Pump, type PumpConnection, type PumpEvent } from '../../messaging/deliver/pump.ts'
+import { Pump, WINDOW, type PumpConnection, type PumpEvent } from '../../messaging/deliver/pump.ts'
 import { type TrackedSession } from '../../messaging/deliver/tracked-sessions.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import { type StartingPoint } from '../../store/people/devices.ts'
@@ -33,6 +33,8 @@ export interface InboxDeliveryOptions {
   target: DeliveryTarget
   /** 0: a live copy, which acknowledges nothing and starts at the end of the log. */
   qos: 0 | 1
+  /** The last event that was sent to the session before; undefined: not known here. */
+  sentBefore: number | undefined
   messaging: Messaging
   log: Logger
 }
@@ -45,14 +47,16 @@ export class InboxDelivery implements PumpConnection {
   readonly #messaging: Messaging
   readonly #log: Logger
   readonly #session: TrackedSession | undefined
+  #sentBefore: number | undefined
   #waitsForDrain = false
   #closed = false
 
-  constructor ({ target, qos, messaging, log }: InboxDeliveryOptions) {
+  constructor ({ target, qos, sentBefore, messaging, log }: InboxDeliveryOptions) {
     const { userId, deviceId, clean, lease } = target
     const { inboxLog, acknowledgements, trackedSessions } = messaging
     this.#target = target
     this.qos = qos
+    this.#sentBefore = sentBefore
     this.#messaging = messaging
     this.#log = log
     this.trace = createDeliveryTrace(log, { user_id: userId, device_id: deviceId })
@@ -108,14 +112,22 @@ export class InboxDelivery implements PumpConnection {
   // copy at the end of the log.
   #startPump ({ inbox_seq, acked_seq, cursor }: StartingPoint, heardSeq: number): void {
     const place = this.qos === 0 ? inbox_seq : (this.#target.clean ? undefined : cursor) ?? acked_seq
+    // After another node, or a restart: the window behind the cursor may have been sent [MQTT-3.3.1-1].
+    this.#sentBefore ??= cursor === null ? 0 : Math.min(cursor + WINDOW, inbox_seq)
     this.pump.start(place, Math.max(inbox_seq, heardSeq))
+  }
+
+  /** The last event that was sent to the session, now or before; undefined: not known. */
+  get sentSeq (): number | undefined {
+    if (this.qos === 0 || this.#sentBefore === undefined) return this.#sentBefore
+    return Math.max(this.#sentBefore, this.pump.sentSeq)
   }
 
   /** Hands events of the pump to the socket. */
   write (events: PumpEvent[]): boolean {
     const { userId, socket } = this.#target
     this.trace?.written(events, this.pump.ackedSeq)
-    const free = socket.write(encodeEvents(inboxTopic(userId), events, this.qos))
+    const free = socket.write(encodeEvents(inboxTopic(userId), events, this.qos, this.#sentBefore))
     if (!free && !this.#waitsForDrain) {
       this.#waitsForDrain = true
       socket.onceDrained(() => {

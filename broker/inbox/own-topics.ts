@@ -17,6 +17,8 @@ import { type Subscriptions } from './subscriptions.ts'
 export interface OwnTopicsOptions {
   target: DeliveryTarget
   subscriptions: Subscriptions
+  /** The last event that was sent to the session before; undefined: not known here. */
+  sentSeq: number | undefined
   messaging: Messaging
   log: Logger
 }
@@ -45,12 +47,19 @@ export class OwnTopics implements WakeListener {
   /** Read since it listens. */
   #start: StartingPoint | undefined
   #replies = 0
+  #sentSeq: number | undefined
   /** The CONNACK is written: no other packet may come before it [MQTT-3.2.0-1]. */
   #restored = false
   #closed = false
 
   constructor (options: OwnTopicsOptions) {
     this.#options = options
+    this.#sentSeq = options.sentSeq
+  }
+
+  /** The last event that was sent to the session, on this connection or before; undefined: not known. */
+  get sentSeq (): number | undefined {
+    return this.#delivery?.sentSeq ?? this.#sentSeq
   }
 
   /** Undefined while the inbox is not subscribed to. */
@@ -89,10 +98,9 @@ export class OwnTopics implements WakeListener {
     const qos = subscriptions.qosFor(inboxTopic(this.#userId))
     const inboxQos = qos === 2 ? 1 : qos
     if (inboxQos === this.#delivery?.qos) return
-    this.#delivery?.close()
-    this.#delivery = undefined
+    this.#end()
     if (inboxQos === undefined) return
-    this.#delivery = new InboxDelivery({ target, qos: inboxQos, messaging, log })
+    this.#delivery = new InboxDelivery({ target, qos: inboxQos, sentBefore: this.#sentSeq, messaging, log })
     this.#delivery.begin(this.#start, this.#heardSeq)
     this.#start = undefined
   }
@@ -127,9 +135,14 @@ export class OwnTopics implements WakeListener {
       : encodePublish(topic, payload, 1, replyId(this.#replies++)))
   }
 
-  close (): void {
+  #end (): void {
+    this.#sentSeq = this.sentSeq
     this.#delivery?.close()
     this.#delivery = undefined
+  }
+
+  close (): void {
+    this.#end()
     this.#stopListen()
     this.#closed = true
   }

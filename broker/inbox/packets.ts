@@ -57,16 +57,24 @@ export function keepIdsApart (client: { _nextId: number }): void {
 
 const QOS_0 = 0x30
 const QOS_1 = 0x32
+const DUP = 0x08
 
-/** One buffer with a PUBLISH for each event, so that any number of them is one write. */
-export function encodeEvents (topic: string, events: PumpEvent[], qos: 0 | 1): Buffer {
+/**
+ * One buffer with a PUBLISH for each event, so that any number of them is one write. Those up to
+ * `sentBefore` were sent before [MQTT-3.3.1-1].
+ */
+export function encodeEvents (
+  topic: string, events: PumpEvent[], qos: 0 | 1, sentBefore = 0
+): Buffer {
   const heads = events.map(event => eventHead(event.seq))
   const sizes =
     events.map((event, i) => remainingLength(topic, qos, heads[i]!.length + event.body.tail.length))
   const buffer = Buffer.allocUnsafe(sizes.reduce((sum, size) => sum + 1 + varintLength(size) + size, 0))
   let at = 0
   events.forEach(({ seq, body }, i) => {
+    const start = at
     at = writeHeader(buffer, at, topic, qos, sizes[i]!, inboxId(seq))
+    if (qos === 1 && seq <= sentBefore) buffer[start]! |= DUP
     at += buffer.write(heads[i]!, at, 'latin1')
     at += body.tail.copy(buffer, at)
   })

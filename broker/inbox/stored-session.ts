@@ -10,11 +10,17 @@ export class StoredSession {
   #subscriptions: readonly StoredSubscription[]
   readonly #save: Save
   #saved: Promise<void> = Promise.resolve()
+  #known: boolean
 
-  constructor (subscriptions: readonly StoredSubscription[], save: Save) {
+  /** `known`: an earlier connection has left it. */
+  constructor (subscriptions: readonly StoredSubscription[], known: boolean, save: Save) {
     this.#subscriptions = subscriptions
+    this.#known = known
     this.#save = save
   }
+
+  /** It is stored, or about to be. */
+  get known (): boolean { return this.#known }
 
   get subscriptions (): readonly StoredSubscription[] { return this.#subscriptions }
 
@@ -31,10 +37,16 @@ export class StoredSession {
     if (rest.length < this.#subscriptions.length) await this.#replace(rest)
   }
 
+  /** Stores it although nothing was subscribed to [MQTT-3.1.2-5]. */
+  async keep (): Promise<void> {
+    if (!this.#known) await this.#replace(this.#subscriptions)
+  }
+
   // A client may send several SUBSCRIBEs without waiting: each change builds on the
   // one before, and they are written in that order.
   async #replace (subscriptions: readonly StoredSubscription[]): Promise<void> {
     this.#subscriptions = subscriptions
+    this.#known = true
     const saved = this.#saved.catch(() => {}).then(() => this.#save(subscriptions))
     saved.catch(() => {}) // told to the caller
     this.#saved = saved

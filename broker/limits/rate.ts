@@ -1,21 +1,30 @@
 /**
- * How fast one user may publish, without losing anything: a token bucket per user.
+ * How fast one user may publish and subscribe, without losing anything: a token bucket per user.
  *
- * A publish takes a token. When the bucket is empty it waits for the next one, and
- * the broker reads no more from that connection meanwhile; the client feels a slow
- * network. All devices of a user share one bucket, in the order their publishes
- * came. A publish that would have to wait for longer than LONGEST_WAIT_S ends its
+ * A publish takes a token, a SUBSCRIBE one for each of its filters. When the bucket is
+ * empty the packet waits, and the broker reads no more from that connection meanwhile; the
+ * client feels a slow network. All devices of a user share one bucket, in the order their
+ * packets came. A packet that would have to wait for longer than LONGEST_WAIT_S ends its
  * connection.
  */
 
+import { ClientFault } from '../connection-errors.ts'
+
 /** A full bucket holds the tokens of so many seconds. */
-const BURST_S = 3
+export const BURST_S = 3
 /** More than the 1,700 smallest commands that fit into what Aedes reads at once, at the default rate. */
 const LONGEST_WAIT_S = 60
 const MS = 1_000
 
-interface TokenBucket { tokens: number, refilledAt: number, waiting: Waiting[], timer?: NodeJS.Timeout }
-interface Waiting { taker: Taker, go (): void }
+interface TokenBucket {
+  tokens: number
+  refilledAt: number
+  waiting: Waiting[]
+  /** Tokens that those who wait will take. */
+  owed: number
+  timer?: NodeJS.Timeout
+}
+interface Waiting { taker: Taker, tokens: number, go (): void }
 
 /** A connection. Once it is closed, what waits for it takes no token from the others. */
 interface Taker { readonly closed: boolean }
@@ -24,16 +33,16 @@ export interface RateLimitOptions {
   /** Tokens a bucket gets per second; 0: no limit. */
   perSecond: number
   now: () => number
-  /** Called for each publish that has to wait for its token. */
+  /** Called for each packet that has to wait. */
   onWait?: () => void
 }
 
 export interface RateLimit extends Disposable {
   /**
-   * Takes a token from the user's bucket. Undefined: there was one. Otherwise resolves when
-   * one has come; rejects at once when that would take too long.
+   * Takes tokens from the user's bucket, never more than it can hold. Undefined: they were there.
+   * Otherwise resolves when they have come; rejects at once when that would take too long.
    */
-  take (userId: string, taker: Taker): Promise<void> | undefined
+  take (userId: string, taker: Taker, tokens?: number): Promise<void> | undefined
   /** Users whose bucket is not full. */
   users (): number
 }
@@ -52,9 +61,10 @@ export function startRateLimit ({ perSecond, now, onWait = () => {} }: RateLimit
     bucket.timer = undefined
     refill(bucket)
     for (let next = bucket.waiting[0]; next !== undefined &&
-      (next.taker.closed || bucket.tokens >= 1); next = bucket.waiting[0]) {
+      (next.taker.closed || bucket.tokens >= next.tokens); next = bucket.waiting[0]) {
       bucket.waiting.shift()
-      if (!next.taker.closed) bucket.tokens--
+      bucket.owed -= next.tokens
+      if (!next.taker.closed) bucket.tokens -= next.tokens
       next.go()
     }
     schedule(userId, bucket)
@@ -69,6 +79,7 @@ export function startRateLimit ({ perSecond, now, onWait = () => {} }: RateLimit
   function dropClosed (bucket: TokenBucket): void {
     for (const { taker, go } of bucket.waiting) if (taker.closed) go()
     bucket.waiting = bucket.waiting.filter(({ taker }) => !taker.closed)
+    bucket.owed = bucket.waiting.reduce((sum, { tokens }) => sum + tokens, 0)
   }
 
   // A full bucket is the same as none.
@@ -78,33 +89,34 @@ export function startRateLimit ({ perSecond, now, onWait = () => {} }: RateLimit
       buckets.delete(userId)
       return
     }
-    const missing = bucket.waiting.length > 0 ? 1 - bucket.tokens : capacity - bucket.tokens
+    const missing = (bucket.waiting[0]?.tokens ?? capacity) - bucket.tokens
     bucket.timer = setTimeout(() => serve(userId, bucket), Math.ceil(missing / perSecond * MS)).unref()
   }
 
   return {
-    take (userId, taker) {
+    take (userId, taker, tokens = 1) {
       if (perSecond === 0) return undefined
       let bucket = buckets.get(userId)
       if (bucket === undefined) {
-        buckets.set(userId, bucket = { tokens: capacity, refilledAt: now(), waiting: [] })
+        buckets.set(userId, bucket = { tokens: capacity, refilledAt: now(), waiting: [], owed: 0 })
       }
       refill(bucket)
-      if (bucket.waiting.length === 0 && bucket.tokens >= 1) {
-        bucket.tokens--
+      if (bucket.waiting.length === 0 && bucket.tokens >= tokens) {
+        bucket.tokens -= tokens
         schedule(userId, bucket)
         return undefined
       }
       onWait()
-      if (bucket.waiting.length >= perSecond * LONGEST_WAIT_S) dropClosed(bucket)
-      if (bucket.waiting.length >= perSecond * LONGEST_WAIT_S) {
-        return Promise.reject(new Error('too many publishes of this user wait'))
+      if (bucket.owed + tokens > perSecond * LONGEST_WAIT_S) dropClosed(bucket)
+      if (bucket.owed + tokens > perSecond * LONGEST_WAIT_S) {
+        return Promise.reject(new ClientFault('too many packets of this user wait'))
       }
       const { waiting } = bucket
       if (waiting.length === 0) stopTimer(bucket) // it runs until the bucket is full, which is later
-      const token = new Promise<void>(resolve => { waiting.push({ taker, go: resolve }) })
+      bucket.owed += tokens
+      const taken = new Promise<void>(resolve => { waiting.push({ taker, tokens, go: resolve }) })
       schedule(userId, bucket)
-      return token
+      return taken
     },
     users: () => buckets.size,
     [Symbol.dispose] () {

@@ -10,8 +10,9 @@
 import { createHash, createPublicKey, webcrypto, type KeyObject } from 'node:crypto'
 import { createRemoteJWKSet, errors, jwtVerify, type JWTVerifyOptions } from 'jose'
 import { LRUCache } from 'lru-cache'
+import { type Logger } from 'pino'
 import { AppError, unavailable } from '../../core/errors.ts'
-import { identityFromClaims, isRevoked, type Identity } from '../../core/identity.ts'
+import { grantlessFilters, identityFromClaims, isRevoked, type Identity } from '../../core/identity.ts'
 import { type Database } from '../../store/database.ts'
 import { tokensValidAfter } from '../../store/people/users.ts'
 import { createSetQueue } from '../set-queue.ts'
@@ -19,6 +20,9 @@ import { createSetQueue } from '../set-queue.ts'
 const MAX_REMEMBERED_TOKENS = 50_000
 const MAX_REMEMBERED_USERS = 100_000
 const MAX_TOKEN_LENGTH = 16_384
+/** What the log shows of the filters of a token that grant nothing. */
+const SHOWN_FILTERS = 5
+const SHOWN_CHARACTERS = 100
 /** So long a user is known without a look at the row, whether or not revocations are heard of. */
 const CHECK_MS = 1_000
 /** So long while revocations are heard of: whoever is concerned is forgotten. */
@@ -52,10 +56,11 @@ export interface AuthenticationDeps {
   database: Database
   /** Sees to it that the user exists, and has the token's name where it counts. */
   meet: (identity: Identity) => Promise<void>
+  log: Logger
 }
 
 export function createAuthentication (
-  { key, issuer, audience }: AuthenticationOptions, { database, meet }: AuthenticationDeps
+  { key, issuer, audience }: AuthenticationOptions, { database, meet, log }: AuthenticationDeps
 ): Authentication {
   const verify = verifier(key, { issuer, audience, requiredClaims: ['sub', 'exp'] })
   const tokens = new LRUCache<string, Identity>({ max: MAX_REMEMBERED_TOKENS })
@@ -74,7 +79,15 @@ export function createAuthentication (
       tokens.delete(hash)
       throw refused('the token has expired')
     }
-    const identity = identityFromClaims(await verify(token))
+    const claims = await verify(token)
+    const identity = identityFromClaims(claims)
+    // Nothing else tells: its devices only find their filters refused.
+    const grantless = grantlessFilters(claims)
+    if (grantless.length > 0 && !tokens.has(hash)) {
+      log.warn(
+        { user_id: identity.userId, filters: shown(grantless) }, 'filters in the acl of a token grant nothing'
+      )
+    }
     tokens.set(hash, identity)
     return identity
   }
@@ -174,5 +187,8 @@ function algorithmsFor (key: KeyObject): string[] {
     default: throw new Error(`JWT_PUBLIC_KEY: a key of type ${key.asymmetricKeyType} cannot verify tokens`)
   }
 }
+
+const shown = (filters: unknown[]): string[] => filters.slice(0, SHOWN_FILTERS)
+  .map(filter => typeof filter === 'string' ? filter.slice(0, SHOWN_CHARACTERS) : `a ${typeof filter}`)
 
 const refused = (detail: string): AppError => new AppError('unauthenticated', 'invalid_token', detail)

@@ -24,6 +24,8 @@ export interface OpenedDevice {
   lease: number
   /** What the stored session subscribed to. */
   subscriptions: StoredSubscription[]
+  /** There is a stored session, with subscriptions or without. */
+  stored: boolean
   /** Undefined: the user is not stored. */
   start: StartingPoint | undefined
 }
@@ -81,6 +83,7 @@ export async function openDevices (db: Executor, devices: OpeningDevice[]): Prom
     opened[i - 1] = {
       lease,
       subscriptions: device?.subscriptions ?? [],
+      stored: device?.subscriptions != null,
       start: inbox_seq === null || acked_seq === null
         ? undefined
         : { inbox_seq, acked_seq, cursor: device?.cursor ?? null }

@@ -121,7 +121,8 @@ export class Device {
         onMessage: (topic, payload) => this.#receive(topic, payload, events)
       })
       record.connections.push(events)
-      if (connection.sessionPresent) return connection
+      // A session is there from its first CONNECT on, although the SUBSCRIBE may not have come.
+      if (connection.sessionPresent && this.#subscribed) return connection
       if (this.#subscribed) ledger.incident(`${userId}/${deviceId}: the stored session was forgotten`)
       await connection.subscribe(`user/${userId}/#`)
       this.#subscribed = true

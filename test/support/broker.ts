@@ -69,7 +69,7 @@ export type RawConnect = Omit<Partial<IConnectPacket>, 'password'> & { password:
 
 export interface TestBroker extends AsyncDisposable, Pick<Broker, 'mqttPort' | 'wsPort' | 'counts'> {
   messaging: Messaging
-  /** Lines that were logged as a warning or worse. */
+  /** Lines that were logged, as a warning or worse unless `logLevel` says otherwise. */
   logged: Json[]
   token (userId: string, options?: TokenOptions): Promise<string>
   device (userId: string, options?: DeviceOptions): Promise<Device>
@@ -99,15 +99,17 @@ export interface TestBrokerOptions {
   offlineAfterMs?: number
   broker?: Partial<BrokerOptions>
   issuer?: string
+  logLevel?: 'debug' | 'info' | 'warn'
   /** Puts something of the test's own in the place of parts of the messaging. */
   replace?: (messaging: Messaging) => Partial<Messaging>
 }
 
 export async function startTestBroker ({
-  graceMs = 10_000, stalledMs, offlineAfterMs, broker: options = {}, issuer, replace = () => ({})
+  graceMs = 10_000, stalledMs, offlineAfterMs, broker: options = {}, issuer, logLevel = 'warn',
+  replace = () => ({})
 }: TestBrokerOptions = {}): Promise<TestBroker> {
   const logged: Json[] = []
-  const log = pino({ level: 'warn' }, { write: (line: string) => { logged.push(JSON.parse(line)) } })
+  const log = pino({ level: logLevel }, { write: (line: string) => { logged.push(JSON.parse(line)) } })
   const file = await createDatabase()
   const database = openDatabase(file.url)
   const messaging = await startMessaging({

@@ -23,6 +23,26 @@ interface Operation {
   responses: Record<string, any>
 }
 
+test.for([
+  '', '/', '/json', '/yaml', '/static/index.html', '/static/swagger-ui.css', '/static/swagger-ui-bundle.js',
+  '/static/swagger-initializer.js', '/static/none'
+])('/docs%s lets nothing run but its own scripts, and is in no frame', async path => {
+  const { headers } = await api.anonymous().get(`//docs${path}`)
+  expect(headers.get('x-content-type-options')).toBe('nosniff')
+  const policy = headers.get('content-security-policy')?.split('; ')
+  expect(policy).toEqual(expect.arrayContaining([
+    "default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"
+  ]))
+})
+
+test('the page at /docs has no script of its own in it, and all that it loads is beside it', async () => {
+  const html = await (await fetch(new URL('/docs', api.url))).text()
+  const loaded = [...html.matchAll(/<(?:script src|link [^>]*href)="([^"]+)"/g)].map(match => match[1]!)
+  expect(loaded.length).toBeGreaterThan(4)
+  expect(loaded.filter(url => !url.startsWith('/docs/static/'))).toEqual([])
+  expect(html.match(/<script(?! src)|<style|style=|\son\w+=/g)).toBeNull()
+})
+
 const operations = (): Operation[] => Object.entries<Record<string, Operation>>(
   document.paths
 ).flatMap(([path, methods]) =>

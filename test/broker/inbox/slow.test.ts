@@ -155,13 +155,26 @@ for (const qos of [1, 2] as const) {
       ))
     }
     await until(() => reader.received.length === n, 'the other one got everything', 20_000)
-    await until(() => broker.counts().connections === 2, 'the frozen one is disconnected')
+    expect(broker.counts().connections).toBe(3) // what waits for it is in its queue
     const again = await broker.device('frozen', { deviceId: 'raw', ...SENSORS })
     const numbers = (): Set<string> =>
       new Set(again.received.map(message => message.payload.toString().split(' ', 1)[0]!))
     await until(() => numbers().size === n, 'it got everything when it came back', 20_000)
   })
 }
+
+test('a frozen subscriber whose session is clean has no queue, and is disconnected', async () => {
+  await using broker = await startTestBroker()
+  const frozen = await broker.rawDevice('frozen', SENSORS)
+  frozen.packet(subscribePacket(1, 'sensors/#'))
+  await frozen.nth('suback', 1)
+  frozen.freeze()
+  const sensor = await broker.device('sensor', SENSORS)
+  await until(async () => {
+    await sensor.client.publishAsync('sensors/1', LARGE, { qos: 1 })
+    return broker.counts().connections === 1
+  }, 'it is disconnected', 20_000)
+})
 
 test('a subscriber that reads gets a burst of 5,000 and stays', async () => {
   await using broker = await startTestBroker()

@@ -1,8 +1,11 @@
-/** How long a user is known without a look at the database. */
+/** How long a user is known without a look at the database, and what is said of a token. */
+import pino from 'pino'
 import { afterEach, expect, test, vi } from 'vitest'
 import { createAuthentication } from '../../../messaging/access/authentication.ts'
 import { type Database } from '../../../store/database.ts'
 import { SECRET, signToken } from '../../support/tokens.ts'
+
+const log = pino({ level: 'silent' })
 
 afterEach(() => { vi.restoreAllMocks() })
 
@@ -15,7 +18,7 @@ test('a user is read once a second, or once a minute while revocations are heard
   }
   const database = { opening: { rows } } as unknown as Database
   const authentication = createAuthentication(
-    { key: { kind: 'secret', secret: SECRET } }, { database, meet: async () => {} })
+    { key: { kind: 'secret', secret: SECRET } }, { database, meet: async () => {}, log })
   const token = await signToken('ann', {})
   vi.spyOn(performance, 'now').mockImplementation(() => now)
   const readsAt = async (at: number): Promise<number> => {
@@ -43,9 +46,37 @@ test('what was read slowly is not remembered: a revocation may have been applied
   }
   const authentication = createAuthentication(
     { key: { kind: 'secret', secret: SECRET } },
-    { database: { opening: { rows } } as unknown as Database, meet: async () => {} })
+    { database: { opening: { rows } } as unknown as Database, meet: async () => {}, log })
   const token = await signToken('ann', {})
   vi.spyOn(performance, 'now').mockImplementation(() => now)
   await authentication.authenticate(token)
   expect(authentication.remembered()).toBe(0)
+})
+
+test('a token is told once that it names filters which grant nothing', async () => {
+  const lines: Array<{ msg: string, level: number, user_id: string, filters: string[] }> = []
+  const database =
+    { opening: { rows: async () => [{ i: 1, tokens_valid_after: new Date(0) }] } } as unknown as Database
+  const authentication = createAuthentication({ key: { kind: 'secret', secret: SECRET } }, {
+    database,
+    meet: async () => {},
+    log: pino({}, { write: (line: string) => { lines.push(JSON.parse(line)) } })
+  })
+  const acl = {
+    pub: ['#', 'sensors/1'], sub: ['+/state', '$SYS/#', 'user/bob/inbox', 'a+', 'a/#/b', '', 7, 'sensors/+']
+  }
+  const token = await signToken('ann', { claims: { acl } })
+  for (const identity of await Promise.all([1, 2, 3].map(() => authentication.authenticate(token)))) {
+    expect(identity.acl).toEqual({ pub: ['sensors/1'], sub: ['sensors/+'] })
+  }
+  await authentication.authenticate(await signToken('bob', { claims: { acl: { sub: ['sensors/#'] } } }))
+  await authentication.authenticate(await signToken('carl', {}))
+  expect(lines).toMatchObject([{
+    level: 40,
+    user_id: 'ann',
+    filters: ['#', '+/state', '$SYS/#', 'user/bob/inbox', 'a+'],
+    msg: 'filters in the acl of a token grant nothing'
+  }])
+  await authentication.authenticate(await signToken('dora', { claims: { acl: { sub: [7] } } }))
+  expect(lines[1]).toMatchObject({ user_id: 'dora', filters: ['a number'] })
 })
