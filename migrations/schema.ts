@@ -5,8 +5,8 @@
  * id order), then what belongs to them. Ids of users sort by byte (collate "C"),
  * so that every node and every process agrees on that order.
  *
- * The hot tables (messages, inbox_events, delivery_status) carry no foreign
- * keys: their rows are only written while the rows they refer to are locked.
+ * The hot tables (messages, inbox_events, delivery_status) and participant_stays carry no
+ * foreign keys: their rows are only written while the rows they refer to are locked or kept.
  */
 import { sql } from 'drizzle-orm'
 import {
@@ -57,6 +57,7 @@ export const conversations = pgTable('conversations', {
   check('conversations_type_check', sql`${table.type} in ('direct', 'group')`)
 ])
 
+/** A user's present stay in a conversation, or the last one; earlier ones are in participant_stays. */
 export const conversation_participants = pgTable('conversation_participants', {
   conversation_id: uuid('conversation_id').notNull(),
   user_id: userId('user_id').notNull(),
@@ -90,6 +91,34 @@ export const conversation_participants = pgTable('conversation_participants', {
   index('conversation_participants_former_index').on(table.user_id, table.conversation_id)
     .where(sql`${table.left_at} is not null`),
   check('conversation_participants_role_check', sql`${table.role} in ('admin', 'member')`)
+])
+
+/**
+ * Stays that ended before the user came back: the message n came in one if joined_seq < n <= left_seq.
+ * Stays in which nothing came are not kept.
+ */
+export const participant_stays = pgTable('participant_stays', {
+  conversation_id: uuid('conversation_id').notNull(),
+  user_id: userId('user_id').notNull(),
+  role: text('role').$type<'admin' | 'member'>().notNull(),
+  can_send_messages: boolean('can_send_messages').notNull(),
+  joined_at: time('joined_at').notNull(),
+  joined_seq: seq('joined_seq').notNull(),
+  left_at: time('left_at').notNull(),
+  left_seq: seq('left_seq').notNull(),
+  last_delivered_seq: seq('last_delivered_seq').notNull(),
+  last_read_seq: seq('last_read_seq').notNull()
+}, table => [
+  primaryKey({
+    name: 'participant_stays_pkey', columns: [table.user_id, table.conversation_id, table.left_seq]
+  }),
+  // Who was in when a message came (extension btree_gist). The condition holds for every row: a statement
+  // that asks for one user's stays does not name it, and so takes the primary key. One that asks for those
+  // of a conversation names it as text, which the primary key does not have.
+  index('participant_stays_interval_index')
+    .using('gist', sql`(${table.conversation_id}::text collate "C")`,
+      sql`int8range(${table.joined_seq}, ${table.left_seq}, '(]')`)
+    .where(sql`${table.left_seq} > ${table.joined_seq}`)
 ])
 
 export const messages = pgTable('messages', {

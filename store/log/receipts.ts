@@ -7,6 +7,7 @@
  */
 import { type Delivery } from '../../core/events.ts'
 import { type Executor, type Statement } from '../database.ts'
+import { staysAt } from '../stays.ts'
 import { lastOfEachSender } from '../messages/visible.ts'
 
 /** Receipts are recorded in larger conversations too, but raise no events there. */
@@ -23,23 +24,42 @@ export const smallConversation = (conversation: string): string => `
 /** A participant in a conversation. */
 export interface Participant { conversation_id: string, user_id: string }
 
-// Index: conversation_participants_pkey, once per participant.
+/** How far the messages of one stay were delivered. */
+export interface DeliveredMark extends Participant {
+  joined_seq: number
+  /** Where an earlier stay ended; null for the present one, or the last. */
+  ended_seq: number | null
+  last_delivered_seq: number
+}
+
+// Index: conversation_participants_pkey, once per participant, and participant_stays_pkey for those who
+// have not been in from the beginning.
 const MARKS: Statement = {
   name: 'receipts_marks',
   text: `
-    select p.conversation_id, p.user_id, p.last_delivered_seq
+    select m.conversation_id, m.user_id, stay.joined_seq, stay.ended_seq, stay.last_delivered_seq
       from unnest($1::uuid[], $2::text[]) as m (conversation_id, user_id)
      cross join lateral (
-        select p.conversation_id, p.user_id, p.last_delivered_seq
+        select p.joined_seq, p.last_delivered_seq
           from conversation_participants p
          where p.conversation_id = m.conversation_id and p.user_id = m.user_id
-         limit 1) as p`
+         limit 1) as p
+     cross join lateral (
+        select p.joined_seq, null::bigint as ended_seq, p.last_delivered_seq
+        union all
+        select s.joined_seq, s.left_seq, s.last_delivered_seq
+          from participant_stays s
+         where p.joined_seq > 0 and s.conversation_id = m.conversation_id and s.user_id = m.user_id
+           and s.last_delivered_seq < s.left_seq) as stay`
 }
 
-/** How far messages were delivered to these participants; this transaction has locked their users. */
+/**
+ * How far messages were delivered to these participants, in each stay with something left to deliver
+ * and in the present one; this transaction has locked their users.
+ */
 export async function deliveredMarks (
   tx: Executor, participants: Participant[]
-): Promise<Array<Participant & { last_delivered_seq: number }>> {
+): Promise<DeliveredMark[]> {
   if (participants.length === 0) return []
   return await tx.rows(MARKS, [participants.map(p => p.conversation_id), participants.map(p => p.user_id)])
 }
@@ -128,24 +148,45 @@ const RAISE: Statement = {
 
 /** New marks of one participant; 0 leaves one as it is. */
 export interface RaisedMarks extends Participant {
+  /** Of which stay, as in DeliveredMark; nothing of an earlier one is read any more. */
+  ended_seq: number | null
   delivered: number
   read: number
   read_client_at: Date | null
 }
 
+// Index: participant_stays_pkey.
+const RAISE_EARLIER: Statement = {
+  name: 'receipts_raise_earlier',
+  text: `
+    update participant_stays s
+       set last_delivered_seq = greatest(s.last_delivered_seq, v.delivered)
+      from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[])
+           as v (conversation_id, user_id, left_seq, delivered)
+     where s.conversation_id = v.conversation_id and s.user_id = v.user_id and s.left_seq = v.left_seq`
+}
+
 /** Raises marks and keeps when; this transaction must have locked the users. */
-export async function raiseMarks (tx: Executor, marks: RaisedMarks[], at: Date): Promise<void> {
-  if (marks.length === 0) return
-  const history = marks.flatMap(mark => [
+export async function raiseMarks (tx: Executor, raised: RaisedMarks[], at: Date): Promise<void> {
+  if (raised.length === 0) return
+  const earlier = raised.filter(mark => mark.ended_seq !== null)
+  const marks = raised.filter(mark => mark.ended_seq === null)
+  const history = raised.flatMap(mark => [
     ...(mark.delivered === 0 ? [] : [{ ...mark, status: 'delivered', upTo: mark.delivered, clientAt: null }]),
     ...(mark.read === 0 ? [] : [{ ...mark, status: 'read', upTo: mark.read, clientAt: mark.read_client_at }])
   ])
-  await tx.rows(RAISE, [
+  const written = tx.rows(RAISE, [
     marks.map(m => m.conversation_id), marks.map(m => m.user_id), marks.map(m => m.delivered),
     marks.map(m => m.read),
     history.map(h => h.conversation_id), history.map(h => h.user_id), history.map(h => h.status),
     history.map(h => h.upTo), history.map(h => h.clientAt), at
   ])
+  await Promise.all([written, ...(earlier.length === 0
+    ? []
+    : [tx.rows(RAISE_EARLIER, [
+        earlier.map(m => m.conversation_id), earlier.map(m => m.user_id), earlier.map(m => m.ended_seq),
+        earlier.map(m => m.delivered)
+      ])])])
 }
 
 // A page of a log and what it delivers, the last message of each sender in each conversation.
@@ -210,7 +251,7 @@ export async function conversationsWithReceipts (db: Executor, ids: string[]): P
   return new Set(rows.filter(row => row.told).map(row => row.id))
 }
 
-// Index: delivery_status_pkey; the first mark at or above the message says when.
+// Index: delivery_status_pkey; the first mark of the stay at or above the message says when.
 const STATUS: Statement = {
   name: 'receipts_status',
   text: `
@@ -221,15 +262,14 @@ const STATUS: Statement = {
            end as status,
            (select d.at from delivery_status d
              where d.conversation_id = $1 and d.user_id = p.user_id and d.status = 'delivered'
-               and d.up_to_seq >= $2
+               and d.up_to_seq >= $2 and (p.left_seq is null or d.up_to_seq <= p.left_seq)
              order by d.up_to_seq limit 1) as delivered_at,
            (select d.at from delivery_status d
              where d.conversation_id = $1 and d.user_id = p.user_id and d.status = 'read'
-               and d.up_to_seq >= $2
+               and d.up_to_seq >= $2 and (p.left_seq is null or d.up_to_seq <= p.left_seq)
              order by d.up_to_seq limit 1) as read_at
-      from conversation_participants p
-     where p.conversation_id = $1 and p.user_id <> $3
-       and p.joined_seq < $2 and (p.left_seq is null or p.left_seq >= $2)
+      from (${staysAt('$1', '$2', ['user_id', 'left_seq', 'last_delivered_seq', 'last_read_seq'])}) as p
+     where p.user_id <> $3
      order by p.user_id`
 }
 

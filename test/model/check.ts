@@ -36,16 +36,17 @@ export async function check (echo: Echo, seen: Map<string, number>, actions: Act
     await world.perform(action)
   }
   await world.settle()
+  const untold = { departures: world.departures, held: await world.held() }
 
   for (const [i, user] of world.users.entries()) {
     const snapshot = await takeSnapshot(user)
-    const expected = showSnapshot(user.id, snapshot, world.departures)
+    const expected = showSnapshot(user.id, snapshot, untold)
     for (const conversation of snapshot.conversations) await checkParticipants(user, conversation)
     const { events } = await readInbox(user, 0, 7)
     for (const { type } of events) seen.set(type, (seen.get(type) ?? 0) + 1)
     expect(events.map(event => event.seq)).toEqual(events.map((_, index) => index + 1))
     const follow = (copy: Copy, log: InboxEvent[]): object[] =>
-      showCopy(log.reduce(apply, copy), world.departures)
+      showCopy(log.reduce(apply, copy), untold)
 
     expect(follow(emptyCopy(user.id), events), `user ${i} from the beginning`).toEqual(expected)
     expect(

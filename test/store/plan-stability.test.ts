@@ -68,7 +68,8 @@ const HOT: Record<string, (db: Executor, at: Date) => Promise<unknown>> = {
   'what acknowledgements read and write': async (db, at) => {
     await findFenced(db, [{ userId: HUB, deviceId: 'phone', lease: 1 }])
     await deliveredMarks(db, [member])
-    await raiseMarks(db, [{ ...member, delivered: END, read: END, read_client_at: null }], at)
+    const raised = { ...member, ended_seq: null, delivered: END, read: END, read_client_at: null }
+    await raiseMarks(db, [raised], at)
     await advanceCursors(db, [{ user_id: HUB, device_id: 'phone', seq: 1, lease: null }], at)
     await cancelPushes(db, [HUB])
     await nextDeliveries(db, HUB, 64, 64)
