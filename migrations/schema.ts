@@ -75,6 +75,7 @@ export const conversation_participants = pgTable('conversation_participants', {
   shown_at: time('shown_at'),
   last_delivered_seq: seq('last_delivered_seq').notNull().default(0),
   last_read_seq: seq('last_read_seq').notNull().default(0),
+  last_read_at: time('last_read_at'),
   muted_until: time('muted_until')
 }, table => [
   primaryKey({ name: 'conversation_participants_pkey', columns: [table.conversation_id, table.user_id] }),
@@ -165,6 +166,10 @@ export const search_progress = pgTable('search_progress', {
   indexed_seq: seq('indexed_seq').notNull()
 })
 
+/**
+ * When marks rose, for the last 30 days and in small conversations. The oldest row of a participant may
+ * stand for others before it, and its time for none.
+ */
 export const delivery_status = pgTable('delivery_status', {
   conversation_id: uuid('conversation_id').notNull(),
   user_id: userId('user_id').notNull(),
@@ -189,9 +194,14 @@ export const inbox_events = pgTable('inbox_events', {
   data: jsonb('data').$type<Record<string, unknown>>(),
   created_at: time('created_at').notNull()
 }, table => [
-  primaryKey({ name: 'inbox_events_pkey', columns: [table.user_id, table.seq] }),
-  index('inbox_events_created_at_index').using('brin', table.created_at)
+  primaryKey({ name: 'inbox_events_pkey', columns: [table.user_id, table.seq] })
 ])
+
+/** Where each walk over what may be old goes on. */
+export const expiry_progress = pgTable('expiry_progress', {
+  job: text('job').primaryKey(),
+  at: text('at').array().notNull().default(sql`'{}'`)
+})
 
 /** Of two connections of one device the one with the higher lease is the newer. */
 export const device_leases = pgSequence('device_leases')

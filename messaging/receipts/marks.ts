@@ -68,7 +68,9 @@ export function planDelivered (
     for (const stay of rising) {
       const delivered = endOf(stay, upTo)
       const { ended_seq } = stay
-      const mark = { conversation_id, user_id, ended_seq, delivered, read: 0, read_client_at: null }
+      const mark = {
+        conversation_id, user_id, ended_seq, delivered, read: 0, read_client_at: null, told: toldTo(bySender)
+      }
       if (ended_seq === null) plan.marks.set(key, mark)
       else plan.earlierMarks.push(mark)
     }
@@ -88,6 +90,7 @@ export function planDelivered (
   return plan
 }
 
+const toldTo = (bySender: Map<string, Delivery>): boolean => [...bySender.values()].some(({ told }) => told)
 const endOf = ({ ended_seq }: DeliveredMark, upTo: number): number => Math.min(ended_seq ?? upTo, upTo)
 
 /**
@@ -98,7 +101,7 @@ export function planRead (
 ): void {
   const readAt = at.toISOString()
   const own = new Map<string, NewEvent>()
-  for (const { conversation_id, user_id, last_delivered_seq, read_up_to, ...last } of rising) {
+  for (const { conversation_id, user_id, last_delivered_seq, read_up_to, told, ...last } of rising) {
     const key = participantKey(conversation_id, user_id)
     const { client_at, message_id } = asked.get(key)!
     const event = (to: string, messageId: string | null, upTo: number): NewEvent => ({
@@ -116,7 +119,7 @@ export function planRead (
     const delivered =
       Math.max(plan.marks.get(key)?.delivered ?? 0, last_delivered_seq < read_up_to ? read_up_to : 0)
     plan.marks.set(key, {
-      conversation_id, user_id, ended_seq: null, delivered, read: read_up_to, read_client_at: client_at
+      conversation_id, user_id, ended_seq: null, delivered, read: read_up_to, read_client_at: client_at, told
     })
   }
   plan.events.push(...own.values())

@@ -141,7 +141,7 @@ const ENTER: Statement = {
        set role = excluded.role, can_send_messages = true, joined_at = excluded.joined_at,
            joined_seq = excluded.joined_seq, left_at = null, left_seq = null, left_title = null,
            shown_seq = null, shown_at = null, last_delivered_seq = excluded.last_delivered_seq,
-           last_read_seq = excluded.last_read_seq, muted_until = null`
+           last_read_seq = excluded.last_read_seq, last_read_at = null, muted_until = null`
 }
 
 export interface Entering { user_id: string, role: 'admin' | 'member' }

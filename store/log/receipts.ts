@@ -1,6 +1,6 @@
 /**
- * Receipts: cumulative marks per participant, the append-only history behind
- * them, and which senders have something to learn.
+ * Receipts: cumulative marks per participant, in small conversations when they rose (delivery_status),
+ * and which senders have something to learn.
  *
  * Marks only rise. All callers hold the row locks of the readers and of every
  * sender concerned, so marks and events of one user never race.
@@ -10,7 +10,7 @@ import { type Executor, type Statement } from '../database.ts'
 import { staysAt } from '../stays.ts'
 import { lastOfEachSender } from '../messages/visible.ts'
 
-/** Receipts are recorded in larger conversations too, but raise no events there. */
+/** In larger conversations marks rise too, but nobody is told, and nothing says when. */
 export const MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS = 32
 
 /** Whether changes of its participants' marks and names are told in this conversation. */
@@ -94,13 +94,14 @@ const READ: Statement = {
   name: 'receipts_read',
   text: `
     select p.conversation_id, p.user_id, p.last_delivered_seq, r.up_to_seq as read_up_to,
-           m.sender_user_id, m.id as message_id, m.seq as up_to_seq
+           small.told, m.sender_user_id, m.id as message_id, m.seq as up_to_seq
       from unnest($1::uuid[], $2::text[], $3::bigint[]) as r (conversation_id, user_id, up_to_seq)
       join conversation_participants p on p.conversation_id = r.conversation_id and p.user_id = r.user_id
+      cross join lateral (select ${smallConversation('p.conversation_id')} as told offset 0) as small
       left join lateral (${lastOfEachSender({
         conversation: 'p.conversation_id', reader: 'p.user_id', after: 'p.last_read_seq', upTo: 'r.up_to_seq'
       })}
-      ) as m on ${smallConversation('p.conversation_id')}
+      ) as m on small.told
      where p.last_read_seq < r.up_to_seq and p.left_seq is null
      order by m.sender_user_id, p.conversation_id, p.user_id`
 }
@@ -109,6 +110,8 @@ const READ: Statement = {
 export interface RisingRead extends Participant {
   last_delivered_seq: number
   read_up_to: number
+  /** The conversation is small. */
+  told: boolean
   sender_user_id: string | null
   /** The sender's last message below the mark. */
   message_id: string | null
@@ -134,7 +137,8 @@ const RAISE: Statement = {
     with moved as (
       update conversation_participants p
          set last_delivered_seq = greatest(p.last_delivered_seq, v.delivered),
-             last_read_seq = greatest(p.last_read_seq, v.read)
+             last_read_seq = greatest(p.last_read_seq, v.read),
+             last_read_at = case when v.read > p.last_read_seq then $10 else p.last_read_at end
         from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[])
              as v (conversation_id, user_id, delivered, read)
        where p.conversation_id = v.conversation_id and p.user_id = v.user_id
@@ -153,6 +157,8 @@ export interface RaisedMarks extends Participant {
   delivered: number
   read: number
   read_client_at: Date | null
+  /** The conversation is small: it is kept when. */
+  told: boolean
 }
 
 // Index: participant_stays_pkey.
@@ -166,12 +172,12 @@ const RAISE_EARLIER: Statement = {
      where s.conversation_id = v.conversation_id and s.user_id = v.user_id and s.left_seq = v.left_seq`
 }
 
-/** Raises marks and keeps when; this transaction must have locked the users. */
+/** Raises marks, and in small conversations keeps when; this transaction must have locked the users. */
 export async function raiseMarks (tx: Executor, raised: RaisedMarks[], at: Date): Promise<void> {
   if (raised.length === 0) return
   const earlier = raised.filter(mark => mark.ended_seq !== null)
   const marks = raised.filter(mark => mark.ended_seq === null)
-  const history = raised.flatMap(mark => [
+  const history = raised.filter(mark => mark.told).flatMap(mark => [
     ...(mark.delivered === 0 ? [] : [{ ...mark, status: 'delivered', upTo: mark.delivered, clientAt: null }]),
     ...(mark.read === 0 ? [] : [{ ...mark, status: 'read', upTo: mark.read, clientAt: mark.read_client_at }])
   ])
@@ -251,7 +257,26 @@ export async function conversationsWithReceipts (db: Executor, ids: string[]): P
   return new Set(rows.filter(row => row.told).map(row => row.id))
 }
 
-// Index: delivery_status_pkey; the first mark of the stay at or above the message says when.
+// A conversation that was large kept no times: for the messages until now, later ones say nothing.
+const FENCE: Statement = {
+  name: 'receipts_fence',
+  text: `
+    insert into delivery_status (conversation_id, user_id, status, up_to_seq, at)
+    select p.conversation_id, p.user_id, s.status, s.up_to_seq, timestamptz 'epoch'
+      from conversation_participants p
+     cross join lateral (values ('delivered', p.last_delivered_seq), ('read', p.last_read_seq))
+           as s (status, up_to_seq)
+     where p.conversation_id = $1 and p.left_seq is null and s.up_to_seq > p.joined_seq
+    on conflict do nothing`
+}
+
+/** Times are kept from here on; the conversation must be locked by this transaction. */
+export async function keepTimes (tx: Executor, conversationId: string): Promise<void> {
+  await tx.rows(FENCE, [conversationId])
+}
+
+// Index: delivery_status_pkey; the first mark of the stay at or above the message says when. An old one may
+// stand for others, which are gone.
 const STATUS: Statement = {
   name: 'receipts_status',
   text: `
@@ -260,11 +285,11 @@ const STATUS: Statement = {
                 when p.last_delivered_seq >= $2 then 'delivered'
                 else 'sent'
            end as status,
-           (select d.at from delivery_status d
+           (select case when d.at >= $4 then d.at end from delivery_status d
              where d.conversation_id = $1 and d.user_id = p.user_id and d.status = 'delivered'
                and d.up_to_seq >= $2 and (p.left_seq is null or d.up_to_seq <= p.left_seq)
              order by d.up_to_seq limit 1) as delivered_at,
-           (select d.at from delivery_status d
+           (select case when d.at >= $4 then d.at end from delivery_status d
              where d.conversation_id = $1 and d.user_id = p.user_id and d.status = 'read'
                and d.up_to_seq >= $2 and (p.left_seq is null or d.up_to_seq <= p.left_seq)
              order by d.up_to_seq limit 1) as read_at
@@ -280,11 +305,14 @@ export interface RecipientStatus {
   read_at: Date | null
 }
 
-/** The recipients of one message, who are those present when it was sent, and what each has done. */
+/**
+ * The recipients of one message, who are those present when it was sent, and what each has done. Null
+ * where it is not known when, as for everything before `knownSince`.
+ */
 export async function recipientStatuses (
-  db: Executor, conversationId: string, seq: number, senderId: string
+  db: Executor, conversationId: string, seq: number, senderId: string, knownSince: Date
 ): Promise<RecipientStatus[]> {
-  return await db.rows(STATUS, [conversationId, seq, senderId])
+  return await db.rows(STATUS, [conversationId, seq, senderId, knownSince])
 }
 
 // In a direct conversation reading an own message reads up to the partner's last shown one below it: hidden

@@ -68,7 +68,7 @@ const HOT: Record<string, (db: Executor, at: Date) => Promise<unknown>> = {
   'what acknowledgements read and write': async (db, at) => {
     await findFenced(db, [{ userId: HUB, deviceId: 'phone', lease: 1 }])
     await deliveredMarks(db, [member])
-    const raised = { ...member, ended_seq: null, delivered: END, read: END, read_client_at: null }
+    const raised = { ...member, ended_seq: null, delivered: END, read: END, read_client_at: null, told: true }
     await raiseMarks(db, [raised], at)
     await advanceCursors(db, [{ user_id: HUB, device_id: 'phone', seq: 1, lease: null }], at)
     await cancelPushes(db, [HUB])
@@ -86,7 +86,7 @@ const HOT: Record<string, (db: Executor, at: Date) => Promise<unknown>> = {
     await messagesBefore(db, page, END)
     await messagesAfter(db, page, 1)
     await findMessage(db, messageId(1), HUB)
-    await recipientStatuses(db, HUGE, 1, HUB)
+    await recipientStatuses(db, HUGE, 1, HUB, new Date(0))
     await listConversations(db, HUB, 20, undefined)
     await conversationViews(db, [{ conversationId: HUGE, userId: HUB }])
   },

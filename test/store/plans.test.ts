@@ -255,8 +255,8 @@ describe('receipts', () => {
   test('the status of a message, old or new', async () => {
     for (const seq of [39_000, HUGE_END / 2, HUGE_END]) {
       expectBounded(
-        await explain(db => recipientStatuses(db, HUGE, seq, HUB)), 60, 'conversation_participants_pkey',
-        'delivery_status_pkey'
+        await explain(db => recipientStatuses(db, HUGE, seq, HUB, new Date(0))), 60,
+        'conversation_participants_pkey', 'delivery_status_pkey'
       )
     }
   })
@@ -278,7 +278,7 @@ describe('receipts', () => {
       await explain(db => lockMembers(db, [HUGE], [HUB])), 100, 'users_pkey', 'conversation_participants_pkey'
     )
     expectBounded(await explain(db => deliveredMarks(db, [member])), 20, 'conversation_participants_pkey')
-    const raised = { ...member, ended_seq: null, delivered: END, read: 0, read_client_at: null }
+    const raised = { ...member, ended_seq: null, delivered: END, read: 0, read_client_at: null, told: true }
     expectBounded(
       await explain(db => raiseMarks(db, [raised], new Date())), 60, 'conversation_participants_pkey'
     )
