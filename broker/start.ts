@@ -16,6 +16,7 @@ import { type Duplex } from 'node:stream'
 import { type Logger } from 'pino'
 import { withinMs } from '../core/deadline.ts'
 import { type Messaging } from '../messaging/start.ts'
+import { forgetRetained } from './acl/retained.ts'
 import { createMemoryTopics } from './acl/topics-memory.ts'
 import { startRedisTopics } from './acl/topics-redis.ts'
 import { asEchoClient } from './aedes/client.ts'
@@ -100,6 +101,8 @@ export async function startBroker (
   const redisTopics = redisUrl === undefined
     ? undefined
     : startRedisTopics({ url: redisUrl, registry, log, willRoundMs })
+  const topics = redisTopics?.persistence ?? createMemoryTopics()
+  messaging.erasures.onErasing(userId => forgetRetained(topics, userId))
   const publishDeps = { messaging, log, commandRate, topicRate, topics: redisTopics }
   const aedes = await Aedes.createBroker({
     connectTimeout: connectTimeoutMs,
@@ -108,7 +111,7 @@ export async function startBroker (
     maxClientsIdLength: Infinity,
     mq: createFencedEmitter(redisTopics?.emitter),
     persistence: createFencedPersistence({
-      registry, inner: redisTopics?.persistence ?? createMemoryTopics(), acknowledge
+      registry, inner: topics, acknowledge
     }),
     preConnect: (client, packet, done) => preConnect(connectDeps, client, packet, done),
     authenticate: (client, _user, _password, done) => authenticate(log, client, done),

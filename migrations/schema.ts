@@ -146,7 +146,10 @@ export const messages = pgTable('messages', {
   unique('messages_conversation_seq_unique').on(table.conversation_id, table.seq),
   unique('messages_client_message_id_unique').on(table.sender_user_id, table.client_message_id),
   // What one sender said in one conversation, without passing over the others or over what is hidden.
-  index('messages_sender_index').on(table.conversation_id, table.sender_user_id, table.hidden, table.seq)
+  index('messages_sender_index').on(table.conversation_id, table.sender_user_id, table.hidden, table.seq),
+  // An erasure finds who was mentioned. Messages without mentions, nearly all, are not in here.
+  index('messages_mentions_index').using('gin', table.mentions.op('jsonb_path_ops'))
+    .where(sql`${table.mentions} <> '[]'`)
 ])
 
 /** What search finds old messages by. Messages get here some time after they were sent, in sets. */
@@ -310,7 +313,9 @@ export const message_edits = pgTable('message_edits', {
   mentions: jsonb('mentions').$type<StoredMention[]>().notNull(),
   replaced_at: time('replaced_at').notNull()
 }, table => [
-  primaryKey({ name: 'message_edits_pkey', columns: [table.message_id, table.version] })
+  primaryKey({ name: 'message_edits_pkey', columns: [table.message_id, table.version] }),
+  index('message_edits_mentions_index').using('gin', table.mentions.op('jsonb_path_ops'))
+    .where(sql`${table.mentions} <> '[]'`)
 ])
 
 /** Users whose data is to go, and how far that has got. */
@@ -319,7 +324,9 @@ export const erasures = pgTable('erasures', {
   requested_by: userId('requested_by').notNull(),
   requested_at: time('requested_at').notNull(),
   due_at: time('due_at').notNull(),
-  step: text('step').$type<'leave' | 'messages' | 'reactions' | 'inbox' | 'rest'>().notNull(),
+  step: text('step')
+    .$type<'leave' | 'messages' | 'receipts' | 'reactions' | 'mentions' | 'retained' | 'inbox' | 'rest'>()
+    .notNull(),
   at_id: uuid('at_id').notNull(),
   at_seq: seq('at_seq').notNull(),
   messages: seq('messages').notNull(),

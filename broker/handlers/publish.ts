@@ -10,6 +10,7 @@ import { type Logger } from 'pino'
 import { decideCommand, type Reply } from '../../messaging/commands.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import { isOwnOutbox, mayPublish } from '../access.ts'
+import { sign } from '../acl/retained.ts'
 import { type RedisTopics } from '../acl/topics-redis.ts'
 import { asEchoClient } from '../aedes/client.ts'
 import { type DeviceConnection } from '../inbox/device-connection.ts'
@@ -37,6 +38,7 @@ export function authorizePublish (
   connection.touch()
   if (isOwnOutbox(connection.identity, packet.topic)) return runCommand(deps, connection, packet, done)
   if (mayPublish(connection.identity, packet.topic)) {
+    sign(packet, client)
     if (client.closed) return publishWill(deps, client, packet, done)
     // With QoS 2 it is kept together with its identifier.
     const keep = (): Promise<void> | undefined => packet.qos === 1 ? topics?.keep(packet) : undefined

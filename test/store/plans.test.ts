@@ -10,6 +10,8 @@ import {
 } from '../../bench/fill.ts'
 import { conversationViews, listConversations } from '../../store/conversations/views.ts'
 import { type Executor } from '../../store/database.ts'
+import { forgetReceipts, messagesMentioning, takeEarlierMentions } from '../../store/erasure/erased-data.ts'
+import { NIL } from '../../store/erasure/erasures.ts'
 import { openDevices, saveSubscriptions, startingPoints } from '../../store/people/devices.ts'
 import { appendNumbered, eventsAfter, type AppendedEvent } from '../../store/log/inbox.ts'
 import { findMessage, messagesAfter, messagesBefore } from '../../store/messages/messages.ts'
@@ -285,6 +287,24 @@ describe('receipts', () => {
     expectBounded(
       await explain(db => nextDeliveries(db, HUB, HUGE_END, 64)), 6_000, 'inbox_events_pkey', 'messages_pkey')
   })
+})
+
+test('an erasure finds mentions, and the times of receipts', async () => {
+  const limits = { conversations: 100, limit: 5_000 }
+  const plans = [
+    ...await explain(db => messagesMentioning(db, HUB, 100)),
+    ...await explain(db => takeEarlierMentions(db, HUB, 100))
+  ].filter(({ indexes }) => indexes.length > 0)
+  expect(plans.map(({ indexes }) => indexes.filter(index => index.includes('mentions')))).toEqual([
+    ['messages_mentions_index'], ['messages_mentions_index'],
+    ['message_edits_mentions_index'], ['message_edits_mentions_index']
+  ])
+  for (const plan of plans) {
+    expect(plan.scanned).toEqual([])
+    expect(plan.buffers).toBeLessThan(100)
+  }
+  expectBounded(await explain(db => forgetReceipts(db, HUB, NIL, limits)), 1_000,
+    'conversation_participants_former_index')
 })
 
 describe('devices and pushes', () => {

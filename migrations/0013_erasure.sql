@@ -1,0 +1,2 @@
+CREATE INDEX "message_edits_mentions_index" ON "message_edits" USING gin ("mentions" jsonb_path_ops) WHERE "message_edits"."mentions" <> '[]';--> statement-breakpoint
+CREATE INDEX "messages_mentions_index" ON "messages" USING gin ("mentions" jsonb_path_ops) WHERE "messages"."mentions" <> '[]';
