@@ -1,6 +1,7 @@
 CREATE TABLE "expiry_progress" (
 	"job" text PRIMARY KEY NOT NULL,
-	"at" text[] DEFAULT '{}' NOT NULL
+	"at" text[] DEFAULT '{}' NOT NULL,
+	"ended_at" timestamp (3) with time zone
 );
 --> statement-breakpoint
 DROP INDEX "inbox_events_created_at_index";--> statement-breakpoint

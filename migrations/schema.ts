@@ -75,6 +75,7 @@ export const conversation_participants = pgTable('conversation_participants', {
   shown_at: time('shown_at'),
   last_delivered_seq: seq('last_delivered_seq').notNull().default(0),
   last_read_seq: seq('last_read_seq').notNull().default(0),
+  /** When last_read_seq rose; also where delivery_status does not say. */
   last_read_at: time('last_read_at'),
   muted_until: time('muted_until')
 }, table => [
@@ -200,10 +201,11 @@ export const inbox_events = pgTable('inbox_events', {
   primaryKey({ name: 'inbox_events_pkey', columns: [table.user_id, table.seq] })
 ])
 
-/** Where each walk over what may be old goes on. */
+/** Where each walk over what may be old goes on, and when the last one came to its end. */
 export const expiry_progress = pgTable('expiry_progress', {
   job: text('job').primaryKey(),
-  at: text('at').array().notNull().default(sql`'{}'`)
+  at: text('at').array().notNull().default(sql`'{}'`),
+  ended_at: time('ended_at')
 })
 
 /** Of two connections of one device the one with the higher lease is the newer. */

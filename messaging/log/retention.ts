@@ -3,8 +3,8 @@
  * not seen. A device that comes back behind what is kept is told to take a new
  * snapshot; its push token stays.
  *
- * Each hour every job gets its time, whatever became of the others. What it does not get to, it goes on
- * with in the next hour, also in another process.
+ * Each hour every job gets its time in one process, whatever became of the others. What it does not get
+ * to, it goes on with in the next hour, also in another process.
  */
 import { type Logger } from 'pino'
 import { type Database, type Executor } from '../../store/database.ts'
@@ -17,6 +17,8 @@ import { type TrackedSessions } from '../deliver/tracked-sessions.ts'
 const DAY_MS = 86_400_000
 export const KEPT_MS = 30 * DAY_MS
 const EVERY_MS = 3_600_000
+/** The first process to look after so long begins a new walk. */
+const BETWEEN_WALKS_MS = EVERY_MS * 0.9
 /** Less than half of the hour for all jobs together. */
 const JOB_MS = 8 * 60_000
 /** Some 10 ms of one core when nothing is old, and some 100 ms when all is. */
@@ -64,15 +66,17 @@ async function independently ({ log }: ExpiryDeps, job: string, work: () => Prom
 async function * runJob (
   { database, now, signal, piece: size = PIECE, jobMs = JOB_MS }: ExpiryDeps, job: ExpiryJob, remove: Remove
 ): AsyncGenerator<number> {
-  const before = new Date(now() - KEPT_MS)
+  const at = new Date(now())
+  const before = new Date(at.getTime() - KEPT_MS)
+  const notSince = new Date(at.getTime() - BETWEEN_WALKS_MS)
   const endsAt = performance.now() + jobMs
   do {
     const piece = await database.transact(async tx => {
-      const position = await claimJob(tx, job)
+      const position = await claimJob(tx, job, notSince)
       if (position === undefined) return undefined
       const { removed, next } = await remove(tx, before, position, size)
       // There may be more where something was removed.
-      if (removed === 0) await savePosition(tx, job, next ?? [])
+      if (removed === 0) await savePosition(tx, job, next, at)
       return { removed, next }
     })
     if (piece === undefined) return

@@ -32,20 +32,33 @@ const BEGIN: Statement = {
   name: 'expiry_begin', text: 'insert into expiry_progress (job) values ($1) on conflict do nothing'
 }
 const CLAIM: Statement = {
-  name: 'expiry_claim', text: 'select at from expiry_progress where job = $1 for update skip locked'
+  name: 'expiry_claim',
+  text: `
+    select at
+      from expiry_progress
+     where job = $1 and (at <> '{}' or ended_at is null or ended_at < $2)
+       for update skip locked`
 }
 
-/** Undefined when another process is at it. */
-export async function claimJob (tx: Executor, job: ExpiryJob): Promise<Position | undefined> {
+/** Undefined when another process is at it, or a walk has come to its end since `notSince`. */
+export async function claimJob (
+  tx: Executor, job: ExpiryJob, notSince: Date
+): Promise<Position | undefined> {
   await tx.rows(BEGIN, [job])
-  const [row] = await tx.rows<{ at: Position }>(CLAIM, [job])
+  const [row] = await tx.rows<{ at: Position }>(CLAIM, [job, notSince])
   return row?.at
 }
 
 const SAVE: Statement = { name: 'expiry_save', text: 'update expiry_progress set at = $2 where job = $1' }
+const END: Statement =
+  { name: 'expiry_end', text: 'update expiry_progress set at = \'{}\', ended_at = $2 where job = $1' }
 
-export async function savePosition (tx: Executor, job: ExpiryJob, at: Position): Promise<void> {
-  await tx.rows(SAVE, [job, at])
+/** Without a position the walk has come to its end. */
+export async function savePosition (
+  tx: Executor, job: ExpiryJob, position: Position | undefined, at: Date
+): Promise<void> {
+  if (position === undefined) await tx.rows(END, [job, at])
+  else await tx.rows(SAVE, [job, position])
 }
 
 /**

@@ -149,6 +149,16 @@ test('a job that fails leaves the others theirs, and is done the next time', asy
   expect((await expire({ database, log, now: Date.now })).events).toBe(4)
 })
 
+test('of several processes one walks in each hour', async () => {
+  await using messaging = await startOnDatabase()
+  const { database } = messaging
+  await sendMany(messaging, 2)
+  await expire({ database, log, now: Date.now })
+  await database.autocommit.orm.update(inbox_events).set({ created_at: old })
+  expect((await expire({ database, log, now: Date.now })).events).toBe(0)
+  expect((await expire({ database, log, now: () => Date.now() + 3_600_000 })).events).toBe(6)
+})
+
 test('a job goes on in its next time where its last one ended', async () => {
   await using messaging = await startOnDatabase()
   const { database } = messaging
