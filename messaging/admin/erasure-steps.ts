@@ -17,9 +17,12 @@ import { releaseAttachments } from '../../store/attachments.ts'
 import { writeAudit } from '../../store/audit-log.ts'
 import { type Executor } from '../../store/database.ts'
 import {
-  blankUser, cutInbox, eraseRest, forgetClientIds, forgetReceipts, messagesMentioning, messagesOf, nextFormer,
-  presentIn, reactedMessages, readAudiences, takeEarlierMentions, takeMentions, takeReactions
+  blankUser, cutInbox, eraseRest, forgetClientIds, messagesOf, nextFormer, presentIn, reactedMessages,
+  readAudiences, takeReactions
 } from '../../store/erasure/erased-data.ts'
+import {
+  forgetReceipts, messagesMentioning, takeEarlierMentions, takeMentions
+} from '../../store/erasure/erased-traces.ts'
 import {
   type Erasure, finishErasure, NIL, saveProgress, type ErasurePosition, type ErasureStep
 } from '../../store/erasure/erasures.ts'

@@ -14,7 +14,7 @@ import {
 import { pageParticipants } from '../../store/conversations/participants.ts'
 import { type Database, type Executor } from '../../store/database.ts'
 import { type NewEvent } from '../../store/log/inbox.ts'
-import { keepTimes } from '../../store/log/receipts.ts'
+import { keepTimes } from '../../store/log/receipt-times.ts'
 import { type Change, type ChangeConversation, type ChangeContext } from './change.ts'
 import { requireAdmin, requireGroup, requireGroupAdmin, requirePresent } from '../membership.ts'
 

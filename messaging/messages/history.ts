@@ -6,7 +6,7 @@ import { type Executor } from '../../store/database.ts'
 import {
   findMessage, messagesAfter, messagesBefore, messageView, type MessageForReader
 } from '../../store/messages/messages.ts'
-import { recipientStatuses, type RecipientStatus } from '../../store/log/receipts.ts'
+import { recipientStatuses, type RecipientStatus } from '../../store/log/receipt-times.ts'
 import { KEPT_MS } from '../log/retention.ts'
 import { requirePresent } from '../membership.ts'
 

@@ -10,9 +10,10 @@ import { conversationViews, listConversations } from '../../store/conversations/
 import { type Executor } from '../../store/database.ts'
 import { lockConversations, lockMembers, lockUsers } from '../../store/locks.ts'
 import { appendNumbered, eventsAfter } from '../../store/log/inbox.ts'
+import { recipientStatuses } from '../../store/log/receipt-times.ts'
 import {
-  conversationsWithReceipts, deliveredMarks, findReadables, nextDeliveries, raiseMarks, recipientStatuses,
-  risingReads, sendersBelow
+  conversationsWithReceipts, deliveredMarks, findReadables, nextDeliveries, raiseMarks, risingReads,
+  sendersBelow
 } from '../../store/log/receipts.ts'
 import { findRepeats, readMembers, readReplyTargets, writeMessages } from '../../store/log/sends.ts'
 import { findMessage, messagesAfter, messagesBefore } from '../../store/messages/messages.ts'

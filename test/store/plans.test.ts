@@ -10,15 +10,16 @@ import {
 } from '../../bench/fill.ts'
 import { conversationViews, listConversations } from '../../store/conversations/views.ts'
 import { type Executor } from '../../store/database.ts'
-import { forgetReceipts, messagesMentioning, takeEarlierMentions } from '../../store/erasure/erased-data.ts'
+import { forgetReceipts, messagesMentioning, takeEarlierMentions } from '../../store/erasure/erased-traces.ts'
 import { NIL } from '../../store/erasure/erasures.ts'
 import { openDevices, saveSubscriptions, startingPoints } from '../../store/people/devices.ts'
 import { appendNumbered, eventsAfter, type AppendedEvent } from '../../store/log/inbox.ts'
 import { findMessage, messagesAfter, messagesBefore } from '../../store/messages/messages.ts'
 import { claimPushes, nextPushDue, schedulePushes } from '../../store/push/due.ts'
 import { pendingPushes, unreadBadges } from '../../store/push/pending.ts'
+import { recipientStatuses } from '../../store/log/receipt-times.ts'
 import {
-  deliveredMarks, findReadables, nextDeliveries, raiseMarks, recipientStatuses, risingReads, sendersBelow
+  deliveredMarks, findReadables, nextDeliveries, raiseMarks, risingReads, sendersBelow
 } from '../../store/log/receipts.ts'
 import { lockConversations, lockMembers, lockUsers } from '../../store/locks.ts'
 import { findRepeats, readMembers, readReplyTargets, writeMessages } from '../../store/log/sends.ts'
