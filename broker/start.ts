@@ -16,6 +16,7 @@ import { type Duplex } from 'node:stream'
 import { type Logger } from 'pino'
 import { withinMs } from '../core/deadline.ts'
 import { type Messaging } from '../messaging/start.ts'
+import { forgetRetained } from './acl/retained.ts'
 import { startMemoryTopics, type AclTopics } from './acl/topics-memory.ts'
 import { startRedisTopics } from './acl/topics-redis.ts'
 import { asEchoClient } from './aedes/client.ts'
@@ -113,6 +114,7 @@ export async function startBroker (
   const topics: AclTopics = redisUrl === undefined
     ? startMemoryTopics({ registry, log })
     : startRedisTopics({ url: redisUrl, registry, log, willRoundMs })
+  messaging.erasures.onErasing(userId => forgetRetained(topics.persistence, userId))
   const publishDeps = { messaging, log, commandRate, topicRate, topics }
   const aedes = await Aedes.createBroker({
     connectTimeout: connectTimeoutMs,

@@ -69,7 +69,7 @@ export interface Messaging extends AsyncDisposable {
   typing: Typing
   profiles: Pick<Profiles, 'rename'>
   revocations: Pick<Revocations, 'revoke'>
-  erasures: Pick<Erasures, 'request' | 'find'>
+  erasures: Pick<Erasures, 'request' | 'find' | 'onErasing'>
   userConnections: UserConnections
   statistics: () => Promise<Statistics>
   wakes: Wakes
@@ -142,7 +142,15 @@ export async function startMessaging ({
   })
   const presenceViews = createPresenceViews(database.autocommit, presence)
   const revocations = startRevocations({ database, authentication: known, connections, cluster, log })
-  const erasures = startErasures({ database, epoch, wake, revocations, log, settleMs: erasureSettleMs })
+  const erasures = startErasures({
+    database,
+    epoch,
+    wake,
+    revocations,
+    log,
+    settleMs: erasureSettleMs,
+    alone: cluster.state() === 'alone'
+  })
   // No node watches the sessions of one that is gone; devices that come back cancel this by acknowledging.
   cluster.onNodeLost(() => {
     log.warn('a node is gone; what its sessions left unacknowledged becomes due')

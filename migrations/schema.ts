@@ -5,8 +5,8 @@
  * id order), then what belongs to them. Ids of users sort by byte (collate "C"),
  * so that every node and every process agrees on that order.
  *
- * The hot tables (messages, inbox_events, delivery_status) carry no foreign
- * keys: their rows are only written while the rows they refer to are locked.
+ * The hot tables (messages, inbox_events, delivery_status) and participant_stays carry no
+ * foreign keys: their rows are only written while the rows they refer to are locked or kept.
  */
 import { sql } from 'drizzle-orm'
 import {
@@ -57,6 +57,7 @@ export const conversations = pgTable('conversations', {
   check('conversations_type_check', sql`${table.type} in ('direct', 'group')`)
 ])
 
+/** A user's present stay in a conversation, or the last one; earlier ones are in participant_stays. */
 export const conversation_participants = pgTable('conversation_participants', {
   conversation_id: uuid('conversation_id').notNull(),
   user_id: userId('user_id').notNull(),
@@ -74,6 +75,8 @@ export const conversation_participants = pgTable('conversation_participants', {
   shown_at: time('shown_at'),
   last_delivered_seq: seq('last_delivered_seq').notNull().default(0),
   last_read_seq: seq('last_read_seq').notNull().default(0),
+  /** When last_read_seq rose; also where delivery_status does not say. */
+  last_read_at: time('last_read_at'),
   muted_until: time('muted_until')
 }, table => [
   primaryKey({ name: 'conversation_participants_pkey', columns: [table.conversation_id, table.user_id] }),
@@ -90,6 +93,34 @@ export const conversation_participants = pgTable('conversation_participants', {
   index('conversation_participants_former_index').on(table.user_id, table.conversation_id)
     .where(sql`${table.left_at} is not null`),
   check('conversation_participants_role_check', sql`${table.role} in ('admin', 'member')`)
+])
+
+/**
+ * Stays that ended before the user came back: the message n came in one if joined_seq < n <= left_seq.
+ * Stays in which nothing came are not kept.
+ */
+export const participant_stays = pgTable('participant_stays', {
+  conversation_id: uuid('conversation_id').notNull(),
+  user_id: userId('user_id').notNull(),
+  role: text('role').$type<'admin' | 'member'>().notNull(),
+  can_send_messages: boolean('can_send_messages').notNull(),
+  joined_at: time('joined_at').notNull(),
+  joined_seq: seq('joined_seq').notNull(),
+  left_at: time('left_at').notNull(),
+  left_seq: seq('left_seq').notNull(),
+  last_delivered_seq: seq('last_delivered_seq').notNull(),
+  last_read_seq: seq('last_read_seq').notNull()
+}, table => [
+  primaryKey({
+    name: 'participant_stays_pkey', columns: [table.user_id, table.conversation_id, table.left_seq]
+  }),
+  // Who was in when a message came (extension btree_gist). The condition holds for every row: a statement
+  // that asks for one user's stays does not name it, and so takes the primary key. One that asks for those
+  // of a conversation names it as text, which the primary key does not have.
+  index('participant_stays_interval_index')
+    .using('gist', sql`(${table.conversation_id}::text collate "C")`,
+      sql`int8range(${table.joined_seq}, ${table.left_seq}, '(]')`)
+    .where(sql`${table.left_seq} > ${table.joined_seq}`)
 ])
 
 export const messages = pgTable('messages', {
@@ -116,7 +147,10 @@ export const messages = pgTable('messages', {
   unique('messages_conversation_seq_unique').on(table.conversation_id, table.seq),
   unique('messages_client_message_id_unique').on(table.sender_user_id, table.client_message_id),
   // What one sender said in one conversation, without passing over the others or over what is hidden.
-  index('messages_sender_index').on(table.conversation_id, table.sender_user_id, table.hidden, table.seq)
+  index('messages_sender_index').on(table.conversation_id, table.sender_user_id, table.hidden, table.seq),
+  // An erasure finds who was mentioned. Messages without mentions, nearly all, are not in here.
+  index('messages_mentions_index').using('gin', table.mentions.op('jsonb_path_ops'))
+    .where(sql`${table.mentions} <> '[]'`)
 ])
 
 /** What search finds old messages by. Messages get here some time after they were sent, in sets. */
@@ -136,6 +170,10 @@ export const search_progress = pgTable('search_progress', {
   indexed_seq: seq('indexed_seq').notNull()
 })
 
+/**
+ * When marks rose, for the last 30 days and in small conversations. The oldest row of a participant may
+ * stand for others before it, and its time for none.
+ */
 export const delivery_status = pgTable('delivery_status', {
   conversation_id: uuid('conversation_id').notNull(),
   user_id: userId('user_id').notNull(),
@@ -160,9 +198,15 @@ export const inbox_events = pgTable('inbox_events', {
   data: jsonb('data').$type<Record<string, unknown>>(),
   created_at: time('created_at').notNull()
 }, table => [
-  primaryKey({ name: 'inbox_events_pkey', columns: [table.user_id, table.seq] }),
-  index('inbox_events_created_at_index').using('brin', table.created_at)
+  primaryKey({ name: 'inbox_events_pkey', columns: [table.user_id, table.seq] })
 ])
+
+/** Where each walk over what may be old goes on, and when the last one came to its end. */
+export const expiry_progress = pgTable('expiry_progress', {
+  job: text('job').primaryKey(),
+  at: text('at').array().notNull().default(sql`'{}'`),
+  ended_at: time('ended_at')
+})
 
 /** Of two connections of one device the one with the higher lease is the newer. */
 export const device_leases = pgSequence('device_leases')
@@ -271,7 +315,9 @@ export const message_edits = pgTable('message_edits', {
   mentions: jsonb('mentions').$type<StoredMention[]>().notNull(),
   replaced_at: time('replaced_at').notNull()
 }, table => [
-  primaryKey({ name: 'message_edits_pkey', columns: [table.message_id, table.version] })
+  primaryKey({ name: 'message_edits_pkey', columns: [table.message_id, table.version] }),
+  index('message_edits_mentions_index').using('gin', table.mentions.op('jsonb_path_ops'))
+    .where(sql`${table.mentions} <> '[]'`)
 ])
 
 /** Users whose data is to go, and how far that has got. */
@@ -280,7 +326,9 @@ export const erasures = pgTable('erasures', {
   requested_by: userId('requested_by').notNull(),
   requested_at: time('requested_at').notNull(),
   due_at: time('due_at').notNull(),
-  step: text('step').$type<'leave' | 'messages' | 'reactions' | 'inbox' | 'rest'>().notNull(),
+  step: text('step')
+    .$type<'leave' | 'messages' | 'receipts' | 'reactions' | 'mentions' | 'retained' | 'inbox' | 'rest'>()
+    .notNull(),
   at_id: uuid('at_id').notNull(),
   at_seq: seq('at_seq').notNull(),
   messages: seq('messages').notNull(),

@@ -86,7 +86,9 @@ export const MessageStatus = Type.Object({
   ),
   recipients: Type.Array(Type.Object({
     user_id: UserId, status: Status, delivered_at: orNull(Time), read_at: orNull(Time)
-  }))
+  }), {
+    description: 'Times are null also where they are not kept: after 30 days, and above 32 participants'
+  })
 }, { $id: 'MessageStatus' })
 
 export const Role = Type.Enum(['admin', 'member'])

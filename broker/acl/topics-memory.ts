@@ -8,6 +8,7 @@ import { type DeviceConnection } from '../inbox/device-connection.ts'
 import { isQueueId } from '../inbox/packets.ts'
 import { type ConnectionRegistry } from '../inbox/registry.ts'
 import { LevelTree } from './level-tree.ts'
+import { type SignedPacket } from './retained.ts'
 import { SessionQueue } from './session-queue.ts'
 import { createMemorySessions } from './sessions-memory.ts'
 import { type RedisTopics } from './topics-redis.ts'
@@ -31,10 +32,10 @@ export function startMemoryTopics (
     const { connection } = asEchoClient(client as Client)
     return connection && queues.get(connection)
   }
-  function retain ({ retain, topic, payload, qos }: PublishPacket): void {
+  function retain ({ retain, topic, payload, qos, clientId }: SignedPacket): void {
     if (!retain) return
     if (payload.length === 0) retained.delete(topic) // [MQTT-3.3.1-10]
-    else retained.set(topic, { cmd: 'publish', topic, payload, qos, retain })
+    else retained.set(topic, { cmd: 'publish', topic, payload, qos, retain, clientId })
   }
   function * retainedFor (filters: string[]): Generator<object> {
     const found = new Set(filters.flatMap(filter => [...retained.ofTopicsFor(filter)]))

@@ -11,7 +11,14 @@ import { type Redis } from 'ioredis'
 const PREFIX = 'echo:acl:'
 const WILL_BROKERS = `${PREFIX}will-brokers`
 
-export interface Will { topic: string, payload: string | Buffer, qos: 0 | 1 | 2, retain: boolean }
+export interface Will {
+  topic: string
+  payload: string | Buffer
+  qos: 0 | 1 | 2
+  retain: boolean
+  /** Of the client whose will it is; it goes with what is retained. */
+  clientId?: string
+}
 interface TakeWill { aclTakeWill (brokerId: string, clientId: string): Promise<string | null> }
 
 export class RedisWills {
@@ -53,7 +60,7 @@ export class RedisWills {
     for (const brokerId of dead) {
       for (const clientId of await this.#redis.hkeys(`${PREFIX}wills:${brokerId}`)) {
         const will = await this.take(clientId, brokerId)
-        if (will !== undefined) publish(will)
+        if (will !== undefined) publish({ ...will, clientId })
       }
       await this.#redis.srem(WILL_BROKERS, brokerId)
     }

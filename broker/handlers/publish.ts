@@ -11,6 +11,7 @@ import { failureLevel } from '../../core/errors.ts'
 import { decideCommand, type Reply } from '../../messaging/commands.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import { isOwnOutbox, mayPublish } from '../access.ts'
+import { sign } from '../acl/retained.ts'
 import { type AclTopics } from '../acl/topics-memory.ts'
 import { asEchoClient } from '../aedes/client.ts'
 import { willOf } from '../aedes/persistence.ts'
@@ -40,6 +41,7 @@ export function authorizePublish (
   connection.touch()
   if (isOwnOutbox(connection.identity, packet.topic)) return runCommand(deps, connection, packet, done)
   if (mayPublish(connection.identity, packet.topic)) {
+    sign(packet, client)
     if (client.closed) return publishWill(deps, connection, packet, done)
     // With QoS 2 it is kept together with its identifier.
     const keep = (): Promise<void> | undefined => packet.qos === 1 ? topics.keep(packet) : undefined

@@ -4,7 +4,10 @@
  *
  *   leave      they leave every conversation: from here on nothing reaches them, and they send nothing
  *   messages   conversation by conversation, what they said becomes tombstones
+ *   receipts   when they had and read what others said; that they did is the status of the others' messages
  *   reactions  what they reacted with is taken back
+ *   mentions   others' messages no longer say that they mean this user; the words are the others'
+ *   retained   what they left on topics granted by `acl` (erasures.ts: not in a transaction)
  *   inbox      their log is cut
  *   rest       devices, blocks, uploads, name; the end
  *
@@ -17,6 +20,9 @@ import {
   blankUser, cutInbox, eraseRest, forgetClientIds, messagesOf, nextFormer, presentIn, reactedMessages,
   readAudiences, takeReactions
 } from '../../store/erasure/erased-data.ts'
+import {
+  forgetReceipts, messagesMentioning, takeEarlierMentions, takeMentions
+} from '../../store/erasure/erased-traces.ts'
 import {
   type Erasure, finishErasure, NIL, saveProgress, type ErasurePosition, type ErasureStep
 } from '../../store/erasure/erasures.ts'
@@ -32,7 +38,9 @@ import { type WakeEvent } from '../deliver/wakes.ts'
 /** What a piece may do to others: more than this waits for the next. */
 export const EVENTS_PER_PIECE = 2_000
 export const MESSAGES_PER_PIECE = 500
+const RECEIPTS_PER_PIECE = { conversations: 100, limit: 5_000 }
 const REACTIONS_PER_PIECE = 100
+const MENTIONS_PER_PIECE = 100
 const INBOX_EVENTS_PER_PIECE = 5_000
 
 export interface PieceContext { epoch: string, at: Date }
@@ -41,15 +49,31 @@ export interface PieceContext { epoch: string, at: Date }
 interface Piece { position?: ErasurePosition, wakes?: WakeEvent[], erased?: number }
 
 type Step = (tx: Executor, erasure: Erasure, context: PieceContext) => Promise<Piece>
+type TransactedStep = Exclude<ErasureStep, 'retained'>
 
-const NEXT: Record<ErasureStep, ErasureStep> =
-  { leave: 'messages', messages: 'reactions', reactions: 'inbox', inbox: 'rest', rest: 'rest' }
+const NEXT: Record<ErasureStep, ErasureStep> = {
+  leave: 'messages',
+  messages: 'receipts',
+  receipts: 'reactions',
+  reactions: 'mentions',
+  mentions: 'retained',
+  retained: 'inbox',
+  inbox: 'rest',
+  rest: 'rest'
+}
 
 /** Does the next piece of an erasure that this transaction has claimed. */
-export async function doPiece (tx: Executor, erasure: Erasure, context: PieceContext): Promise<WakeEvent[]> {
+export async function doPiece (
+  tx: Executor, erasure: Erasure & { step: TransactedStep }, context: PieceContext
+): Promise<WakeEvent[]> {
   const { position, wakes = [], erased } = await STEPS[erasure.step](tx, erasure, context)
   await saveProgress(tx, erasure.user_id, position ?? startOf(NEXT[erasure.step]), erased)
   return wakes
+}
+
+/** The step after `step` begins. */
+export async function endStep (tx: Executor, { user_id, step }: Erasure): Promise<void> {
+  await saveProgress(tx, user_id, startOf(NEXT[step]))
 }
 
 const startOf = (step: ErasureStep): ErasurePosition => ({ step, at_id: NIL, at_seq: 0 })
@@ -93,6 +117,13 @@ const eraseMessages: Step = async (tx, { user_id, at_id, at_seq }, { epoch, at }
   return { position, wakes: wakesFor(epoch, appended), erased: leaving.length }
 }
 
+const eraseReceipts: Step = async (tx, { user_id, at_id }) => {
+  await lockUsers(tx, [user_id])
+  const { removed, last } = await forgetReceipts(tx, user_id, at_id, RECEIPTS_PER_PIECE)
+  if (last === null) return {}
+  return { position: { step: 'receipts', at_id: removed > 0 ? at_id : last, at_seq: 0 } }
+}
+
 const eraseReactions: Step = async (tx, { user_id, at_id }, { epoch, at }) => {
   const found = await reactedMessages(tx, user_id, at_id, REACTIONS_PER_PIECE)
   if (found.length === 0) return {}
@@ -110,6 +141,24 @@ const eraseReactions: Step = async (tx, { user_id, at_id }, { epoch, at }) => {
     position: { step: 'reactions', at_id: batch.at(-1)!.message_id, at_seq: 0 },
     wakes: wakesFor(epoch, appended)
   }
+}
+
+// What is taken is not found again, so every piece begins anew.
+const eraseMentions: Step = async (tx, { user_id, at_id }, { epoch, at }) => {
+  const position = { step: 'mentions' as const, at_id, at_seq: 0 }
+  const found = await messagesMentioning(tx, user_id, MENTIONS_PER_PIECE)
+  if (found.length === 0) {
+    return await takeEarlierMentions(tx, user_id, MENTIONS_PER_PIECE) > 0 ? { position } : {}
+  }
+  const batch = found.slice(0, boundedCount(found.map(({ members }) => members)))
+  await lockConversations(tx, [...new Set(batch.map(message => message.conversation_id))])
+  await takeMentions(tx, user_id, batch.map(message => message.id))
+  const audiences = await readAudiences(tx, batch)
+  const events = batch.flatMap(({ id, conversation_id, sender_user_id, unseen }, i) =>
+    audiences[i]!.filter(reader => !unseen || reader === sender_user_id).map((reader): NewEvent =>
+      ({ user_id: reader, type: 'message_edited', conversation_id, message_id: id })))
+  const appended = await appendEvents(tx, events, at)
+  return { position, wakes: wakesFor(epoch, appended) }
 }
 
 /** How many of these, from the first on, make no more events than a piece may; one at least. */
@@ -142,6 +191,12 @@ const eraseTheRest: Step = async (tx, { user_id, requested_by, messages, at_seq 
   return { position: startOf('rest'), wakes: wakesFor(epoch, appended) }
 }
 
-const STEPS: Record<ErasureStep, Step> = {
-  leave: leaveNext, messages: eraseMessages, reactions: eraseReactions, inbox: eraseInbox, rest: eraseTheRest
+const STEPS: Record<TransactedStep, Step> = {
+  leave: leaveNext,
+  messages: eraseMessages,
+  receipts: eraseReceipts,
+  reactions: eraseReactions,
+  mentions: eraseMentions,
+  inbox: eraseInbox,
+  rest: eraseTheRest
 }

@@ -6,6 +6,10 @@
  *
  * After the first step (leaving all conversations) a process waits until every node has
  * heard of it and what was under way has ended.
+ *
+ * What is kept outside PostgreSQL (the step `retained`) is forgotten by a process that holds it or reaches
+ * it, and without a transaction. Until then the erasure is put off, so that another process tries if this
+ * one dies.
  */
 import { type Logger } from 'pino'
 import { AppError, failureLevel } from '../../core/errors.ts'
@@ -15,7 +19,7 @@ import {
   beginErasure, claimErasure, findErasure, postponeErasure, type Erasure
 } from '../../store/erasure/erasures.ts'
 import { revokeTokens } from '../../store/people/revocations.ts'
-import { doPiece } from './erasure-steps.ts'
+import { doPiece, endStep } from './erasure-steps.ts'
 import { type Revocations } from '../access/revocations.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'
 
@@ -31,7 +35,11 @@ export interface Erasures extends AsyncDisposable {
   request (actorId: string, userId: string): Promise<Erasure>
   /** The latest erasure of the user. Throws `not_found` when there was none. */
   find (userId: string): Promise<Erasure>
+  /** Who forgets what is kept of a user outside the database. What rejects is tried again. */
+  onErasing (forget: Forget): void
 }
+
+export type Forget = (userId: string) => Promise<void>
 
 export interface ErasuresDeps {
   database: Database
@@ -40,11 +48,14 @@ export interface ErasuresDeps {
   revocations: Pick<Revocations, 'announce'>
   log: Logger
   settleMs?: number
+  /** No other process keeps anything outside the database. */
+  alone: boolean
 }
 
 export function startErasures (
-  { database, epoch, wake, revocations, log, settleMs = SETTLE_MS }: ErasuresDeps
+  { database, epoch, wake, revocations, log, settleMs = SETTLE_MS, alone }: ErasuresDeps
 ): Erasures {
+  const forgetting: Forget[] = []
   let running: Promise<void> | undefined
   const stopping = new AbortController()
 
@@ -53,15 +64,21 @@ export function startErasures (
     let claimed: Erasure | undefined
     try {
       const wakes = await database.transact(async tx => {
-        claimed = await claimErasure(tx)
+        claimed = await claimErasure(tx, alone || forgetting.length > 0 ? [] : ['retained'])
         if (claimed === undefined) return undefined
         const settledAt = new Date(claimed.requested_at.getTime() + settleMs)
         if (claimed.step !== 'leave' && settledAt.getTime() > Date.now()) {
           await postponeErasure(tx, claimed.user_id, settledAt)
           return []
         }
-        return await doPiece(tx, claimed, { epoch: epoch(), at: new Date() })
+        const { step } = claimed
+        if (step !== 'retained') {
+          return await doPiece(tx, { ...claimed, step }, { epoch: epoch(), at: new Date() })
+        }
+        await postponeErasure(tx, claimed.user_id, new Date(Date.now() + RETRY_MS))
+        return []
       })
+      if (claimed?.step === 'retained') await forget(claimed)
       if (wakes !== undefined && wakes.length > 0) wake(wakes)
       return wakes !== undefined
     } catch (error) {
@@ -80,6 +97,14 @@ export function startErasures (
       }
       return false
     }
+  }
+
+  async function forget (erasure: Erasure): Promise<void> {
+    await Promise.all(forgetting.map(forget => forget(erasure.user_id)))
+    await database.transact(async tx => {
+      await endStep(tx, erasure)
+      await postponeErasure(tx, erasure.user_id, new Date())
+    })
   }
 
   async function run (): Promise<void> {
@@ -114,6 +139,7 @@ export function startErasures (
       }
       return erasure
     },
+    onErasing (forget) { forgetting.push(forget) },
     async [Symbol.asyncDispose] () {
       stopping.abort()
       clearInterval(timer)

@@ -14,6 +14,7 @@ import {
 import { pageParticipants } from '../../store/conversations/participants.ts'
 import { type Database, type Executor } from '../../store/database.ts'
 import { type NewEvent } from '../../store/log/inbox.ts'
+import { keepTimes } from '../../store/log/receipt-times.ts'
 import { type Change, type ChangeConversation, type ChangeContext } from './change.ts'
 import { requireAdmin, requireGroup, requireGroupAdmin, requirePresent } from '../membership.ts'
 
@@ -106,6 +107,8 @@ export async function leave (
 ): Promise<Change> {
   await leaveConversation(tx, conversation.id, userId, conversation.last_seq, at)
   const staying = members.filter(member => member.user_id !== userId)
+  // MAX_PARTICIPANTS_SHOWN is where it becomes small: from here on receipts are told, and when they came.
+  if (staying.length === MAX_PARTICIPANTS_SHOWN) await keepTimes(tx, conversation.id)
   const heir = conversation.type === 'direct' || hasAdmin(staying) ? undefined : longestIn(staying)
   if (heir !== undefined) await setParticipantRights(tx, conversation.id, heir.user_id, { role: 'admin' })
   return {

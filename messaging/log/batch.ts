@@ -16,7 +16,7 @@ import {
   type AppendedEvent, appendNumbered, type CommittedEvent, numberEvents
 } from '../../store/log/inbox.ts'
 import {
-  deliveredMarks, type Participant, raiseMarks, type RisingRead, risingReads
+  type DeliveredMark, deliveredMarks, raiseMarks, type RisingRead, risingReads
 } from '../../store/log/receipts.ts'
 import { type NewMessage, writeMessages, writeShown } from '../../store/log/sends.ts'
 import { advanceCursors, findFenced } from '../../store/people/devices.ts'
@@ -72,7 +72,7 @@ interface Context {
   /** Who was to be locked beside the members; the unknown are not among `users`. */
   asked: Set<string>
   sends: SendContext
-  marks: Array<Participant & { last_delivered_seq: number }>
+  marks: DeliveredMark[]
   rising: RisingRead[]
   /** Acknowledgements that count: not those of a replaced connection. */
   acknowledgements: Acknowledgement[]
@@ -222,7 +222,8 @@ async function decide (
   if (moved.size > 0) {
     writes.push(tx => appendNumbered(tx, events, [...moved].map(userId => users.get(userId)!), at))
   }
-  if (receipts.marks.size > 0) writes.push(tx => raiseMarks(tx, [...receipts.marks.values()], at))
+  const raised = [...receipts.marks.values(), ...receipts.earlierMarks]
+  if (raised.length > 0) writes.push(tx => raiseMarks(tx, raised, at))
   if (acknowledgements.length > 0) {
     writes.push(tx => advanceCursors(tx, cursorsOf(acknowledgements, users), at))
   }

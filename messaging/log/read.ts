@@ -5,7 +5,7 @@ import { conversationViews } from '../../store/conversations/views.ts'
 import { type Executor } from '../../store/database.ts'
 import { eventsAfter, type InboxRow } from '../../store/log/inbox.ts'
 import { conversationsWithReceipts } from '../../store/log/receipts.ts'
-import { textsWhenLeft } from '../../store/messages/changes.ts'
+import { messagesWhenLeft } from '../../store/messages/changes.ts'
 import { messageView } from '../../store/messages/messages.ts'
 import { inboxCounters } from '../../store/people/users.ts'
 import { type PumpEvent } from '../deliver/pump.ts'
@@ -24,14 +24,17 @@ export function createInboxLog (db: Executor, epoch: () => string): InboxLog {
   return {
     async after (userId, seq, limit) {
       const { rows, firstKept } = await readAfter(db, userId, seq, limit)
-      const edited = rows.flatMap(({ message }) => message?.edited_at == null ? [] : [message.id])
+      const changed = rows.flatMap(({ message }) =>
+        message === null || (message.edited_at === null && message.reactions.length === 0)
+          ? []
+          : [message.id])
       const delivering = rows.flatMap(({ type, message }) =>
         type === 'new_message' && message !== null ? [message.conversation_id] : [])
       const [conversations, names, former, told] = await Promise.all([
         conversationsFor(db, userId, rows),
         namesFor(db, rows),
-        // A former member's events show no text that came after they left.
-        textsWhenLeft(db, userId, edited),
+        // The events of a stay that has ended show no text and no reaction that came after it.
+        messagesWhenLeft(db, userId, [...new Set(changed)]),
         conversationsWithReceipts(db, [...new Set(delivering)])
       ])
       const events = rows.map(row => ({ seq: row.seq, body: render(row) }))
@@ -41,8 +44,10 @@ export function createInboxLog (db: Executor, epoch: () => string): InboxLog {
       return events.slice(0, limit)
 
       function render (row: InboxRow): EventBody {
-        const text = row.message === null ? undefined : former.get(row.message.id)
-        const message = row.message === null ? undefined : messageView({ ...row.message, ...text }, 'sent')
+        const then = row.message === null ? undefined : former.get(row.message.id)
+        const message = row.message === null
+          ? undefined
+          : messageView({ ...row.message, ...then?.text, ...then && { reactions: then.reactions } }, 'sent')
         const conversation = conversations.get(row.conversation_id!) ?? null
         const body = renderReplay(epoch(), row, { message, conversation, ...nameIn(names, row) })
         return row.type === 'new_message' && message !== undefined

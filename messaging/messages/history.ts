@@ -6,7 +6,8 @@ import { type Executor } from '../../store/database.ts'
 import {
   findMessage, messagesAfter, messagesBefore, messageView, type MessageForReader
 } from '../../store/messages/messages.ts'
-import { recipientStatuses, type RecipientStatus } from '../../store/log/receipts.ts'
+import { recipientStatuses, type RecipientStatus } from '../../store/log/receipt-times.ts'
+import { KEPT_MS } from '../log/retention.ts'
 import { requirePresent } from '../membership.ts'
 
 export interface HistoryPage { messages: MessageView[], has_more: boolean }
@@ -57,7 +58,14 @@ export async function readStatus (db: Executor, readerId: string, messageId: str
   if (message.sender_user_id !== readerId) {
     throw new AppError('forbidden', 'not_the_sender', 'only the sender may see who has a message')
   }
-  const recipients = await recipientStatuses(db, message.conversation_id, message.message_seq, readerId)
+  const knownSince = new Date(Date.now() - KEPT_MS)
+  const reached =
+    await recipientStatuses(db, message.conversation_id, message.message_seq, readerId, knownSince)
+  // Marks are cumulative and pass over a hidden message, which nobody has.
+  const recipients = message.hidden
+    ? reached.map(({ user_id }) =>
+      ({ user_id, status: 'sent' as const, delivered_at: null, read_at: null }))
+    : reached
   const lowest = recipients.map(recipient => recipient.status).sort((a, b) => RANK[a] - RANK[b])[0]
   return { message_id: message.id, status: lowest ?? 'sent', recipients }
 }

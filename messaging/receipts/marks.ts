@@ -6,7 +6,7 @@
 import { type Delivery } from '../../core/events.ts'
 import { type NewEvent } from '../../store/log/inbox.ts'
 import {
-  type Participant, type RaisedMarks, type ReadMark, type RisingRead
+  type DeliveredMark, type Participant, type RaisedMarks, type ReadMark, type RisingRead
 } from '../../store/log/receipts.ts'
 
 /** A user acknowledged what these deliver. */
@@ -14,6 +14,8 @@ export interface Acknowledged { userId: string, deliveries: Delivery[] }
 
 export interface ReceiptPlan {
   marks: Map<string, RaisedMarks>
+  /** Of stays that ended before the user came back. */
+  earlierMarks: RaisedMarks[]
   events: NewEvent[]
   /** When the oldest message of each delivered receipt was stored, milliseconds since 1970. */
   storedAt: number[]
@@ -45,20 +47,36 @@ export function reachedBy (acknowledged: Acknowledged[]): Map<string, Reached> {
 export const merged = (one: Delivery, other: Delivery): Delivery =>
   ({ ...(one.seq > other.seq ? one : other), stored_at: Math.min(one.stored_at, other.stored_at) })
 
+/**
+ * An acknowledgement is cumulative: what came in earlier stays lies before it in the log, so it is
+ * delivered too. `before` has the stays in which something is left to deliver.
+ */
 export function planDelivered (
-  reached: Iterable<Reached>, before: Array<Participant & { last_delivered_seq: number }>, at: Date
+  reached: Iterable<Reached>, before: DeliveredMark[], at: Date
 ): ReceiptPlan {
-  const plan: ReceiptPlan = { marks: new Map(), events: [], storedAt: [] }
-  const was = new Map(before.map(mark =>
-    [participantKey(mark.conversation_id, mark.user_id), mark.last_delivered_seq]))
+  const plan: ReceiptPlan = { marks: new Map(), earlierMarks: [], events: [], storedAt: [] }
+  const staysOf = new Map<string, DeliveredMark[]>()
+  for (const stay of before) {
+    const key = participantKey(stay.conversation_id, stay.user_id)
+    staysOf.set(key, [...staysOf.get(key) ?? [], stay])
+  }
   const deliveredAt = at.toISOString()
   for (const { conversation_id, user_id, upTo, bySender } of reached) {
     const key = participantKey(conversation_id, user_id)
-    const earlier = was.get(key)
-    if (earlier === undefined || earlier >= upTo) continue
-    plan.marks.set(key, { conversation_id, user_id, delivered: upTo, read: 0, read_client_at: null })
+    const rising = (staysOf.get(key) ?? []).filter(stay =>
+      stay.joined_seq < upTo && stay.last_delivered_seq < endOf(stay, upTo))
+    for (const stay of rising) {
+      const delivered = endOf(stay, upTo)
+      const { ended_seq } = stay
+      const mark = {
+        conversation_id, user_id, ended_seq, delivered, read: 0, read_client_at: null, told: toldTo(bySender)
+      }
+      if (ended_seq === null) plan.marks.set(key, mark)
+      else plan.earlierMarks.push(mark)
+    }
     for (const [sender, { message_id, seq, stored_at, told }] of bySender) {
-      if (seq <= earlier || !told) continue
+      const news = rising.some(stay => seq > stay.last_delivered_seq && seq <= endOf(stay, upTo))
+      if (!news || !told) continue
       plan.storedAt.push(stored_at)
       plan.events.push({
         user_id: sender,
@@ -72,6 +90,9 @@ export function planDelivered (
   return plan
 }
 
+const toldTo = (bySender: Map<string, Delivery>): boolean => [...bySender.values()].some(({ told }) => told)
+const endOf = ({ ended_seq }: DeliveredMark, upTo: number): number => Math.min(ended_seq ?? upTo, upTo)
+
 /**
  * Adds what was read: an event for each sender, and one for the reader's own devices. Read implies delivered.
  */
@@ -80,7 +101,7 @@ export function planRead (
 ): void {
   const readAt = at.toISOString()
   const own = new Map<string, NewEvent>()
-  for (const { conversation_id, user_id, last_delivered_seq, read_up_to, ...last } of rising) {
+  for (const { conversation_id, user_id, last_delivered_seq, read_up_to, told, ...last } of rising) {
     const key = participantKey(conversation_id, user_id)
     const { client_at, message_id } = asked.get(key)!
     const event = (to: string, messageId: string | null, upTo: number): NewEvent => ({
@@ -97,7 +118,9 @@ export function planRead (
     own.set(key, event(user_id, message_id, read_up_to))
     const delivered =
       Math.max(plan.marks.get(key)?.delivered ?? 0, last_delivered_seq < read_up_to ? read_up_to : 0)
-    plan.marks.set(key, { conversation_id, user_id, delivered, read: read_up_to, read_client_at: client_at })
+    plan.marks.set(key, {
+      conversation_id, user_id, ended_seq: null, delivered, read: read_up_to, read_client_at: client_at, told
+    })
   }
   plan.events.push(...own.values())
 }

@@ -7,6 +7,7 @@
  */
 import { MAX_PARTICIPANTS_SHOWN, type ConversationView, type ParticipantView } from '../../core/views.ts'
 import { type Executor, type Statement } from '../database.ts'
+import { staysMeeting } from '../stays.ts'
 import { messageColumns, messageView, statusColumn, type MessageWithStatus } from '../messages/messages.ts'
 import { rawColumns } from '../messages/visible.ts'
 
@@ -40,13 +41,20 @@ const wasIn = (alias: string): string =>
              and ${alias}.joined_at <= coalesce(me.left_at, 'infinity')
              and coalesce(${alias}.left_at, 'infinity') >= coalesce(me.left_at, 'infinity')`
 
+// And those of them who have left and come back since: the viewer's last message came in a stay of
+// theirs, or the first one after it. A viewer who is in reads no row of theirs.
+const wasInBefore = (alias: string): string =>
+  `me.left_at is not null and ${alias}.joined_at <= me.left_at and ${alias}.left_at >= me.left_at
+             and ${staysMeeting(alias, 'c.id', "int8range(me.left_seq, me.left_seq + 1, '[]')")}`
+
 // Of a large conversation only the viewer's own row is read; how many are in is counted by the
 // conversation itself, and only for a former member from the rows.
 //
 // Each row is one probe, by construction: as a join the planner may take an index for the
 // conversation alone and pass over all its participants, or all its messages, for every viewer.
-// Indexes: conversations_pkey, conversation_participants_pkey, users_pkey and
-// messages_conversation_seq_unique from END downwards.
+// Indexes: conversations_pkey, conversation_participants_pkey, users_pkey,
+// messages_conversation_seq_unique from END downwards, and for a former member
+// participant_stays_interval_index.
 const view = (asked: string): string => `
     select c.id as view_id, me.user_id as viewer_id, c.type, c.created_at as conversation_created_at,
            me.muted_until,
@@ -81,9 +89,8 @@ const view = (asked: string): string => `
          limit 1) as me
       cross join lateral (
         select case when me.left_at is null then c.participant_count else (
-                 select count(*)
-                   from conversation_participants f
-                  where ${wasIn('f')})
+                 select count(*) from conversation_participants f where ${wasIn('f')}) + (
+                 select count(*) from participant_stays f where ${wasInBefore('f')})
                end as count
          limit 1) as crowd
       cross join lateral (
@@ -94,6 +101,10 @@ const view = (asked: string): string => `
               from conversation_participants o
              where crowd.count <= ${MAX_PARTICIPANTS_SHOWN} and ${wasIn('o')}
             union all
+            select o.user_id, o.role, o.can_send_messages, o.joined_at, o.last_delivered_seq, o.last_read_seq
+              from participant_stays o
+             where crowd.count <= ${MAX_PARTICIPANTS_SHOWN} and ${wasInBefore('o')}
+            union all
             select me.user_id, me.role, me.can_send_messages, me.joined_at, me.last_delivered_seq,
                    me.last_read_seq
              where crowd.count > ${MAX_PARTICIPANTS_SHOWN}) as o
@@ -101,7 +112,7 @@ const view = (asked: string): string => `
       left join lateral (
         select ${messageColumns('m', 'me.user_id')}, ${statusColumn('m', 'me.user_id')} as status
           from (
-            select ${rawColumns('m')}, m.hidden
+            select ${rawColumns('m')}
               from messages m
              where m.conversation_id = c.id and m.seq > me.joined_seq and m.seq <= ${END}
              order by m.seq desc

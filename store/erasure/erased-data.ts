@@ -2,7 +2,7 @@
 import { type Executor, type Statement } from '../database.ts'
 
 /** How many are present in a conversation (an SQL expression). Index: conversation_participants_pkey. */
-const membersOf = (conversation: string): string => `
+export const membersOf = (conversation: string): string => `
            (select count(*)
               from conversation_participants o
              where o.conversation_id = ${conversation} and o.left_seq is null) as members`

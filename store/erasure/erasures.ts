@@ -7,7 +7,8 @@
  */
 import { type Executor, type Statement } from '../database.ts'
 
-export type ErasureStep = 'leave' | 'messages' | 'reactions' | 'inbox' | 'rest'
+export type ErasureStep =
+  'leave' | 'messages' | 'receipts' | 'reactions' | 'mentions' | 'retained' | 'inbox' | 'rest'
 
 /** `at_id` and `at_seq`: everything up to there is done; they mean something else in each step. */
 export interface ErasurePosition { step: ErasureStep, at_id: string, at_seq: number }
@@ -61,15 +62,17 @@ const CLAIM: Statement = {
   text: `
     select ${COLUMNS}
       from erasures
-     where finished_at is null and due_at <= now()
+     where finished_at is null and due_at <= now() and step <> all($1::text[])
      order by due_at
      limit 1
        for update skip locked`
 }
 
-/** An unfinished erasure that no other process is at, locked. */
-export async function claimErasure (tx: Executor): Promise<Erasure | undefined> {
-  const [erasure] = await tx.rows<Erasure>(CLAIM, [])
+/** An unfinished erasure that no other process is at, locked; not one at a step that is not for this one. */
+export async function claimErasure (
+  tx: Executor, notFor: ErasureStep[] = []
+): Promise<Erasure | undefined> {
+  const [erasure] = await tx.rows<Erasure>(CLAIM, [notFor])
   return erasure
 }
 

@@ -1,6 +1,6 @@
 /**
- * Receipts: cumulative marks per participant, the append-only history behind
- * them, and which senders have something to learn.
+ * Receipts: cumulative marks per participant, in small conversations when they rose (delivery_status),
+ * and which senders have something to learn.
  *
  * Marks only rise. All callers hold the row locks of the readers and of every
  * sender concerned, so marks and events of one user never race.
@@ -9,7 +9,7 @@ import { type Delivery } from '../../core/events.ts'
 import { type Executor, type Statement } from '../database.ts'
 import { lastOfEachSender } from '../messages/visible.ts'
 
-/** Receipts are recorded in larger conversations too, but raise no events there. */
+/** In larger conversations marks rise too, but nobody is told, and nothing says when. */
 export const MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS = 32
 
 /** Whether changes of its participants' marks and names are told in this conversation. */
@@ -23,23 +23,42 @@ export const smallConversation = (conversation: string): string => `
 /** A participant in a conversation. */
 export interface Participant { conversation_id: string, user_id: string }
 
-// Index: conversation_participants_pkey, once per participant.
+/** How far the messages of one stay were delivered. */
+export interface DeliveredMark extends Participant {
+  joined_seq: number
+  /** Where an earlier stay ended; null for the present one, or the last. */
+  ended_seq: number | null
+  last_delivered_seq: number
+}
+
+// Index: conversation_participants_pkey, once per participant, and participant_stays_pkey for those who
+// have not been in from the beginning.
 const MARKS: Statement = {
   name: 'receipts_marks',
   text: `
-    select p.conversation_id, p.user_id, p.last_delivered_seq
+    select m.conversation_id, m.user_id, stay.joined_seq, stay.ended_seq, stay.last_delivered_seq
       from unnest($1::uuid[], $2::text[]) as m (conversation_id, user_id)
      cross join lateral (
-        select p.conversation_id, p.user_id, p.last_delivered_seq
+        select p.joined_seq, p.last_delivered_seq
           from conversation_participants p
          where p.conversation_id = m.conversation_id and p.user_id = m.user_id
-         limit 1) as p`
+         limit 1) as p
+     cross join lateral (
+        select p.joined_seq, null::bigint as ended_seq, p.last_delivered_seq
+        union all
+        select s.joined_seq, s.left_seq, s.last_delivered_seq
+          from participant_stays s
+         where p.joined_seq > 0 and s.conversation_id = m.conversation_id and s.user_id = m.user_id
+           and s.last_delivered_seq < s.left_seq) as stay`
 }
 
-/** How far messages were delivered to these participants; this transaction has locked their users. */
+/**
+ * How far messages were delivered to these participants, in each stay with something left to deliver
+ * and in the present one; this transaction has locked their users.
+ */
 export async function deliveredMarks (
   tx: Executor, participants: Participant[]
-): Promise<Array<Participant & { last_delivered_seq: number }>> {
+): Promise<DeliveredMark[]> {
   if (participants.length === 0) return []
   return await tx.rows(MARKS, [participants.map(p => p.conversation_id), participants.map(p => p.user_id)])
 }
@@ -74,13 +93,14 @@ const READ: Statement = {
   name: 'receipts_read',
   text: `
     select p.conversation_id, p.user_id, p.last_delivered_seq, r.up_to_seq as read_up_to,
-           m.sender_user_id, m.id as message_id, m.seq as up_to_seq
+           small.told, m.sender_user_id, m.id as message_id, m.seq as up_to_seq
       from unnest($1::uuid[], $2::text[], $3::bigint[]) as r (conversation_id, user_id, up_to_seq)
       join conversation_participants p on p.conversation_id = r.conversation_id and p.user_id = r.user_id
+      cross join lateral (select ${smallConversation('p.conversation_id')} as told offset 0) as small
       left join lateral (${lastOfEachSender({
         conversation: 'p.conversation_id', reader: 'p.user_id', after: 'p.last_read_seq', upTo: 'r.up_to_seq'
       })}
-      ) as m on ${smallConversation('p.conversation_id')}
+      ) as m on small.told
      where p.last_read_seq < r.up_to_seq and p.left_seq is null
      order by m.sender_user_id, p.conversation_id, p.user_id`
 }
@@ -89,6 +109,8 @@ const READ: Statement = {
 export interface RisingRead extends Participant {
   last_delivered_seq: number
   read_up_to: number
+  /** The conversation is small. */
+  told: boolean
   sender_user_id: string | null
   /** The sender's last message below the mark. */
   message_id: string | null
@@ -114,7 +136,8 @@ const RAISE: Statement = {
     with moved as (
       update conversation_participants p
          set last_delivered_seq = greatest(p.last_delivered_seq, v.delivered),
-             last_read_seq = greatest(p.last_read_seq, v.read)
+             last_read_seq = greatest(p.last_read_seq, v.read),
+             last_read_at = case when v.read > p.last_read_seq then $10 else p.last_read_at end
         from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[])
              as v (conversation_id, user_id, delivered, read)
        where p.conversation_id = v.conversation_id and p.user_id = v.user_id
@@ -128,24 +151,47 @@ const RAISE: Statement = {
 
 /** New marks of one participant; 0 leaves one as it is. */
 export interface RaisedMarks extends Participant {
+  /** Of which stay, as in DeliveredMark; nothing of an earlier one is read any more. */
+  ended_seq: number | null
   delivered: number
   read: number
   read_client_at: Date | null
+  /** The conversation is small: it is kept when. */
+  told: boolean
 }
 
-/** Raises marks and keeps when; this transaction must have locked the users. */
-export async function raiseMarks (tx: Executor, marks: RaisedMarks[], at: Date): Promise<void> {
-  if (marks.length === 0) return
-  const history = marks.flatMap(mark => [
+// Index: participant_stays_pkey.
+const RAISE_EARLIER: Statement = {
+  name: 'receipts_raise_earlier',
+  text: `
+    update participant_stays s
+       set last_delivered_seq = greatest(s.last_delivered_seq, v.delivered)
+      from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[])
+           as v (conversation_id, user_id, left_seq, delivered)
+     where s.conversation_id = v.conversation_id and s.user_id = v.user_id and s.left_seq = v.left_seq`
+}
+
+/** Raises marks, and in small conversations keeps when; this transaction must have locked the users. */
+export async function raiseMarks (tx: Executor, raised: RaisedMarks[], at: Date): Promise<void> {
+  if (raised.length === 0) return
+  const earlier = raised.filter(mark => mark.ended_seq !== null)
+  const marks = raised.filter(mark => mark.ended_seq === null)
+  const history = raised.filter(mark => mark.told).flatMap(mark => [
     ...(mark.delivered === 0 ? [] : [{ ...mark, status: 'delivered', upTo: mark.delivered, clientAt: null }]),
     ...(mark.read === 0 ? [] : [{ ...mark, status: 'read', upTo: mark.read, clientAt: mark.read_client_at }])
   ])
-  await tx.rows(RAISE, [
+  const written = tx.rows(RAISE, [
     marks.map(m => m.conversation_id), marks.map(m => m.user_id), marks.map(m => m.delivered),
     marks.map(m => m.read),
     history.map(h => h.conversation_id), history.map(h => h.user_id), history.map(h => h.status),
     history.map(h => h.upTo), history.map(h => h.clientAt), at
   ])
+  await Promise.all([written, ...(earlier.length === 0
+    ? []
+    : [tx.rows(RAISE_EARLIER, [
+        earlier.map(m => m.conversation_id), earlier.map(m => m.user_id), earlier.map(m => m.ended_seq),
+        earlier.map(m => m.delivered)
+      ])])])
 }
 
 // A page of a log and what it delivers, the last message of each sender in each conversation.
@@ -208,43 +254,6 @@ export async function conversationsWithReceipts (db: Executor, ids: string[]): P
   if (ids.length === 0) return new Set()
   const rows = await db.rows<{ id: string, told: boolean }>(TOLD, [ids])
   return new Set(rows.filter(row => row.told).map(row => row.id))
-}
-
-// Index: delivery_status_pkey; the first mark at or above the message says when.
-const STATUS: Statement = {
-  name: 'receipts_status',
-  text: `
-    select p.user_id,
-           case when p.last_read_seq >= $2 then 'read'
-                when p.last_delivered_seq >= $2 then 'delivered'
-                else 'sent'
-           end as status,
-           (select d.at from delivery_status d
-             where d.conversation_id = $1 and d.user_id = p.user_id and d.status = 'delivered'
-               and d.up_to_seq >= $2
-             order by d.up_to_seq limit 1) as delivered_at,
-           (select d.at from delivery_status d
-             where d.conversation_id = $1 and d.user_id = p.user_id and d.status = 'read'
-               and d.up_to_seq >= $2
-             order by d.up_to_seq limit 1) as read_at
-      from conversation_participants p
-     where p.conversation_id = $1 and p.user_id <> $3
-       and p.joined_seq < $2 and (p.left_seq is null or p.left_seq >= $2)
-     order by p.user_id`
-}
-
-export interface RecipientStatus {
-  user_id: string
-  status: 'sent' | 'delivered' | 'read'
-  delivered_at: Date | null
-  read_at: Date | null
-}
-
-/** The recipients of one message, who are those present when it was sent, and what each has done. */
-export async function recipientStatuses (
-  db: Executor, conversationId: string, seq: number, senderId: string
-): Promise<RecipientStatus[]> {
-  return await db.rows(STATUS, [conversationId, seq, senderId])
 }
 
 // In a direct conversation reading an own message reads up to the partner's last shown one below it: hidden

@@ -7,7 +7,9 @@
  */
 import { asc, eq } from 'drizzle-orm'
 import { message_edits, messages, type StoredMention } from '../../migrations/schema.ts'
+import { type ReactionView } from '../../core/views.ts'
 import { type Executor, type Statement } from '../database.ts'
+import { reactionsJson } from './messages.ts'
 
 // Indexes: messages_pkey, conversation_participants_pkey, message_edits_pkey.
 const CHANGEABLE: Statement = {
@@ -145,33 +147,50 @@ export async function findSender (db: Executor, messageId: string): Promise<stri
   return row?.id
 }
 
-// Indexes: messages_pkey, conversation_participants_pkey, message_edits_pkey, once per message.
+// Indexes, once per message: messages_pkey, conversation_participants_pkey, participant_stays_pkey,
+// and, if its stay has ended, message_edits_pkey and reactions_pkey.
 const WHEN_LEFT: Statement = {
   name: 'message_changes_when_left',
   text: `
     select m.id, v.content, v.mentions,
            (select b.replaced_at
               from message_edits b
-             where b.message_id = m.id and b.version = v.version - 1) as edited_at
+             where b.message_id = m.id and b.version = v.version - 1) as edited_at,
+           ${reactionsJson('m.id', '$1', 'stay.left_at')} as reactions
       from messages m
-      join conversation_participants p
-        on p.conversation_id = m.conversation_id and p.user_id = $1 and p.left_at < m.edited_at
      cross join lateral (
+        select p.left_at
+          from conversation_participants p
+         where p.conversation_id = m.conversation_id and p.user_id = $1
+           and p.joined_seq < m.seq and p.left_seq >= m.seq
+        union all
+        select s.left_at
+          from participant_stays s
+         where s.conversation_id = m.conversation_id and s.user_id = $1
+           and s.joined_seq < m.seq and s.left_seq >= m.seq
+         limit 1) as stay
+      left join lateral (
         select e.version, e.content, e.mentions
           from message_edits e
-         where e.message_id = m.id and e.replaced_at > p.left_at
+         where e.message_id = m.id and e.replaced_at > stay.left_at
          order by e.version
-         limit 1) as v
+         limit 1) as v on true
      where m.id = any($2::uuid[])`
 }
 
-export interface FormerText { id: string, content: string, mentions: StoredMention[], edited_at: Date | null }
+interface FormerText { content: string, mentions: StoredMention[], edited_at: Date | null }
 
-/** Of these messages, those edited after the reader left, as they were then. */
-export async function textsWhenLeft (
+/** `text` only where it has changed since. */
+export interface FormerState { text?: FormerText, reactions: ReactionView[] }
+
+type FormerRow = (FormerText | { content: null }) & { id: string, reactions: ReactionView[] }
+
+/** Of these messages, those whose stay has ended for the reader, as they were then. */
+export async function messagesWhenLeft (
   db: Executor, readerId: string, messageIds: string[]
-): Promise<Map<string, FormerText>> {
+): Promise<Map<string, FormerState>> {
   if (messageIds.length === 0) return new Map()
-  const rows = await db.rows<FormerText>(WHEN_LEFT, [readerId, messageIds])
-  return new Map(rows.map(row => [row.id, row]))
+  const rows = await db.rows<FormerRow>(WHEN_LEFT, [readerId, messageIds])
+  return new Map(rows.map(({ id, reactions, ...text }) =>
+    [id, text.content === null ? { reactions } : { text, reactions }]))
 }

@@ -4,6 +4,7 @@ import {
   type AttachmentView, type DeliveryState, type MessageView, type ReactionView
 } from '../../core/views.ts'
 import { type StoredMention } from '../../migrations/schema.ts'
+import { staysAt } from '../stays.ts'
 import { type Executor, type Statement } from '../database.ts'
 import { visibleMessages } from './visible.ts'
 
@@ -43,11 +44,16 @@ export const messageColumns = (alias: string, reader: string): string => `
      from message_attachments ma
      join attachments a on a.id = ma.attachment_id
     where ma.message_id = ${alias}.id) as attachments,
+  ${reactionsJson(`${alias}.id`, reader)} as reactions`
+
+/** The reactions of a message that a reader sees, or saw at a time. */
+export const reactionsJson = (message: string, reader: string, at?: string): string => `
   (select coalesce(jsonb_agg(
             jsonb_build_object('user_id', r.user_id, 'emoji', r.emoji)
             order by r.created_at, r.user_id, r.emoji), '[]')
      from reactions r
-    where r.message_id = ${alias}.id and (not r.hidden or r.user_id = ${reader})) as reactions`
+    where r.message_id = ${message} and (not r.hidden or r.user_id = ${reader})
+      ${at === undefined ? '' : `and r.created_at <= ${at}`})`
 
 export function messageView (row: MessageRow, status: DeliveryState): MessageView {
   const deletedAt = row.withdrawn_at ?? row.deleted_at
@@ -73,20 +79,23 @@ export function messageView (row: MessageRow, status: DeliveryState): MessageVie
 
 /**
  * What `status` a reader sees. Of one's own message: the lowest state among its
- * recipients, who are those present when it was sent. Of another user's: one's own marks.
+ * recipients, who are those present when it was sent; marks pass over a hidden message, which stays
+ * sent. Of another user's: one's own marks, of the stay in which one sees it.
  * Takes the message `m` and the reader as parameter `$reader`.
  */
 export const statusColumn = (message: string, reader: string): string => `
   case
+    when ${message}.hidden then 'sent'
     when ${message}.sender_user_id = ${reader} then (
       select case
                when min(r.last_read_seq) >= ${message}.seq then 'read'
                when min(r.last_delivered_seq) >= ${message}.seq then 'delivered'
                else 'sent'
              end
-        from conversation_participants r
-       where r.conversation_id = ${message}.conversation_id and r.user_id <> ${message}.sender_user_id
-         and r.joined_seq < ${message}.seq and (r.left_seq is null or r.left_seq >= ${message}.seq))
+        from (${staysAt(`${message}.conversation_id`, `${message}.seq`, [
+          'user_id', 'last_delivered_seq', 'last_read_seq'
+        ])}) as r
+       where r.user_id <> ${message}.sender_user_id)
     else (
       select case
                when r.last_read_seq >= ${message}.seq then 'read'

@@ -8,7 +8,7 @@
  */
 export const rawColumns = (alias: string): string => [
   'id', 'conversation_id', 'seq', 'sender_user_id', 'content', 'message_type', 'mentions', 'reply_to_id',
-  'client_message_id', 'created_at', 'edited_at', 'withdrawn_at', 'deleted_at'
+  'client_message_id', 'hidden', 'created_at', 'edited_at', 'withdrawn_at', 'deleted_at'
 ].map(column => `${alias}.${column}`).join(', ')
 
 export interface Visible {

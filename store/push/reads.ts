@@ -65,8 +65,7 @@ const MAX_SHOWN_EVENTS = 1_000
  */
 const MARGIN = '1 minute'
 
-// Indexes: devices_pkey, inbox_events_pkey from its end, messages_pkey,
-// conversation_participants_pkey, delivery_status_pkey from its end.
+// Indexes: devices_pkey, inbox_events_pkey from its end, messages_pkey, conversation_participants_pkey.
 const SHOWN: Statement = {
   name: 'push_reads_shown',
   text: `
@@ -76,7 +75,7 @@ const SHOWN: Statement = {
       join lateral (${DEVICES_OF('due.user_id')}) as d
         on d.push_token is not null and d.pushed_at is not null and d.pushed_seq > coalesce(d.acked_seq, 0)
       cross join lateral (
-        select p.conversation_id, p.last_read_seq as up_to_seq, r.at
+        select p.conversation_id, p.last_read_seq as up_to_seq, p.last_read_at as at
           from (
             select shown.conversation_id, min(m.seq) as first_seq
               from (select e.conversation_id, e.message_id
@@ -91,14 +90,9 @@ const SHOWN: Statement = {
           join conversation_participants p
             on p.conversation_id = told.conversation_id and p.user_id = d.user_id
            and p.last_read_seq >= told.first_seq
-         cross join lateral (
-            select s.at
-              from delivery_status s
-             where s.conversation_id = p.conversation_id and s.user_id = p.user_id and s.status = 'read'
-             order by s.up_to_seq desc
-             limit 1) as r
-         where d.push_cleared_at is null or r.at > d.push_cleared_at - interval '${MARGIN}'
-         order by r.at desc
+         where p.last_read_at is not null
+           and (d.push_cleared_at is null or p.last_read_at > d.push_cleared_at - interval '${MARGIN}')
+         order by p.last_read_at desc
          limit $4) as seen
      where due.user_id = any($1::text[]) and due.leased_until = $2
      order by d.user_id, d.device_id, seen.at desc`

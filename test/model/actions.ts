@@ -231,3 +231,24 @@ export const ACROSS_THE_THRESHOLD: Action[] = [
   { do: 'leave', by: 0, where: EXACTLY },
   say(1, 0)
 ]
+
+/** Two leave a group and come back, one of them after reading; the sender looks in between. */
+export const LEFT_AND_BACK: Action[] = [
+  { do: 'createGroup', by: 0, others: [1, 2], text: 'hello' },
+  { do: 'look', by: 0 }, { do: 'look', by: 1 }, { do: 'look', by: 2 },
+  say(0, 0),
+  { do: 'read', by: 1, which: EXACTLY }, { do: 'read', by: 2, which: EXACTLY },
+  { do: 'look', by: 0 },
+  { do: 'leave', by: 1, where: EXACTLY },
+  { do: 'edit', by: 0, which: EXACTLY, text: 'see you' },
+  say(0, 0),
+  { do: 'add', by: 0, where: EXACTLY, other: 0 },
+  { do: 'look', by: 0 }, { do: 'look', by: 1 },
+  say(0, 0),
+  { do: 'remove', by: 0, where: EXACTLY, other: 2 },
+  { do: 'react', by: 1, which: EXACTLY + 2, emoji: '👍' },
+  { do: 'add', by: 0, where: EXACTLY, other: 0 },
+  { do: 'acknowledge', by: 2, back: 0 }, { do: 'acknowledge', by: 1, back: 0 },
+  say(2, 0),
+  { do: 'read', by: 1, which: EXACTLY + 3 }
+]

@@ -7,7 +7,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { EVENT_TYPES } from '../../core/events.ts'
 import {
-  ACROSS_THE_THRESHOLD, anyAction, BEGINNING, EVERYTHING, OWN_READ_ABOVE_HIDDEN
+  ACROSS_THE_THRESHOLD, anyAction, BEGINNING, EVERYTHING, LEFT_AND_BACK, OWN_READ_ABOVE_HIDDEN
 } from './actions.ts'
 import { check } from './check.ts'
 import { startEcho, type Echo } from './world.ts'
@@ -29,6 +29,10 @@ test('after the blocker read an own message above a hidden one', async () => {
 
 test('after a group became large, small and large again', async () => {
   await check(echo, new Map(), ACROSS_THE_THRESHOLD)
+})
+
+test('after two left a group and came back', async () => {
+  await check(echo, new Map(), LEFT_AND_BACK)
 })
 
 const sequences = fc.array(anyAction, { minLength: 30, maxLength: 60, size: 'max' })

@@ -1,11 +1,12 @@
 /**
  * What a user sees, in one shape for a fresh snapshot and for a copy kept by events.
  *
- * Four things are no part of it, because no event tells them: how far others have
+ * Five things are no part of it, because no event tells them: how far others have
  * got beyond one's own messages (a mark counts as that of the last own message
  * below it), which of one's own devices has acknowledged what, the status of
- * messages sent to a user who has left since (`departed`), and in a large conversation
- * (`untold`) that of one's own messages, and names.
+ * messages sent to a user who has left since (`departed`), that of messages which a block keeps from
+ * the other side (`held`: they stay sent, and cumulative marks pass over them), and in a large
+ * conversation (`untold`) that of one's own messages, and names.
  */
 import {
   MAX_PARTICIPANTS_SHOWN, type ConversationView, type DeliveryState, type MessageView
@@ -19,15 +20,19 @@ export interface Snapshot {
   histories: Map<string, MessageView[]>
 }
 
-/** The last message that was sent before a participant left, by conversation. */
-export type Departures = ReadonlyMap<string, number>
+export interface Untold {
+  /** The last message that was sent before a participant left, by conversation. */
+  departures: ReadonlyMap<string, number>
+  /** Messages that a block keeps from the other side. */
+  held: ReadonlySet<string>
+}
 
 export const showSnapshot = (
-  userId: string, { conversations, histories }: Snapshot, departures: Departures
+  userId: string, { conversations, histories }: Snapshot, untold: Untold
 ): object[] =>
   conversations.map(conversation => {
     const messages = histories.get(conversation.id)!
-    const show = shower(userId, conversation, departures, message => message.status)
+    const show = shower(userId, conversation, untold, message => message.status)
     return {
       ...conversation,
       last_message: conversation.last_message === null ? null : show(conversation.last_message),
@@ -36,11 +41,11 @@ export const showSnapshot = (
     }
   })
 
-export const showCopy = (copy: Copy, departures: Departures): object[] =>
+export const showCopy = (copy: Copy, untold: Untold): object[] =>
   inOrder(copy).map(({ messages: _, ...conversation }) => {
     const held = copy.conversations.get(conversation.id)!
     const messages = messagesInOrder(held)
-    const show = shower(copy.userId, conversation, departures, message => statusOf(copy, held, message))
+    const show = shower(copy.userId, conversation, untold, message => statusOf(copy, held, message))
     return {
       ...conversation,
       last_message: messages.length === 0 ? null : show(messages.at(-1)!),
@@ -52,12 +57,13 @@ export const showCopy = (copy: Copy, departures: Departures): object[] =>
 
 const shower = (
   userId: string, { id, participant_count }: { id: string, participant_count: number },
-  departures: Departures, status: (message: MessageView) => DeliveryState
+  { departures, held }: Untold, status: (message: MessageView) => DeliveryState
 ) =>
   (message: MessageView): object => {
     const own = message.sender_user_id === userId
     const shown = status(message)
     if (own && participant_count > MAX_PARTICIPANTS_SHOWN) return { ...message, status: 'untold' }
+    if (own && held.has(message.id)) return { ...message, status: 'held' }
     if (own && message.seq <= (departures.get(id) ?? 0)) return { ...message, status: 'departed' }
     return { ...message, status: own || shown === 'read' ? shown : 'unread' }
   }

@@ -1,10 +1,12 @@
 /** A few users of a running Echo, one of them with a phone, and what they have done so far. */
 import { randomUUID } from 'node:crypto'
+import { eq } from 'drizzle-orm'
 import pino from 'pino'
 import { startBroker } from '../../broker/start.ts'
 import {
   MAX_PARTICIPANTS_SHOWN, type ConversationView, type MessageView, type ParticipantView
 } from '../../core/views.ts'
+import { messages } from '../../migrations/schema.ts'
 import { inboxCounters } from '../../store/people/users.ts'
 import { startTestApi, type Answer, type Caller, type TestApi } from '../api/api.ts'
 import { connectPhone, type Phone } from '../support/phone.ts'
@@ -45,6 +47,8 @@ export interface World extends AsyncDisposable {
   /** The first user's, connected all the time. */
   phone: Phone
   departures: Map<string, number>
+  /** Messages that a block keeps from the other side. */
+  held (): Promise<Set<string>>
   perform (action: Action): Promise<unknown>
   /** Resolves when the phone has acknowledged everything. */
   settle (): Promise<void>
@@ -230,6 +234,11 @@ export async function createWorld ({ api, mqttPort }: Echo): Promise<World> {
     phone,
     departures,
     perform,
+    async held () {
+      const rows = await api.messaging.database.autocommit.orm.select({ id: messages.id }).from(messages)
+        .where(eq(messages.hidden, true))
+      return new Set(rows.map(row => row.id))
+    },
     async settle () {
       await until(async () => {
         const [counters] = await inboxCounters(api.messaging.database.autocommit, [users[0]!.id])

@@ -137,3 +137,18 @@ test('the largest silent push stays below 4,096 bytes', () => {
   }, 99, { epoch: read[0]!.conversation_id, expireAfterMs: 86_400_000 })
   expect(payloadBytes({ ...fcmMessage(push, Date.now()) })).toBeLessThan(4_096)
 })
+
+test('reading in a large group removes its notifications too', async () => {
+  await using world = await createWorld()
+  await world.phone('ben')
+  const others = Array.from({ length: 40 }, (_, n) => `member-${n}`)
+  const group = await world.group('Large', 'ana', 'ben', ...others)
+  const message = await world.say('ana', group, 'hello')
+  const sender = recordingSender()
+  await world.bridge(sender)
+  await world.settled()
+  await read(world, 'ben', message.id)
+  world.skip(3_500)
+  await cleared(world)
+  expect(silent(sender).map(push => push.data.conversation_id)).toEqual([group])
+})

@@ -10,9 +10,10 @@ import { conversationViews, listConversations } from '../../store/conversations/
 import { type Executor } from '../../store/database.ts'
 import { lockConversations, lockMembers, lockUsers } from '../../store/locks.ts'
 import { appendNumbered, eventsAfter } from '../../store/log/inbox.ts'
+import { recipientStatuses } from '../../store/log/receipt-times.ts'
 import {
-  conversationsWithReceipts, deliveredMarks, findReadables, nextDeliveries, raiseMarks, recipientStatuses,
-  risingReads, sendersBelow
+  conversationsWithReceipts, deliveredMarks, findReadables, nextDeliveries, raiseMarks, risingReads,
+  sendersBelow
 } from '../../store/log/receipts.ts'
 import { findRepeats, readMembers, readReplyTargets, writeMessages } from '../../store/log/sends.ts'
 import { findMessage, messagesAfter, messagesBefore } from '../../store/messages/messages.ts'
@@ -68,7 +69,8 @@ const HOT: Record<string, (db: Executor, at: Date) => Promise<unknown>> = {
   'what acknowledgements read and write': async (db, at) => {
     await findFenced(db, [{ userId: HUB, deviceId: 'phone', lease: 1 }])
     await deliveredMarks(db, [member])
-    await raiseMarks(db, [{ ...member, delivered: END, read: END, read_client_at: null }], at)
+    const raised = { ...member, ended_seq: null, delivered: END, read: END, read_client_at: null, told: true }
+    await raiseMarks(db, [raised], at)
     await advanceCursors(db, [{ user_id: HUB, device_id: 'phone', seq: 1, lease: null }], at)
     await cancelPushes(db, [HUB])
     await nextDeliveries(db, HUB, 64, 64)
@@ -85,7 +87,7 @@ const HOT: Record<string, (db: Executor, at: Date) => Promise<unknown>> = {
     await messagesBefore(db, page, END)
     await messagesAfter(db, page, 1)
     await findMessage(db, messageId(1), HUB)
-    await recipientStatuses(db, HUGE, 1, HUB)
+    await recipientStatuses(db, HUGE, 1, HUB, new Date(0))
     await listConversations(db, HUB, 20, undefined)
     await conversationViews(db, [{ conversationId: HUGE, userId: HUB }])
   },

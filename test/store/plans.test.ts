@@ -10,14 +10,17 @@ import {
 } from '../../bench/fill.ts'
 import { conversationViews, listConversations } from '../../store/conversations/views.ts'
 import { type Executor } from '../../store/database.ts'
+import { forgetReceipts, messagesMentioning, takeEarlierMentions } from '../../store/erasure/erased-traces.ts'
+import { NIL } from '../../store/erasure/erasures.ts'
 import { openDevices, saveSubscriptions, startingPoints } from '../../store/people/devices.ts'
 import { appendNumbered, eventsAfter, type AppendedEvent } from '../../store/log/inbox.ts'
 import { findMessage, messagesAfter, messagesBefore } from '../../store/messages/messages.ts'
 import { claimPushes, nextPushDue, schedulePushes } from '../../store/push/due.ts'
 import { recoverUsers } from '../../store/push/recovery.ts'
 import { pendingPushes, unreadBadges } from '../../store/push/pending.ts'
+import { recipientStatuses } from '../../store/log/receipt-times.ts'
 import {
-  deliveredMarks, findReadables, nextDeliveries, raiseMarks, recipientStatuses, risingReads, sendersBelow
+  deliveredMarks, findReadables, nextDeliveries, raiseMarks, risingReads, sendersBelow
 } from '../../store/log/receipts.ts'
 import { lockConversations, lockMembers, lockUsers } from '../../store/locks.ts'
 import { findRepeats, readMembers, readReplyTargets, writeMessages } from '../../store/log/sends.ts'
@@ -26,7 +29,7 @@ import {
   findHits, foundMessages, searchedConversations, type SearchedConversation
 } from '../../store/messages/search.ts'
 import { changedLogs, meetUsers, tokensValidAfter } from '../../store/people/users.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { createDatabase, runSql, type TestDatabase } from '../support/database.ts'
 import { plansOf, type Plan } from '../support/plans.ts'
 
 const MESSAGES = 1_000_000
@@ -35,12 +38,20 @@ const END = Number.MAX_SAFE_INTEGER
 const SMALL = directId(HUB_DIRECTS + 5)
 const SMALL_MEMBER = 'user-2015'
 
+/** One who has come and gone with every second message of a conversation. */
+const STAYS = `
+  insert into participant_stays
+  select '${HUGE}', '${PEER}', 'member', true, now(), 2 * n, now(), 2 * n + 1, 2 * n + 1, 2 * n
+    from generate_series(1, 20000) as n;
+  analyze participant_stays`
+
 let database: TestDatabase
 let explain: (work: (db: Executor) => Promise<unknown>) => Promise<Plan[]>
 
 beforeAll(async () => {
   database = await createDatabase()
   await fillHistory(database.url, MESSAGES)
+  await runSql(database.url, STAYS)
   explain = work => plansOf(database.url, work)
 }, 180_000)
 afterAll(async () => { await database[Symbol.asyncDispose]() })
@@ -246,10 +257,10 @@ describe('a send', () => {
 
 describe('receipts', () => {
   test('the status of a message, old or new', async () => {
-    for (const seq of [10, HUGE_END / 2, HUGE_END]) {
+    for (const seq of [39_000, HUGE_END / 2, HUGE_END]) {
       expectBounded(
-        await explain(db => recipientStatuses(db, HUGE, seq, HUB)), 60, 'conversation_participants_pkey',
-        'delivery_status_pkey'
+        await explain(db => recipientStatuses(db, HUGE, seq, HUB, new Date(0))), 60,
+        'conversation_participants_pkey', 'delivery_status_pkey'
       )
     }
   })
@@ -271,13 +282,31 @@ describe('receipts', () => {
       await explain(db => lockMembers(db, [HUGE], [HUB])), 100, 'users_pkey', 'conversation_participants_pkey'
     )
     expectBounded(await explain(db => deliveredMarks(db, [member])), 20, 'conversation_participants_pkey')
-    const raised = { ...member, delivered: END, read: 0, read_client_at: null }
+    const raised = { ...member, ended_seq: null, delivered: END, read: 0, read_client_at: null, told: true }
     expectBounded(
       await explain(db => raiseMarks(db, [raised], new Date())), 60, 'conversation_participants_pkey'
     )
     expectBounded(
       await explain(db => nextDeliveries(db, HUB, HUGE_END, 64)), 6_000, 'inbox_events_pkey', 'messages_pkey')
   })
+})
+
+test('an erasure finds mentions, and the times of receipts', async () => {
+  const limits = { conversations: 100, limit: 5_000 }
+  const plans = [
+    ...await explain(db => messagesMentioning(db, HUB, 100)),
+    ...await explain(db => takeEarlierMentions(db, HUB, 100))
+  ].filter(({ indexes }) => indexes.length > 0)
+  expect(plans.map(({ indexes }) => indexes.filter(index => index.includes('mentions')))).toEqual([
+    ['messages_mentions_index'], ['messages_mentions_index'],
+    ['message_edits_mentions_index'], ['message_edits_mentions_index']
+  ])
+  for (const plan of plans) {
+    expect(plan.scanned).toEqual([])
+    expect(plan.buffers).toBeLessThan(100)
+  }
+  expectBounded(await explain(db => forgetReceipts(db, HUB, NIL, limits)), 1_000,
+    'conversation_participants_former_index')
 })
 
 describe('devices and pushes', () => {

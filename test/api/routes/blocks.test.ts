@@ -265,3 +265,18 @@ test('a block between people without a direct conversation is told to no one', a
   await unblock(ann, ben)
   expect([anns, bens]).toEqual([[], []])
 })
+
+test('a hidden message stays sent, also when its reader reads on after the block', async () => {
+  const { ann, ben, id } = await pair()
+  await block(ann, ben)
+  const { body: hidden } = await send(ben, id, 'hidden')
+  await unblock(ann, ben)
+  const { body: shown } = await send(ben, id, 'shown')
+  await ann.post('/inbox/ack', { seq: await inboxEnd(ann) }, { 'x-device-id': 'phone' })
+  await ann.post(`/messages/${shown.id}/read`)
+  expect((await ben.get(`/messages/${hidden.id}/status`)).body).toMatchObject({
+    status: 'sent', recipients: [{ user_id: ann.id, status: 'sent', delivered_at: null, read_at: null }]
+  })
+  const { body: { messages } } = await ben.get(`/conversations/${id}/messages`)
+  expect(messages.map((message: any) => message.status)).toEqual(['read', 'sent', 'read'])
+})

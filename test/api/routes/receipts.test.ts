@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS } from '../../../store/log/receipts.ts'
 import { type Caller, inboxEnd, send, startTestApi, type TestApi } from '../api.ts'
@@ -13,8 +14,25 @@ beforeAll(async () => {
 })
 afterAll(() => api[Symbol.asyncDispose]())
 
+interface Receipt { status: string, delivered_at: string | null, read_at: string | null }
+
+const bobsReceipt = async (messageId: string): Promise<Receipt> => {
+  const { body: { recipients } } = await alice.get(`/messages/${messageId}/status`)
+  const { user_id, ...receipt } =
+    recipients.find((recipient: { user_id: string }) => recipient.user_id === bob.id)
+  return receipt
+}
+
+async function timesKept (id: string): Promise<number> {
+  const { rows } = await api.messaging.database.autocommit.orm.execute(
+    sql`select count(*)::int as count from delivery_status where conversation_id = ${id}`)
+  return rows[0]!.count as number
+}
+
 /** Bob has and reads a message of alice's in a group of so many; what alice's devices are told of it. */
-async function receiptsIn (participants: number): Promise<{ events: string[], status: string }> {
+async function receiptsIn (participants: number): Promise<{
+  id: string, messageId: string, others: string[], events: string[], receipt: Receipt
+}> {
   const others = Array.from({ length: participants - 2 }, (_, i) => `member-${i}`)
   const { body: { id } } =
     await alice.post('/conversations', { type: 'group', participant_ids: [bob.id, ...others] })
@@ -23,19 +41,36 @@ async function receiptsIn (participants: number): Promise<{ events: string[], st
   await bob.post('/inbox/ack', { seq: await inboxEnd(bob) }, { 'x-device-id': 'phone' })
   await bob.post(`/messages/${message.id}/read`)
   const { body: { events } } = await alice.get(`/inbox?after=${after}`)
-  const { body: { recipients } } = await alice.get(`/messages/${message.id}/status`)
   return {
+    id,
+    messageId: message.id,
+    others,
     events: events.map((event: { type: string }) => event.type),
-    status: recipients.find((recipient: { user_id: string }) => recipient.user_id === bob.id).status
+    receipt: await bobsReceipt(message.id)
   }
 }
 
-test('among 32 participants receipts are events for the sender', async () => {
-  expect(await receiptsIn(MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS)).toEqual({
-    events: ['message_delivered', 'message_read'], status: 'read'
+test('among 32 participants receipts are events for the sender, and it is kept when', async () => {
+  const { id, events, receipt } = await receiptsIn(MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS)
+  expect(events).toEqual(['message_delivered', 'message_read'])
+  expect(receipt).toEqual({
+    status: 'read', delivered_at: expect.any(String), read_at: expect.any(String)
   })
+  expect(await timesKept(id)).toBe(2)
 })
 
-test('among 33 participants receipts are recorded and raise no events', async () => {
-  expect(await receiptsIn(MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS + 1)).toEqual({ events: [], status: 'read' })
+test('among 33 participants marks rise, and nothing else is kept', async () => {
+  const { id, events, receipt } = await receiptsIn(MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS + 1)
+  expect(events).toEqual([])
+  expect(receipt).toEqual({ status: 'read', delivered_at: null, read_at: null })
+  expect(await timesKept(id)).toBe(0)
+})
+
+test('when 33 become 32, times are kept again, and are not taken for those of earlier messages', async () => {
+  const { id, messageId, others } = await receiptsIn(MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS + 1)
+  await alice.delete(`/conversations/${id}/participants/${others[0]}`)
+  const { body: later } = await send(alice, id, 'later')
+  await bob.post(`/messages/${later.id}/read`)
+  expect(await bobsReceipt(messageId)).toEqual({ status: 'read', delivered_at: null, read_at: null })
+  expect(await bobsReceipt(later.id)).toMatchObject({ status: 'read', read_at: expect.any(String) })
 })

@@ -1,11 +1,12 @@
-import { sql } from 'drizzle-orm'
+import { asc, sql } from 'drizzle-orm'
 import pino from 'pino'
 import { expect, test } from 'vitest'
 import { expire, KEPT_MS } from '../../../messaging/log/retention.ts'
 import { createInboxLog } from '../../../messaging/log/read.ts'
+import { readStatus } from '../../../messaging/messages/history.ts'
 import { startMessaging, type Messaging } from '../../../messaging/start.ts'
 import { openDatabase } from '../../../store/database.ts'
-import { devices, inbox_events } from '../../../migrations/schema.ts'
+import { delivery_status, devices, inbox_events } from '../../../migrations/schema.ts'
 import { createDatabase } from '../../support/database.ts'
 import { range } from '../../support/phone.ts'
 import { SECRET } from '../../support/tokens.ts'
@@ -110,4 +111,68 @@ test('cursors and sessions of devices not seen for 30 days go, push tokens stay'
   expect(left.map(device => [device.device_id, device.acked_seq, device.push_token])).toEqual([
     ['in-use', 1, null], ['sleeping', null, 'token']
   ])
+})
+
+test('of old receipts the last stays, and says that it is not known when earlier messages were read', async () => {
+  await using messaging = await startOnDatabase()
+  const { database } = messaging
+  await sendMany(messaging, 3)
+  const ids = (await messaging.inboxLog.after('bob', 1, 100)).map(({ body }) => body.delivers!.message_id)
+  for (const messageId of ids) await messaging.readReceipts.read({ readerId: 'bob', messageId })
+  await database.autocommit.orm.update(delivery_status).set({ at: old }).where(sql`up_to_seq <= 2`)
+  expect((await expire({ database, log, now: Date.now })).marks).toBe(2)
+
+  const kept = await database.autocommit.orm.select().from(delivery_status).orderBy(
+    asc(delivery_status.status), asc(delivery_status.up_to_seq))
+  expect(kept.map(({ status, up_to_seq }) => [status, up_to_seq])).toEqual([
+    ['delivered', 2], ['delivered', 3], ['read', 2], ['read', 3]
+  ])
+  const statuses = await Promise.all(ids.map(id => readStatus(database.autocommit, 'alice', id)))
+  expect(statuses.map(({ status, recipients }) => [status, recipients[0]!.read_at !== null])).toEqual([
+    ['read', false], ['read', false], ['read', true]
+  ])
+})
+
+test('a job that fails leaves the others theirs, and is done the next time', async () => {
+  await using messaging = await startOnDatabase()
+  const { database } = messaging
+  await sendMany(messaging, 1)
+  await database.autocommit.orm.update(inbox_events).set({ created_at: old })
+  await database.autocommit.orm.insert(devices).values(
+    { user_id: 'bob', device_id: 'lost', acked_seq: 1, last_seen_at: old })
+  await database.autocommit.orm.execute(sql`
+    create function refuse () returns trigger language plpgsql as $$ begin raise 'not now'; end $$`)
+  await database.autocommit.orm.execute(sql`
+    create trigger refuse before delete on inbox_events execute function refuse()`)
+  expect(await expire({ database, log, now: Date.now })).toEqual({ events: 0, marks: 0, devices: 1 })
+  await database.autocommit.orm.execute(sql`drop trigger refuse on inbox_events`)
+  expect((await expire({ database, log, now: Date.now })).events).toBe(4)
+})
+
+test('of several processes one walks in each hour', async () => {
+  await using messaging = await startOnDatabase()
+  const { database } = messaging
+  await sendMany(messaging, 2)
+  await expire({ database, log, now: Date.now })
+  await database.autocommit.orm.update(inbox_events).set({ created_at: old })
+  expect((await expire({ database, log, now: Date.now })).events).toBe(0)
+  expect((await expire({ database, log, now: () => Date.now() + 3_600_000 })).events).toBe(6)
+})
+
+test('a job goes on in its next time where its last one ended', async () => {
+  await using messaging = await startOnDatabase()
+  const { database } = messaging
+  await Promise.all(range(1, 6).map(n =>
+    messaging.conversations.create(`user-${n}`, { type: 'direct', participant_ids: [`friend-${n}`] })))
+  await database.autocommit.orm.update(inbox_events).set({ created_at: old })
+  let times = 0
+  for (let left = 12; left > 0; times++) {
+    const { events } = await expire({
+      database, log, now: Date.now, piece: { owners: 2, rows: 100 }, jobMs: 0
+    })
+    left -= events
+  }
+  // Two users have an event each in a piece; a piece that removed something is looked at once more.
+  expect(times).toBeGreaterThan(6)
+  expect(times).toBeLessThan(30)
 })

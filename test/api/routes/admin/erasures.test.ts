@@ -48,6 +48,12 @@ test('an erased user leaves tombstones that others can read around, and nothing 
   )
   await eva.patch(`/messages/${said.id}`, { content: 'secret, still' })
   const { body: reply } = await send(bob, team, 'a reply', { reply_to_id: said.id })
+  const bobs = { user_id: bob.id, offset: 2, length: 1 }
+  const mentions = [{ user_id: eva.id, offset: 0, length: 1 }, bobs]
+  const { body: greeting } = await send(cleo, team, 'hello both', { mentions })
+  const { body: edited } = await send(cleo, team, 'hello eva', { mentions: [mentions[0]] })
+  await cleo.patch(`/messages/${edited.id}`, { content: 'hello', mentions: [] })
+  await eva.post(`/messages/${edited.id}/read`)
   await eva.put(`/messages/${reply.id}/reactions/👍`)
   await cleo.put(`/messages/${said.id}/reactions/👍`)
   const { body: direction } = await send(eva, pair, 'between us')
@@ -82,10 +88,25 @@ test('an erased user leaves tombstones that others can read around, and nothing 
   })
   expect((await events(cleo, cleosEnd)).map(event =>
     [event.type, event.message_id ?? event.user_id])).toEqual([
-    [
-      'participant_removed', eva.id
-    ], ['participant_updated', bob.id], ['message_deleted', said.id], ['reaction_removed', reply.id]
+    ['participant_removed', eva.id], ['participant_updated', bob.id], ['message_deleted', said.id],
+    ['reaction_removed', reply.id], ['message_edited', undefined]
   ])
+  expect((await events(bob, bobsEnd)).at(-1)).toMatchObject({
+    type: 'message_edited',
+    message: { id: greeting.id, content: 'hello both', mentions: [bobs], edited_at: null }
+  })
+  expect((await history(cleo, team)).find(message => message.id === greeting.id).mentions).toEqual([bobs])
+  for (const table of ['messages', 'message_edits']) {
+    expect(await sql(`select 1 from ${table} where mentions::text like $1`, `%${eva.id}%`), table).toEqual([])
+  }
+  const { body: { recipients } } = await cleo.get(`/messages/${edited.id}/status`)
+  expect(recipients.find((recipient: any) => recipient.user_id === eva.id)).toEqual({
+    user_id: eva.id, status: 'read', delivered_at: null, read_at: null
+  })
+  expect(await sql('select 1 from delivery_status where user_id = $1', eva.id)).toEqual([])
+  expect(await sql(
+    'select 1 from conversation_participants where user_id = $1 and last_read_at is not null', eva.id
+  )).toEqual([])
   expect((await events(bob, bobsEnd)).filter(event => event.type === 'message_deleted').map(event =>
     event.message_id).sort()).toEqual([said.id, direction.id].sort())
   expect((await bob.get(`/conversations/${team}`)).body.participants
