@@ -30,4 +30,4 @@ export async function forgetRetained (
   }
 }
 
-const isOf = ({ clientId }: Signed, userId: string): boolean => clientId?.startsWith(`${userId}/`) === true
+const isOf = ({ clientId }: SignedPacket, userId: string): boolean => clientId?.startsWith(`${userId}/`) === true

@@ -2,7 +2,8 @@
  * The stored sessions of topics granted by `acl`, in memory, for a process that runs alone. It keeps what
  * sessions-redis.ts keeps, so that one queue (session-queue.ts) delivers both.
  */
-import { type Publication, type QueuedMessage, type RedisSessions } from './sessions-redis.ts'
+import { REPLACED, type Publication, type QueuedMessage, type RedisSessions } from './sessions-redis.ts'
+import { ClientFault } from '../connection-errors.ts'
 import { LevelTree } from './level-tree.ts'
 import { MAX_QUEUED_BYTES, SESSION_TTL_MS } from './scripts-redis.ts'
 
@@ -20,8 +21,10 @@ class MemorySession {
   last = 0
   /** The highest n that was ever sent. */
   #sent = 0
-  /** Of the newest connection; 0: it only publishes. */
+  /** Of the newest connection that reads the queue. */
   lease = 0
+  /** False: a clean session, of which only identifiers are kept. */
+  stored = false
   /** Identifier -> n: QoS 2 messages that the device has received and not released. */
   readonly released = new Map<number, number>()
   /** Identifiers of QoS 2 messages that it has sent and not released. */
@@ -61,7 +64,7 @@ class MemorySession {
   }
 
   get empty (): boolean {
-    return this.lease === 0 && this.filters.size === 0 && this.incoming.size === 0
+    return !this.stored && this.filters.size === 0 && this.incoming.size === 0
   }
 }
 
@@ -153,7 +156,11 @@ export function createMemorySessions (now: () => number): MemorySessions {
       if (session?.empty === true) sessions.delete(client)
     },
 
-    remembers: async client => (sessions.get(client)?.lease ?? 0) > 0,
+    async remember (client) {
+      const known = sessions.get(client)?.stored === true
+      renew(client).stored = true
+      return known
+    },
     async open (client, lease) {
       const session = unfenced(client, lease)
       if (session === undefined) return undefined
@@ -165,8 +172,9 @@ export function createMemorySessions (now: () => number): MemorySessions {
     acknowledge: async (client, lease, n) => { unfenced(client, lease)?.remove(n) },
     async release (client, lease, n, id) {
       const session = unfenced(client, lease)
-      session?.remove(n)
-      session?.released.set(id, n)
+      if (session === undefined) throw new ClientFault(REPLACED)
+      session.remove(n)
+      session.released.set(id, n)
     },
     complete: async (client, lease, id) => { unfenced(client, lease)?.released.delete(id) },
     async renew (client) {

@@ -1,5 +1,6 @@
 /** The stored sessions of topics granted by `acl`, in Redis, where every node finds them. */
 import { type Redis } from 'ioredis'
+import { ClientFault } from '../connection-errors.ts'
 import { MAX_QUEUED_BYTES, MAX_QUEUED_MESSAGES, SCRIPTS, SESSION_TTL_MS } from './scripts-redis.ts'
 
 export interface QueuedMessage {
@@ -10,6 +11,8 @@ export interface QueuedMessage {
   again: boolean
 }
 export interface Publication { topic: string, payload: string | Buffer, qos: number }
+
+export const REPLACED = 'the device connected again'
 
 type Argument = string | number | Buffer
 
@@ -61,9 +64,13 @@ export function createRedisSessions (redis: Redis) {
       await redis.del(`echo:acl:incoming:${client}`)
     },
 
-    /** Whether an earlier connection of the session has begun. */
-    remembers: async (client: string): Promise<boolean> =>
-      await redis.exists(`echo:acl:session:${client}`, `echo:acl:state:${client}`) > 0,
+    /** Whether there is a session; from now on there is. */
+    async remember (client: string): Promise<boolean> {
+      const known = await redis.exists(`echo:acl:session:${client}`, `echo:acl:state:${client}`) > 0
+      // With lease 0 nobody is fenced off yet.
+      if (!known) await run('aclOpen', client, 0, SESSION_TTL_MS)
+      return known
+    },
 
     /** The identifiers the device has received and not released; undefined: a newer connection has begun. */
     async open (client: string, lease: number): Promise<number[] | undefined> {
@@ -90,8 +97,9 @@ export function createRedisSessions (redis: Redis) {
     async acknowledge (client: string, lease: number, n: number): Promise<void> {
       await run('aclSettle', client, lease, n, '', '')
     },
+    /** Throws when a newer connection has begun: it sends the message again, so it is not released here. */
     async release (client: string, lease: number, n: number, id: number): Promise<void> {
-      await run('aclSettle', client, lease, n, id, '')
+      if (await run('aclSettle', client, lease, n, id, '') === null) throw new ClientFault(REPLACED)
     },
     async complete (client: string, lease: number, id: number): Promise<void> {
       await run('aclSettle', client, lease, '', '', id)

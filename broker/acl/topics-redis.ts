@@ -142,11 +142,7 @@ export function startRedisTopics (
       if (own !== undefined) for (const { topic, qos } of stored) ensureQueue(own).filters.set(topic, qos)
       return stored
     },
-    async beginSession (client, lease) {
-      const known = await sessions.remembers(client.id)
-      await sessions.open(client.id, lease)
-      return known
-    },
+    beginSession: client => sessions.remember(client.id),
     cleanSubscriptions: client => sessions.forget(client.id),
 
     // `keep` and `incomingStorePacket` have put it into the queues.

@@ -24,7 +24,7 @@ export interface Persistence {
   removeSubscriptions (client: Named, filters: string[]): Promise<void>
   subscriptionsByClient (client: Named): Promise<Array<{ topic: string, qos: number }>>
   /** A connection of a stored session begins. True: there was one before. */
-  beginSession? (client: Named, lease: number): Promise<boolean>
+  beginSession? (client: Named): Promise<boolean>
   cleanSubscriptions (client: Named): Promise<unknown>
   subscriptionsByTopic (topic: string): Promise<unknown[]>
   outgoingEnqueue (subscription: unknown, packet: AnyPacket): Promise<void>
@@ -121,7 +121,7 @@ export function createFencedPersistence ({ registry, inner, acknowledge }: Fence
       const own = [...connection?.session.subscriptions ?? []]
       const granted = usesInner(client) ? await inner.subscriptionsByClient(client) : []
       const known = usesInner(client)
-        ? await inner.beginSession?.(client, connection!.lease)
+        ? await inner.beginSession?.(client)
         : connection?.session.known
       return own.length + granted.length === 0 && known === true ? [NO_SUBSCRIPTION] : [...own, ...granted]
     },
