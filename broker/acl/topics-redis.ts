@@ -85,6 +85,11 @@ export function startRedisTopics (
   let willTimer: NodeJS.Timeout | undefined
 
   const queues = new WeakMap<DeviceConnection, SessionQueue>()
+  /**
+   * Identifiers of QoS 2 commands that are not released. A command is harmless when it is repeated on
+   * another connection, and deciding it must not wait for Redis.
+   */
+  const commands = new WeakMap<object, Set<number>>()
 
   function ensureQueue (connection: DeviceConnection): SessionQueue {
     const queue = queues.get(connection) ?? new SessionQueue(sessions, connection, log)
@@ -151,15 +156,24 @@ export function startRedisTopics (
 
     async incomingStorePacket (client, packet) {
       const message = packet as unknown as PublishPacket
-      if (isUserTopic(packet.topic)) return await sessions.receive(client.id, packet.messageId)
+      if (isUserTopic(packet.topic)) {
+        commands.set(client, (commands.get(client) ?? new Set()).add(packet.messageId))
+        return
+      }
       await retain(packet)
       await sessions.receive(client.id, packet.messageId, message)
     },
     async incomingGetPacket (client, packet) {
-      if (!await sessions.received(client.id, packet.messageId)) throw new Error('no such packet')
+      if (commands.get(client)?.has(packet.messageId) === true) return packet
+      const { topic } = packet as { topic?: string } // a PUBREL has none
+      if ((topic !== undefined && isUserTopic(topic)) ||
+        !await sessions.received(client.id, packet.messageId)) throw new Error('no such packet')
       return packet
     },
-    incomingDelPacket: (client, packet) => sessions.releaseReceived(client.id, packet.messageId),
+    async incomingDelPacket (client, packet) {
+      if (commands.get(client)?.delete(packet.messageId) === true) return
+      await sessions.releaseReceived(client.id, packet.messageId)
+    },
     cleanIncoming: client => sessions.forgetReceived(client.id),
 
     putWill: async (client, will) => { await wills.put(client.id, will as unknown as Will) },

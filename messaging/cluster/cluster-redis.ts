@@ -21,6 +21,7 @@ import { withinMs } from '../../core/deadline.ts'
 import { type Cluster, type ClusterEvents, type Holdings } from './cluster.ts'
 import { decodeMessage, encodeLive, encodeRevoked, encodeWake } from './messages.ts'
 import { createRedisOnline, results } from './online-redis.ts'
+import { createSendLookups } from './send-lookups.ts'
 import { createRedisQuestions, type AnswerMessage, type QuestionMessage } from './questions-redis.ts'
 
 const HEARTBEAT_MS = 2_000
@@ -77,6 +78,7 @@ export function startRedisCluster (
     publish: async question =>
       await attempt(() => commands.publish(ALL, JSON.stringify(question))) !== undefined
   })
+  const sendLookups = createSendLookups(() => commands.ping())
   let nodes = new Set<string>()
   /** Nodes that are gone; one of the others has to look after their users. */
   const unclaimed = new Set<string>()
@@ -247,7 +249,7 @@ export function startRedisCluster (
       timer = setInterval(beat, heartbeatMs)
     },
     async trackedElsewhere (userIds) {
-      const elsewhere = await presenceElsewhere(userIds)
+      const elsewhere = await sendLookups.ask(() => presenceElsewhere(userIds))
       if (elsewhere === undefined || !registered || Date.now() < uncertainUntil) return undefined
       return new Set([...elsewhere].filter(([, members]) => members.some(member => member.endsWith(TRACKED)))
         .map(([userId]) => userId))
@@ -305,6 +307,7 @@ export function startRedisCluster (
     state: () => commands.status === 'ready' && Date.now() >= awayUntil ? 'connected' : 'away',
     async [Symbol.asyncDispose] () {
       clearInterval(timer)
+      sendLookups[Symbol.dispose]()
       await beating
       await attempt(async () => {
         await commands.zrem(NODES, nodeId)
