@@ -23,6 +23,7 @@ import type { FcmTarget } from './push-bridge/fcm/sender.ts'
 import { type PushSender } from './push-bridge/sender.ts'
 import { startPushBridge } from './push-bridge/start.ts'
 import { notReady, probeDatabase, probeRedis, readinessOf, waitFor } from './readiness.ts'
+import { startClock } from './store/clock.ts'
 import { openDatabase } from './store/database.ts'
 import { startEmbeddedPostgres } from './store/embedded-postgres/start.ts'
 import { type FileStore } from './store/files/file-store.ts'
@@ -69,6 +70,7 @@ export async function startSystem (
       databaseUrl, error => log.warn({ err: error }, 'a database connection was lost')
     ))
     await waitFor('the database', probeDatabase(database), { log, signal })
+    const { now } = await opened.add(startClock(database, log))
     if (config.redisUrl !== undefined) await waitFor('Redis', probeRedis(config.redisUrl), { log, signal })
     const cluster = await opened.add(
       config.redisUrl === undefined ? alone() : startRedisCluster(config.redisUrl, log, timings)
@@ -82,6 +84,7 @@ export async function startSystem (
       authentication: { key, issuer: config.jwtIssuer, audience: config.jwtAudience },
       graceMs: config.pushGraceMs,
       offlineAfterMs: timings.offlineAfterMs,
+      now,
       log
     }))
     const bridge = has('push-bridge')
@@ -89,6 +92,7 @@ export async function startSystem (
         database,
         sender,
         log,
+        now,
         onPushDue: messaging.onPushDue,
         graceMs: config.pushGraceMs,
         privacy: config.pushPrivacy,

@@ -45,6 +45,8 @@ export interface MessagingDeps {
   cluster?: Cluster
   /** How long a user must be gone before others are told. */
   offlineAfterMs?: number
+  /** The time that all nodes go by, in milliseconds since 1970; the host's by default. */
+  now?: () => number
   /** How long an erasure waits for what is under way, so that it erases the result of that too. */
   erasureSettleMs?: number
 }
@@ -76,6 +78,8 @@ export interface Messaging extends AsyncDisposable {
   overdue: Overdue
   cluster: Cluster
   graceMs: number
+  /** The time that all nodes go by, in milliseconds since 1970. */
+  now: () => number
   /** Calls back soon after push rows were written; a hint for a bridge in this process. */
   onPushDue (listener: () => void): void
   /** Calls back when a device opened a connection on another node. */
@@ -83,7 +87,8 @@ export interface Messaging extends AsyncDisposable {
 }
 
 export async function startMessaging ({
-  database, authentication, graceMs, stalledMs, log, cluster = alone(), offlineAfterMs, erasureSettleMs
+  database, authentication, graceMs, stalledMs, log, cluster = alone(), offlineAfterMs, erasureSettleMs,
+  now = Date.now
 }: MessagingDeps): Promise<Messaging> {
   const epoch = await readEpoch(database.autocommit)
   const sessions = createTrackedSessions((userId, present) => cluster.changed(userId, 'tracked', present))
@@ -108,6 +113,7 @@ export async function startMessaging ({
     epoch,
     fenced: cluster.state() !== 'alone',
     graceMs,
+    now,
     wake,
     pushDue,
     overdue: overdue.add,
@@ -116,21 +122,21 @@ export async function startMessaging ({
     log
   })
   const { sends, acknowledgements, readReceipts } = committer
-  const messageChanges = createMessageChanges({ database, epoch, wake })
-  const sweep = startSweep({ sessions, database, overdue, graceMs, stalledMs, log, now: Date.now })
-  const expiry = startExpiry({ database, log, now: Date.now }, sessions)
-  const profiles = createProfiles({ database, epoch, wake })
-  const known = createAuthentication(authentication, { database, meet: profiles.meet })
+  const messageChanges = createMessageChanges({ database, epoch, wake, now })
+  const sweep = startSweep({ sessions, database, overdue, graceMs, stalledMs, log, now })
+  const expiry = startExpiry({ database, log, now }, sessions)
+  const profiles = createProfiles({ database, epoch, wake, now })
+  const known = createAuthentication(authentication, { database, meet: profiles.meet, now })
   const connections = createConnections((userId, present) => presence.changed(userId, present))
   const notices = createPresenceNotices({ database, wakes, log })
-  const presence = startPresence({ connections, cluster, notices, offlineAfterMs })
+  const presence = startPresence({ connections, cluster, notices, offlineAfterMs, now })
   const presenceViews = createPresenceViews(database.autocommit, presence)
   const revocations = startRevocations({ database, authentication: known, connections, cluster, log })
-  const erasures = startErasures({ database, epoch, wake, revocations, log, settleMs: erasureSettleMs })
+  const erasures = startErasures({ database, epoch, wake, revocations, log, settleMs: erasureSettleMs, now })
   // No node watches the sessions of one that is gone; devices that come back cancel this by acknowledging.
   cluster.onNodeLost(() => {
     log.warn('a node is gone; what its sessions left unacknowledged becomes due')
-    recoverPushes(database.autocommit, new Date(Date.now() + graceMs))
+    recoverPushes(database.autocommit, new Date(now() + graceMs))
       .catch((error: unknown) => log.error({ err: error }, 'due pushes of a lost node could not be written'))
   })
   await cluster.join({
@@ -155,7 +161,7 @@ export async function startMessaging ({
     readReceipts,
     search: createSearch(database),
     messageChanges,
-    conversations: createConversations({ database, epoch, wake }),
+    conversations: createConversations({ database, epoch, wake, now }),
     acknowledgements,
     openings: createOpenings({ database, acknowledgements }),
     inboxLog: createInboxLog(database.autocommit, epoch),
@@ -164,7 +170,7 @@ export async function startMessaging ({
     presence,
     presenceViews,
     blocks: createBlocks({ database, presenceViews, wakes }),
-    typing: createTyping({ db: database.autocommit, wakes }),
+    typing: createTyping({ db: database.autocommit, wakes, now }),
     profiles,
     revocations,
     erasures,
@@ -174,6 +180,7 @@ export async function startMessaging ({
     overdue,
     cluster,
     graceMs,
+    now,
     onPushDue (listener) { pushListeners.push(listener) },
     onOpened (listener) { openedListeners.push(listener) },
     async [Symbol.asyncDispose] () {

@@ -15,7 +15,7 @@ export function createMemoryCounts (maxKeys: number): rateLimit.FastifyRateLimit
   const windows = new LRUCache<string, Window>({ max: maxKeys })
   return {
     incr (key: string, done: Callback, windowMs: number) {
-      const now = Date.now()
+      const now = performance.now()
       let window = windows.get(key)
       if (window === undefined || window.endsAt <= now) {
         windows.set(key, window = { current: 0, endsAt: now + windowMs })

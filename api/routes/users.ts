@@ -13,7 +13,7 @@ import { OwnProfile, Presence, Profile, refer, UserById, Uuid } from '../contrac
 
 const MAX_NAME_LENGTH = 200
 
-export function userRoutes (app: App, { database, presenceViews, profiles }: Messaging): void {
+export function userRoutes (app: App, { database, presenceViews, profiles, now }: Messaging): void {
   const profile = async (userId: string) => {
     const user = await findUser(database.autocommit, userId)
     if (user === undefined) throw unknownUser()
@@ -48,7 +48,7 @@ export function userRoutes (app: App, { database, presenceViews, profiles }: Mes
     if (length === 0 || (length ?? 1) > MAX_NAME_LENGTH) {
       throw invalid('invalid_name', `a name has 1 to ${MAX_NAME_LENGTH} code points`)
     }
-    if (avatar !== undefined) await changeAvatar(database, userId, avatar?.toLowerCase() ?? null)
+    if (avatar !== undefined) await changeAvatar({ database, now }, userId, avatar?.toLowerCase() ?? null)
     if (name !== undefined) await profiles.rename(userId, name)
     return await profile(userId)
   })

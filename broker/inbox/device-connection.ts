@@ -54,10 +54,10 @@ export class DeviceConnection implements Connection, DeliveryTarget {
   /** Filters of a debugging admin outside their own topics. */
   observed: Set<string> | undefined
   /** When the device last sent something (milliseconds since 1970). */
-  activeAt = Date.now()
+  activeAt: number
   /** The commands of this connection are acknowledged in the order they came [MQTT-4.6.0-2]. */
   decided: Promise<unknown> = Promise.resolve()
-  readonly #connectedAt = Date.now()
+  readonly #connectedAt: number
   readonly #client: ConnectionClient
   readonly #messaging: Messaging
   readonly #log: Logger
@@ -71,6 +71,7 @@ export class DeviceConnection implements Connection, DeliveryTarget {
     this.#client = client
     this.#messaging = messaging
     this.#log = log
+    this.activeAt = this.#connectedAt = messaging.now()
     this.identity = identity
     this.renew(identity)
     this.userId = userId
@@ -99,7 +100,7 @@ export class DeviceConnection implements Connection, DeliveryTarget {
 
   /** The device has sent something. */
   touch (): void {
-    this.activeAt = Date.now()
+    this.activeAt = this.#messaging.now()
   }
 
   /** The keepalive runs anew: the client was not silent, the broker did not read. */

@@ -62,7 +62,7 @@ export class InboxDelivery implements PumpConnection {
         userId, deviceId: clean ? undefined : deviceId, seq, deliveries, lease
       }),
       tracked: qos === 1,
-      now: Date.now
+      now: () => performance.now()
     })
     if (qos === 0) return
     this.#session = { userId, deviceId, pump: this.pump, disconnect: reason => target.disconnect(reason) }
@@ -128,13 +128,13 @@ export class InboxDelivery implements PumpConnection {
     this.#closed = true
     this.pump.close()
     if (this.#session === undefined) return
-    const { trackedSessions, overdue, graceMs } = this.#messaging
+    const { trackedSessions, overdue, graceMs, now } = this.#messaging
     trackedSessions.remove(this.#session)
     if (this.pump.ackedSeq >= this.pump.knownSeq) return
     // No session watches any more what this one leaves unacknowledged. The push is due now, or,
     // when the user has another session, once that one has had its time.
     const { userId } = this.#target
-    const dueAt = new Date(Date.now() + (trackedSessions.has(userId) ? graceMs : 0))
+    const dueAt = new Date(now() + (trackedSessions.has(userId) ? graceMs : 0))
     overdue.add({ userId, seq: this.pump.knownSeq, dueAt })
   }
 }

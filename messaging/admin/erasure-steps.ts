@@ -54,11 +54,12 @@ export async function doPiece (tx: Executor, erasure: Erasure, context: PieceCon
 
 const startOf = (step: ErasureStep): ErasurePosition => ({ step, at_id: NIL, at_seq: 0 })
 
-const leaveNext: Step = async (tx, erasure, { epoch }) => {
+const leaveNext: Step = async (tx, erasure, { epoch, at }) => {
   const [conversationId] = await presentIn(tx, erasure.user_id, 1)
   if (conversationId === undefined) return {}
   const events = await changeWithin(
-    tx, conversationId, erasure.user_id, (tx, change) => leave(tx, change, erasure.user_id)
+    tx, conversationId, erasure.user_id, (tx, change) => leave(tx, change, erasure.user_id),
+    () => at.getTime()
   )
   return { position: erasure, wakes: await wakesWithNames(tx, epoch, events) }
 }

@@ -40,10 +40,11 @@ export interface ErasuresDeps {
   revocations: Pick<Revocations, 'announce'>
   log: Logger
   settleMs?: number
+  now: () => number
 }
 
 export function startErasures (
-  { database, epoch, wake, revocations, log, settleMs = SETTLE_MS }: ErasuresDeps
+  { database, epoch, wake, revocations, log, settleMs = SETTLE_MS, now }: ErasuresDeps
 ): Erasures {
   let running: Promise<void> | undefined
   const stopping = new AbortController()
@@ -56,11 +57,11 @@ export function startErasures (
         claimed = await claimErasure(tx)
         if (claimed === undefined) return undefined
         const settledAt = new Date(claimed.requested_at.getTime() + settleMs)
-        if (claimed.step !== 'leave' && settledAt.getTime() > Date.now()) {
+        if (claimed.step !== 'leave' && settledAt.getTime() > now()) {
           await postponeErasure(tx, claimed.user_id, settledAt)
           return []
         }
-        return await doPiece(tx, claimed, { epoch, at: new Date() })
+        return await doPiece(tx, claimed, { epoch, at: new Date(now()) })
       })
       if (wakes !== undefined && wakes.length > 0) wake(wakes)
       return wakes !== undefined
@@ -74,7 +75,7 @@ export function startErasures (
         )
         // One that could not be claimed, or not postponed, is tried again at the next look.
         if (claimed !== undefined) {
-          const retryAt = new Date(Date.now() + RETRY_MS)
+          const retryAt = new Date(now() + RETRY_MS)
           await postponeErasure(database.autocommit, claimed.user_id, retryAt).catch(() => {})
         }
       }

@@ -30,21 +30,21 @@ export type ChangeConversation = (conversationId: string, actorId: string, work:
  * Resolves when the change is committed and told. Throws `not_found` for an actor who was never in,
  * `forbidden` for a former member, and what `work` throws.
  */
-export const createConversationChange = ({ database, announce }: {
-  database: Database, announce: Announce
+export const createConversationChange = ({ database, announce, now }: {
+  database: Database, announce: Announce, now: () => number
 }): ChangeConversation => async (conversationId, actorId, work) => {
-  await announce(await database.transact(tx => changeWithin(tx, conversationId, actorId, work)))
+  await announce(await database.transact(tx => changeWithin(tx, conversationId, actorId, work, now)))
 }
 
 /** The same as a part of the caller's transaction; the caller tells of the events after it. */
 export async function changeWithin (
-  tx: Executor, conversationId: string, actorId: string, work: Work
+  tx: Executor, conversationId: string, actorId: string, work: Work, now: () => number
 ): Promise<AppendedEvent[]> {
   const conversation = (await lockConversations(tx, [conversationId])).get(conversationId)
   if (conversation === undefined) throw unknownConversation()
   const actor = requirePresent(await findMembership(tx, conversationId, actorId))
   const members = await presentMembers(tx, conversationId)
-  const at = new Date()
+  const at = new Date(now())
   const { events, activity = false } = await work(tx, { conversation, actor, members, at })
   if (activity) await touchConversation(tx, conversationId, at)
   return await appendEvents(tx, events, at)

@@ -38,10 +38,10 @@ export interface Conversations extends Participants {
   update (actorId: string, conversationId: string, change: ConversationChange): Promise<ConversationView>
 }
 
-export function createConversations (deps: AnnounceDeps): Conversations {
-  const { database } = deps
+export function createConversations (deps: AnnounceDeps & { now: () => number }): Conversations {
+  const { database, now } = deps
   const announce = createAnnounce(deps)
-  const change = createConversationChange({ database, announce })
+  const change = createConversationChange({ database, announce, now })
 
   async function get (viewerId: string, conversationId: string): Promise<ConversationView> {
     requirePresent(await findMembership(database.autocommit, conversationId, viewerId))
@@ -62,7 +62,7 @@ export function createConversations (deps: AnnounceDeps): Conversations {
       const directKey = type === 'direct' ? [creatorId, others[0]!].sort().join('/') : null
       const { id, created, appended } = await database.transact(async tx => {
         const id = uuidv7()
-        const at = new Date()
+        const at = new Date(now())
         const created = await insertConversation(tx, { id, type, direct_key: directKey, title, at })
         if (!created) {
           const id = (await findDirect(tx, directKey!))!

@@ -22,8 +22,8 @@ export interface Profiles {
   meet (claims: Claims): Promise<void>
 }
 
-export function createProfiles ({ database, epoch, wake }: {
-  database: Database, epoch: string, wake: (events: WakeEvent[]) => void
+export function createProfiles ({ database, epoch, wake, now }: {
+  database: Database, epoch: string, wake: (events: WakeEvent[]) => void, now: () => number
 }): Profiles {
   /** `choose` decides under the user's lock. */
   async function change (
@@ -37,7 +37,8 @@ export function createProfiles ({ database, epoch, wake }: {
       if (current === undefined || next === undefined) return []
       await setName(tx, userId, next)
       if (next.name === current.name) return []
-      return await wakesWithNames(tx, epoch, await appendEvents(tx, await nameEvents(tx, userId), new Date()))
+      const events = await appendEvents(tx, await nameEvents(tx, userId), new Date(now()))
+      return await wakesWithNames(tx, epoch, events)
     })
     if (wakes.length > 0) wake(wakes)
   }
@@ -54,7 +55,7 @@ export function createProfiles ({ database, epoch, wake }: {
 
   return {
     async rename (userId, name) {
-      await change(userId, () => ({ name, name_changed_at: new Date() }))
+      await change(userId, () => ({ name, name_changed_at: new Date(now()) }))
     },
     async meet (claims) {
       const current = await meetings.run(claims)

@@ -15,7 +15,7 @@ test('a user is read once a second, or once a minute while revocations are heard
   }
   const database = { opening: { rows } } as unknown as Database
   const authentication = createAuthentication(
-    { key: { kind: 'secret', secret: SECRET } }, { database, meet: async () => {} })
+    { key: { kind: 'secret', secret: SECRET } }, { database, meet: async () => {}, now: Date.now })
   const token = await signToken('ann', {})
   vi.spyOn(performance, 'now').mockImplementation(() => now)
   const readsAt = async (at: number): Promise<number> => {
@@ -43,7 +43,7 @@ test('what was read slowly is not remembered: a revocation may have been applied
   }
   const authentication = createAuthentication(
     { key: { kind: 'secret', secret: SECRET } },
-    { database: { opening: { rows } } as unknown as Database, meet: async () => {} })
+    { database: { opening: { rows } } as unknown as Database, meet: async () => {}, now: Date.now })
   const token = await signToken('ann', {})
   vi.spyOn(performance, 'now').mockImplementation(() => now)
   await authentication.authenticate(token)
