@@ -22,7 +22,7 @@ import {
 } from '../../store/erasure/erasures.ts'
 import { appendEvents, type NewEvent } from '../../store/log/inbox.ts'
 import { deleteMessages } from '../../store/messages/changes.ts'
-import { lockConversations, lockUsers } from '../../store/locks.ts'
+import { lockConversations, lockMembers, lockUsers } from '../../store/locks.ts'
 import { changeWithin } from '../conversations/change.ts'
 import { leave } from '../conversations/participants.ts'
 import { wakesWithNames } from '../log/names.ts'
@@ -58,7 +58,7 @@ const leaveNext: Step = async (tx, erasure, { epoch, at }) => {
   const [conversationId] = await presentIn(tx, erasure.user_id, 1)
   if (conversationId === undefined) return {}
   const events = await changeWithin(
-    tx, conversationId, erasure.user_id, (tx, change) => leave(tx, change, erasure.user_id),
+    tx, conversationId, erasure.user_id, change => leave(change, erasure.user_id),
     () => at.getTime()
   )
   return { position: erasure, wakes: await wakesWithNames(tx, epoch, events) }
@@ -99,6 +99,7 @@ const eraseReactions: Step = async (tx, { user_id, at_id }, { epoch, at }) => {
   if (found.length === 0) return {}
   const batch = found.slice(0, boundedCount(found.map(({ members }) => members)))
   await lockConversations(tx, [...new Set(batch.map(message => message.conversation_id))])
+  await lockMembers(tx, [...new Set(batch.map(message => message.conversation_id))], [user_id])
   const taken = await takeReactions(tx, user_id, batch.map(message => message.message_id))
   const told = taken.filter(reaction => !reaction.unseen)
   const audiences = await readAudiences(tx, told)

@@ -9,7 +9,8 @@ import {
 } from '../../store/conversations/conversations.ts'
 import { type Database, type Executor } from '../../store/database.ts'
 import { appendEvents, type AppendedEvent, type NewEvent } from '../../store/log/inbox.ts'
-import { lockConversations, type LockedConversation } from '../../store/locks.ts'
+import { lockConversations, lockUsers, type LockedConversation } from '../../store/locks.ts'
+import { createUsers } from '../../store/people/users.ts'
 import { type Announce } from './announce.ts'
 import { requirePresent } from '../membership.ts'
 
@@ -20,10 +21,18 @@ export interface ChangeContext {
   at: Date
 }
 
-/** Without events nothing has changed. `activity`: a participant came or went. */
-export interface Change { events: NewEvent[], activity?: boolean }
+/** What `Work` has decided under the conversation's lock. Without events nothing changes. */
+export interface Change {
+  events: NewEvent[]
+  /** Users who come in; those who are new are created. */
+  entering?: string[]
+  /** A participant came or went. */
+  activity?: boolean
+  /** Writes the change, once the users of the events are locked. */
+  write?: (tx: Executor) => Promise<void>
+}
 
-export type Work = (tx: Executor, context: ChangeContext) => Promise<Change>
+export type Work = (context: ChangeContext) => Change
 export type ChangeConversation = (conversationId: string, actorId: string, work: Work) => Promise<void>
 
 /**
@@ -45,7 +54,10 @@ export async function changeWithin (
   const actor = requirePresent(await findMembership(tx, conversationId, actorId))
   const members = await presentMembers(tx, conversationId)
   const at = new Date(now())
-  const { events, activity = false } = await work(tx, { conversation, actor, members, at })
+  const { events, entering = [], activity = false, write } = work({ conversation, actor, members, at })
+  await createUsers(tx, entering)
+  await lockUsers(tx, [...new Set(events.map(event => event.user_id))])
+  await write?.(tx)
   if (activity) await touchConversation(tx, conversationId, at)
   return await appendEvents(tx, events, at)
 }

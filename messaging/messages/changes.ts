@@ -22,7 +22,7 @@ import { findMessage, messageView } from '../../store/messages/messages.ts'
 import {
   addReaction, countReactions, hasHiddenReactions, removeReaction
 } from '../../store/messages/reactions.ts'
-import { lockConversations } from '../../store/locks.ts'
+import { lockConversations, lockMembers } from '../../store/locks.ts'
 import { requireVisible } from './history.ts'
 import { sendingNotAllowed } from '../membership.ts'
 import { type Referred, wakesFor } from '../log/render.ts'
@@ -73,6 +73,7 @@ export function createMessageChanges ({ database, epoch, wake, now }: {
       const { result, wakes } = await database.transact(async tx => {
         await lockConversations(tx, [conversation_id])
         const message = check(await findChangeable(tx, messageId, actorId), actorId)
+        await lockMembers(tx, [conversation_id], [actorId])
         const at = new Date(now())
         const { notices, result } = await work(tx, message, at)
         const events = await appendEvents(tx, notices.flatMap(({ type, to, data }) =>
