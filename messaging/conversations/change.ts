@@ -11,7 +11,7 @@ import { type Database, type Executor } from '../../store/database.ts'
 import { appendEvents, type AppendedEvent, type NewEvent } from '../../store/log/inbox.ts'
 import { lockConversations, lockUsers, type LockedConversation } from '../../store/locks.ts'
 import { createUsers } from '../../store/people/users.ts'
-import { type Announce } from './announce.ts'
+import { type Announce } from '../log/announce.ts'
 import { requirePresent } from '../membership.ts'
 
 export interface ChangeContext {

@@ -13,7 +13,7 @@ import { type Executor } from '../../store/database.ts'
 import { appendEvents, type AppendedEvent, type NewEvent } from '../../store/log/inbox.ts'
 import { lockConversations, lockUsers } from '../../store/locks.ts'
 import { createUsers } from '../../store/people/users.ts'
-import { createAnnounce, type AnnounceDeps } from './announce.ts'
+import { createAnnounce, type AnnounceDeps } from '../log/announce.ts'
 import { createConversationChange } from './change.ts'
 import { requireGroupAdmin, requirePresent } from '../membership.ts'
 import {
