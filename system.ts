@@ -23,8 +23,9 @@ import type { FcmTarget } from './push-bridge/fcm/sender.ts'
 import { type PushSender } from './push-bridge/sender.ts'
 import { startPushBridge } from './push-bridge/start.ts'
 import { notReady, probeDatabase, probeRedis, readinessOf, waitFor } from './readiness.ts'
+import { startClock } from './store/clock.ts'
 import { openDatabase } from './store/database.ts'
-import { createOutage } from './store/outage.ts'
+import { createOutage } from './store/connections/outage.ts'
 import { startEmbeddedPostgres } from './store/embedded-postgres/start.ts'
 import { type FileStore } from './store/files/file-store.ts'
 import { startLocalFiles } from './store/files/local-files.ts'
@@ -68,6 +69,7 @@ export async function startSystem (
     const databaseUrl = config.databaseUrl ?? await startDatabase(config, log, opened)
     const database = await opened.add(openDatabase(databaseUrl, createOutage(log)))
     await waitFor('the database', probeDatabase(database), { log, signal })
+    const { now } = await opened.add(startClock(database, log))
     if (config.redisUrl !== undefined) await waitFor('Redis', probeRedis(config.redisUrl), { log, signal })
     const cluster = await opened.add(
       config.redisUrl === undefined ? alone() : startRedisCluster(config.redisUrl, log, timings)
@@ -81,6 +83,7 @@ export async function startSystem (
       authentication: { key, issuer: config.jwtIssuer, audience: config.jwtAudience },
       graceMs: config.pushGraceMs,
       offlineAfterMs: timings.offlineAfterMs,
+      now,
       log
     }))
     const bridge = has('push-bridge')
@@ -89,6 +92,7 @@ export async function startSystem (
         epoch: () => messaging.epoch,
         sender,
         log,
+        now,
         onPushDue: messaging.onPushDue,
         graceMs: config.pushGraceMs,
         privacy: config.pushPrivacy,

@@ -18,7 +18,7 @@ export const requestSeconds = new Histogram({
 })
 export const rateLimitedTotal = new Counter({
   name: 'echo_http_rate_limited_total',
-  help: 'Requests refused with 429, by limit: address, user, sends',
+  help: 'Requests refused with 429, by limit: address, user, sends, people, names, files',
   labelNames: ['limit']
 })
 export const overloadedTotal = new Counter({

@@ -80,8 +80,8 @@ export async function startApi (address: Address, deps: ApiDeps): Promise<ApiSer
 }
 
 function registerRoutes (
-  app: App, { messaging, attachments, ready, overload }: ApiDeps, transfers: TransferLimits, polls: LongPolls,
-  limiter: RateLimiter
+  app: App, { messaging, attachments, ready, overload }: ApiDeps, transfers: Omit<TransferLimits, 'spend'>,
+  polls: LongPolls, limiter: RateLimiter
 ): void {
   operationRoutes(app, ready)
   app.register(async api => {
@@ -92,12 +92,12 @@ function registerRoutes (
     searchRoutes(api, messaging)
     messageChangeRoutes(api, messaging)
     reactionRoutes(api, messaging)
-    conversationRoutes(api, messaging)
-    participantRoutes(api, messaging)
-    attachmentRoutes(api, attachments, transfers)
+    conversationRoutes(api, messaging, limiter.spend)
+    participantRoutes(api, messaging, limiter.spend)
+    attachmentRoutes(api, attachments, { ...transfers, spend: limiter.spend })
     inboxRoutes(api, messaging, polls)
     deviceRoutes(api, messaging)
-    userRoutes(api, messaging)
+    userRoutes(api, messaging, limiter.spend)
     blockRoutes(api, messaging)
     api.register(async admin => adminRoutes(admin, messaging), { prefix: '/admin' })
   }, { prefix: '/api/v1' })

@@ -93,14 +93,15 @@ export async function startBroker (
   const registry = new ConnectionRegistry()
   const limits = new AddressLimits()
   const connectDeps = { messaging, registry, log }
+  const now = (): number => performance.now()
   const commandRate = startRateLimit({
-    perSecond: rateLimitSends, now: Date.now, onWait: () => throttledTotal.inc({ limit: 'commands' })
+    perSecond: rateLimitSends, now, onWait: () => throttledTotal.inc({ limit: 'commands' })
   })
   const topicRate = startRateLimit({
     perSecond: rateLimitSends === 0
       ? 0
       : TOPIC_PUBLISHES_PER_SECOND,
-    now: Date.now,
+    now,
     onWait: () => throttledTotal.inc({ limit: 'topics' })
   })
   // Not off with the others: a flood of filters stops everybody.
@@ -191,7 +192,7 @@ export async function startBroker (
   })
 
   const tokenTimer = setInterval(() => {
-    const now = Date.now() / 1000
+    const now = messaging.now() / 1000
     for (const connection of registry.all()) {
       if (connection.identity.expiresAt < now) connection.disconnect('its token has expired')
     }

@@ -45,6 +45,8 @@ export interface MessagingDeps {
   cluster?: Cluster
   /** How long a user must be gone before others are told. */
   offlineAfterMs?: number
+  /** The time that all nodes go by, in milliseconds since 1970; the host's by default. */
+  now?: () => number
   /** How long an erasure waits for what is under way, so that it erases the result of that too. */
   erasureSettleMs?: number
 }
@@ -76,6 +78,8 @@ export interface Messaging extends AsyncDisposable {
   overdue: Overdue
   cluster: Cluster
   graceMs: number
+  /** The time that all nodes go by, in milliseconds since 1970. */
+  now: () => number
   /** Calls back soon after push rows were written; a hint for a bridge in this process. */
   onPushDue (listener: () => void): void
   /** Calls back when a device opened a connection on another node. */
@@ -83,7 +87,8 @@ export interface Messaging extends AsyncDisposable {
 }
 
 export async function startMessaging ({
-  database, authentication, graceMs, stalledMs, log, cluster = alone(), offlineAfterMs, erasureSettleMs
+  database, authentication, graceMs, stalledMs, log, cluster = alone(), offlineAfterMs, erasureSettleMs,
+  now = Date.now
 }: MessagingDeps): Promise<Messaging> {
   const epochs = await startEpochs({ database, log })
   const epoch = epochs.current
@@ -104,7 +109,7 @@ export async function startMessaging ({
 
   const sessionsOf = (userIds: string[]): Promise<KnownSessions> => findSessions(userIds, sessions, cluster)
   const overdue = createOverdue({
-    database, findSessions: sessionsOf, sessionsTold: cluster.told, graceMs, pushDue, log
+    database, findSessions: sessionsOf, sessionsTold: cluster.told, graceMs, now, pushDue, log
   })
   const searchIndexer = startSearchIndexer({ database, log })
   const committer = startCommitter({
@@ -112,6 +117,7 @@ export async function startMessaging ({
     epochs,
     fenced: cluster.state() !== 'alone',
     graceMs,
+    now,
     wake,
     pushDue,
     overdue: overdue.add,
@@ -120,7 +126,7 @@ export async function startMessaging ({
     log
   })
   const { sends, acknowledgements, readReceipts } = committer
-  const messageChanges = createMessageChanges({ database, epoch, wake })
+  const messageChanges = createMessageChanges({ database, epoch, wake, now })
   const sweep = startSweep({
     sessions,
     database,
@@ -129,14 +135,14 @@ export async function startMessaging ({
     graceMs,
     stalledMs,
     log,
-    now: Date.now
+    now
   })
-  const expiry = startExpiry({ database, log, now: Date.now }, sessions)
-  const profiles = createProfiles({ database, epoch, wake })
-  const known = createAuthentication(authentication, { database, meet: profiles.meet, log })
+  const expiry = startExpiry({ database, log, now }, sessions)
+  const profiles = createProfiles({ database, epoch, wake, now })
+  const known = createAuthentication(authentication, { database, meet: profiles.meet, log, now })
   const connections = createConnections((userId, present) => presence.changed(userId, present))
   const notices = createPresenceNotices({ database, wakes, log })
-  const presence = startPresence({ connections, cluster, notices, offlineAfterMs })
+  const presence = startPresence({ connections, cluster, notices, offlineAfterMs, now })
   epochs.onNew(() => {
     for (const connection of connections.all()) connection.disconnect('the inbox logs have a new epoch')
   })
@@ -149,7 +155,8 @@ export async function startMessaging ({
     revocations,
     log,
     settleMs: erasureSettleMs,
-    alone: cluster.state() === 'alone'
+    alone: cluster.state() === 'alone',
+    now
   })
   // No node watches the sessions of one that is gone; devices that come back cancel this by acknowledging.
   cluster.onNodeLost(() => {
@@ -178,10 +185,10 @@ export async function startMessaging ({
     readReceipts,
     search: createSearch(database),
     messageChanges,
-    conversations: createConversations({ database, epoch, wake }),
+    conversations: createConversations({ database, epoch, wake, now }),
     acknowledgements,
     openings: createOpenings({
-      database, acknowledgements, tellResync: createTellResync({ database, epochs, wake })
+      database, acknowledgements, tellResync: createTellResync({ database, epochs, wake, now })
     }),
     inboxLog: createInboxLog(database.autocommit, epoch),
     trackedSessions: sessions,
@@ -189,7 +196,7 @@ export async function startMessaging ({
     presence,
     presenceViews,
     blocks: createBlocks({ database, presenceViews, wakes }),
-    typing: createTyping({ db: database.autocommit, wakes }),
+    typing: createTyping({ db: database.autocommit, wakes, now }),
     profiles,
     revocations,
     erasures,
@@ -199,6 +206,7 @@ export async function startMessaging ({
     overdue,
     cluster,
     graceMs,
+    now,
     onPushDue (listener) { pushListeners.push(listener) },
     onOpened (listener) { openedListeners.push(listener) },
     async [Symbol.asyncDispose] () {

@@ -8,11 +8,11 @@
 import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres'
 import pg from 'pg'
 import { DatabaseAway } from '../core/errors.ts'
-import { type Limits, limitsOf, PATIENT, PLANNER, PROMPT } from './connection-settings.ts'
+import { type Limits, limitsOf, PATIENT, PLANNER, PROMPT } from './connections/connection-settings.ts'
 import { isRepeatable, translated } from './database-errors.ts'
-import { type Outage } from './outage.ts'
-import { createServerWatch, identify } from './server-identity.ts'
-import { StatementGroup } from './statement-group.ts'
+import { type Outage } from './connections/outage.ts'
+import { createServerWatch, identify } from './connections/server-identity.ts'
+import { StatementGroup } from './connections/statement-group.ts'
 
 const READ_CONNECTIONS = 10
 const WRITE_CONNECTIONS = 6

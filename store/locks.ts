@@ -3,7 +3,10 @@
  *
  *   1. conversations, by id
  *   2. users, by id (byte order: the column is collate "C")
- *   3. what belongs to them: memberships, devices, push rows, attachments
+ *   3. what belongs to them: memberships, messages, devices, push rows, attachments
+ *
+ * The row of an erasure (erasure/erasures.ts) comes before all of them, and new users are created before
+ * users are locked. test/store/lock-order.test.ts looks at every path that writes.
  *
  * Transactions that share rows then queue up instead of deadlocking. "No key"
  * keeps the foreign key checks of other transactions from waiting. A lock makes

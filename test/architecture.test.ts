@@ -24,7 +24,9 @@ const ORDER: Record<string, string[]> = {
   ],
   broker: ['handlers', 'acl', 'aedes', 'inbox', 'transport', 'limits'],
   api: ['routes', 'attachments', 'limits', 'contract'],
-  store: ['conversations', 'people', 'log', 'messages', 'erasure', 'push', 'files', 'embedded-postgres'],
+  store: [
+    'connections', 'conversations', 'people', 'log', 'messages', 'erasure', 'push', 'files', 'embedded-postgres'
+  ],
   'push-bridge': ['fcm', 'pace']
 }
 

@@ -82,7 +82,7 @@ export const PROBLEM_CODES = {
     range_not_satisfiable: 'The range lies outside the file'
   },
   429: {
-    rate_limited: 'More requests than allowed: try again after `Retry-After` seconds',
+    rate_limited: 'More requests than allowed, or more than a user may have done in an hour: try again after `Retry-After` seconds',
     too_many_downloads: 'A user may have at most 16 downloads at once',
     too_many_uploads: 'A user may have at most 4 uploads at once'
   },

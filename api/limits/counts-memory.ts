@@ -6,6 +6,7 @@
  */
 import type rateLimit from '@fastify/rate-limit'
 import { LRUCache } from 'lru-cache'
+import { type Charge } from './allowances.ts'
 
 interface Window { current: number, endsAt: number }
 type Callback = (error: null, count: { current: number, ttl: number }) => void
@@ -15,7 +16,7 @@ export function createMemoryCounts (maxKeys: number): rateLimit.FastifyRateLimit
   const windows = new LRUCache<string, Window>({ max: maxKeys })
   return {
     incr (key: string, done: Callback, windowMs: number) {
-      const now = Date.now()
+      const now = performance.now()
       let window = windows.get(key)
       if (window === undefined || window.endsAt <= now) {
         windows.set(key, window = { current: 0, endsAt: now + windowMs })
@@ -23,5 +24,17 @@ export function createMemoryCounts (maxKeys: number): rateLimit.FastifyRateLimit
       done(null, { current: ++window.current, ttl: window.endsAt - now })
     },
     child: () => createMemoryCounts(maxKeys)
+  }
+}
+
+/** Remembers of each key when its allowance is whole again. */
+export function createMemoryCharge (maxKeys: number): Charge {
+  const wholeAt = new LRUCache<string, number>({ max: maxKeys })
+  return async (key, costMs, windowMs) => {
+    const now = performance.now()
+    const whole = Math.max(now, wholeAt.get(key) ?? 0) + costMs
+    const lateMs = Math.max(0, whole - now - windowMs)
+    if (lateMs === 0) wholeAt.set(key, whole)
+    return lateMs
   }
 }

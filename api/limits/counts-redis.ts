@@ -8,6 +8,7 @@
 import type rateLimit from '@fastify/rate-limit'
 import { Redis } from 'ioredis'
 import { type Logger } from 'pino'
+import { type Charge } from './allowances.ts'
 
 const COMMAND_TIMEOUT_MS = 100
 const PROBE_MS = 500
@@ -20,10 +21,20 @@ const COUNT = `
   if current == 1 then redis.call('pexpire', KEYS[1], ARGV[1]) end
   return {current, redis.call('pttl', KEYS[1])}`
 
+/** The value is when the allowance is whole again, by Redis's clock; then the key goes. */
+const CHARGE = `
+  local time = redis.call('time')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  local whole = math.max(now, tonumber(redis.call('get', KEYS[1]) or '0')) + ARGV[1]
+  local late = whole - now - ARGV[2]
+  if late > 0 then return late end
+  redis.call('set', KEYS[1], whole, 'px', whole - now)
+  return 0`
+
 type Store = rateLimit.FastifyRateLimitStore
 type Callback = (error: Error | null, count?: { current: number, ttl: number }) => void
 
-export interface RedisCounts extends Disposable { store: Store }
+export interface RedisCounts extends Disposable { store: Store, charge: Charge }
 
 export function startRedisCounts (url: string, log: Logger): RedisCounts {
   const redis = new Redis(url, {
@@ -32,11 +43,14 @@ export function startRedisCounts (url: string, log: Logger): RedisCounts {
     enableAutoPipelining: true,
     maxRetriesPerRequest: 0,
     retryStrategy: attempt => Math.min(attempt * 100, LONGEST_RECONNECT_MS),
-    scripts: { echoCount: { lua: COUNT, numberOfKeys: 1 } }
+    scripts: {
+      echoCount: { lua: COUNT, numberOfKeys: 1 }, echoCharge: { lua: CHARGE, numberOfKeys: 1 }
+    }
   })
-  const { echoCount } =
-    redis as unknown as { echoCount (key: string, windowMs: number): Promise<[number, number]> }
-  const count = echoCount.bind(redis)
+  const commands = redis as unknown as {
+    echoCount (key: string, windowMs: number): Promise<[number, number]>
+    echoCharge: Charge
+  }
   const away = new Error('Redis is away')
   let answers = false
   let reported: 'connected' | 'away' = 'connected'
@@ -77,15 +91,27 @@ export function startRedisCounts (url: string, log: Logger): RedisCounts {
   const store: Store = {
     incr (key: string, done: Callback, windowMs: number) {
       if (!answers) return done(away)
-      count(PREFIX + key, windowMs).then(([current, ttl]) => done(null, { current, ttl }), (error: Error) => {
-        doubt()
-        done(error)
-      })
+      commands.echoCount(PREFIX + key, windowMs).then(
+        ([current, ttl]) => done(null, { current, ttl }),
+        (error: Error) => {
+          doubt()
+          done(error)
+        }
+      )
     },
     child: () => store
   }
   return {
     store,
+    async charge (key, costMs, windowMs) {
+      if (!answers) throw away
+      try {
+        return await commands.echoCharge(PREFIX + key, costMs, windowMs)
+      } catch (error) {
+        doubt()
+        throw error
+      }
+    },
     [Symbol.dispose] () {
       closed = true
       clearTimeout(probing)

@@ -13,7 +13,8 @@ import { rateLimited } from '../../core/errors.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
 import { rateLimitedTotal } from '../metrics.ts'
-import { createMemoryCounts } from './counts-memory.ts'
+import { createSpend, type Spend } from './allowances.ts'
+import { createMemoryCharge, createMemoryCounts } from './counts-memory.ts'
 import { startRedisCounts } from './counts-redis.ts'
 
 declare module 'fastify' {
@@ -31,7 +32,7 @@ const WINDOW_MS = 1_000
 const MAX_COUNTED_IN_MEMORY = 20_000
 
 export interface RateLimits {
-  /** Per second and user; 0: no limit, also none per address. */
+  /** Per second and user; 0: no limit, also none per address, and none in an hour. */
   requests: number
   /** Of these, messages; 0: no limit. */
   sends: number
@@ -44,6 +45,8 @@ export interface RateLimits {
 export interface RateLimiter {
   /** To be called after `requireToken`, which finds out who the caller is. */
   limitUsers (routes: Pick<App, 'addHook'>): void
+  /** Takes from what a user may have done in an hour. */
+  spend: Spend
 }
 
 /** Limits all routes of `app` per address from here on, and `limitUsers` some of them per user, too. */
@@ -78,7 +81,9 @@ export async function createRateLimiter (
     return app.createRateLimit(options)
   }
 
+  const charge = inRedis?.charge ?? createMemoryCharge(MAX_COUNTED_IN_MEMORY)
   return {
+    spend: requests === 0 ? async () => {} : createSpend(charge),
     limitUsers (routes) {
       if (requests === 0 && sends === 0) return
       routes.addHook('onRequest', async (request, reply) => {

@@ -12,9 +12,10 @@ import { matchesTag, parseRange } from '../attachments/byte-range.ts'
 import { FORM_LIMITS, readUploadForm, type UploadPace } from '../attachments/upload-form.ts'
 import { operation, problems } from '../contract/operations.ts'
 import { Attachment, ById, idOf, refer } from '../contract/schemas.ts'
+import { costOf, type Spend } from '../limits/allowances.ts'
 import { type Transfers } from '../limits/transfers.ts'
 
-export interface TransferLimits { uploads: Transfers, downloads: Transfers, pace: UploadPace }
+export interface TransferLimits { uploads: Transfers, downloads: Transfers, pace: UploadPace, spend: Spend }
 
 /** Boundaries and headers of the form, with room to spare. */
 const FORM_BYTES = 16 * 1024
@@ -23,7 +24,7 @@ const LATER_MS = 5_000
 const NOTHING_RUNS = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
 export function attachmentRoutes (
-  app: App, attachments: Attachments, { uploads, downloads, pace }: TransferLimits
+  app: App, attachments: Attachments, { uploads, downloads, pace, spend }: TransferLimits
 ): void {
   app.register(async forms => {
     forms.removeAllContentTypeParsers()
@@ -49,11 +50,13 @@ export function attachmentRoutes (
       }
     }, async (request, reply) => {
       const { userId } = callerOf(request)
-      if (Number(request.headers['content-length'] ?? 0) > MAX_ATTACHMENT_BYTES + FORM_BYTES) {
+      const announced = Number(request.headers['content-length'] ?? MAX_ATTACHMENT_BYTES)
+      if (announced > MAX_ATTACHMENT_BYTES + FORM_BYTES) {
         throw new AppError(
           'too_large', 'attachment_too_large', `a file may have ${MAX_ATTACHMENT_BYTES} bytes`
         )
       }
+      await spend('files', userId, costOf.uploading(announced))
       const stopping = new AbortController()
       const place = uploads.enter(userId, () => stopping.abort(unavailable('Echo is stopping')))
       try {

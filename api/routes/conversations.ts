@@ -1,6 +1,7 @@
 /** Conversations: creating, listing, reading and changing one, typing in one. */
 import { Type } from 'typebox'
 import { type Messaging } from '../../messaging/start.ts'
+import { countMembers } from '../../store/conversations/participants.ts'
 import { listConversations } from '../../store/conversations/views.ts'
 import { inboxCounters } from '../../store/people/users.ts'
 import { type App } from '../app.ts'
@@ -8,9 +9,10 @@ import { callerOf } from '../authentication.ts'
 import { decodeCursor, encodeCursor } from '../contract/cursor.ts'
 import { NoContent, operation, problems } from '../contract/operations.ts'
 import { DEFAULT_PAGE, pageLimit, pageOf } from '../contract/paging.ts'
+import { costOf, type Spend } from '../limits/allowances.ts'
 import { ById, Conversation, ConversationPage, idOf, orNull, refer, UserId } from '../contract/schemas.ts'
 
-export function conversationRoutes (app: App, messaging: Messaging): void {
+export function conversationRoutes (app: App, messaging: Messaging, spend: Spend): void {
   const { conversations, database, typing } = messaging
   app.post('/conversations', {
     schema: {
@@ -34,7 +36,9 @@ export function conversationRoutes (app: App, messaging: Messaging): void {
       }
     }
   }, async (request, reply) => {
-    const { conversation, created } = await conversations.create(callerOf(request).userId, request.body)
+    const { userId } = callerOf(request)
+    await spend('people', userId, costOf.creating(new Set(request.body.participant_ids).size))
+    const { conversation, created } = await conversations.create(userId, request.body)
     return await reply.code(created ? 201 : 200).send(conversation)
   })
 
@@ -99,7 +103,15 @@ export function conversationRoutes (app: App, messaging: Messaging): void {
         )
       }
     }
-  }, request => conversations.update(callerOf(request).userId, idOf(request), request.body))
+  }, async request => {
+    const { userId } = callerOf(request)
+    const id = idOf(request)
+    if (request.body.title !== undefined) {
+      const members = await countMembers(database.autocommit, id, userId)
+      if (members !== undefined) await spend('names', userId, costOf.naming(members))
+    }
+    return await conversations.update(userId, id, request.body)
+  })
 
   app.post('/conversations/:id/typing', {
     schema: {

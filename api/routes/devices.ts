@@ -4,7 +4,7 @@ import { AppError } from '../../core/errors.ts'
 import { checkText } from '../../core/message-rules.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import {
-  listDevices, registerDevice, removeDevice, type Device as StoredDevice
+  listDevices, MAX_REGISTERED_DEVICES, registerDevice, removeDevice, type Device as StoredDevice
 } from '../../store/people/devices.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
@@ -24,7 +24,8 @@ export function deviceRoutes (app: App, { database }: Messaging): void {
   app.put('/devices/:device_id', {
     schema: {
       ...operation('devices', 'Register a push token'),
-      description: 'A token belongs to one device of one user: the latest registration wins.',
+      description: 'A token belongs to one device of one user: the latest registration wins. ' +
+        `A user has at most ${MAX_REGISTERED_DEVICES} registered devices; of more, the one not seen for longest goes.`,
       params: OneDevice,
       body: Type.Object({ platform: Platform, push_token: PushToken }, { additionalProperties: false }),
       response: { 200: refer(Device, 'Registered'), ...problems('invalid_text') }

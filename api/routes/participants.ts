@@ -2,18 +2,22 @@
 import { Type } from 'typebox'
 import { invalid } from '../../core/errors.ts'
 import { type Messaging } from '../../messaging/start.ts'
+import { countMembers } from '../../store/conversations/participants.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
 import { decodeParticipantCursor, encodeParticipantCursor } from '../contract/cursor.ts'
 import { NoContent, operation, problems } from '../contract/operations.ts'
 import { DEFAULT_PAGE, pageLimit, pageOf } from '../contract/paging.ts'
+import { costOf, type Spend } from '../limits/allowances.ts'
 import {
   ById, Conversation, idOf, ParticipantPage, refer, Role, UserId, Uuid
 } from '../contract/schemas.ts'
 
 const OneParticipant = Type.Object({ id: Uuid, user_id: UserId })
 
-export function participantRoutes (app: App, { conversations }: Messaging): void {
+export function participantRoutes (
+  app: App, { conversations, database }: Messaging, spend: Spend
+): void {
   app.get('/conversations/:id/participants', {
     schema: {
       ...operation('conversations', 'Page through the participants'),
@@ -60,8 +64,14 @@ export function participantRoutes (app: App, { conversations }: Messaging): void
         )
       }
     }
-  }, request =>
-    conversations.addParticipants(callerOf(request).userId, idOf(request), userIdsOf(request.body)))
+  }, async request => {
+    const { userId } = callerOf(request)
+    const id = idOf(request)
+    const added = userIdsOf(request.body)
+    const members = await countMembers(database.autocommit, id, userId)
+    if (members !== undefined) await spend('people', userId, costOf.adding(new Set(added).size, members))
+    return await conversations.addParticipants(userId, id, added)
+  })
 
   app.patch('/conversations/:id/participants/:user_id', {
     schema: {

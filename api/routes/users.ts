@@ -4,16 +4,19 @@ import { AppError, invalid } from '../../core/errors.ts'
 import { checkText } from '../../core/message-rules.ts'
 import { changeAvatar } from '../../messaging/people/avatars.ts'
 import { type Messaging } from '../../messaging/start.ts'
-import { findProfile } from '../../store/people/profiles.ts'
+import { countNameAudience, findProfile } from '../../store/people/profiles.ts'
 import { findUser } from '../../store/people/users.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
 import { operation, problems } from '../contract/operations.ts'
+import { costOf, type Spend } from '../limits/allowances.ts'
 import { OwnProfile, Presence, Profile, refer, UserById, Uuid } from '../contract/schemas.ts'
 
 const MAX_NAME_LENGTH = 200
 
-export function userRoutes (app: App, { database, presenceViews, profiles }: Messaging): void {
+export function userRoutes (
+  app: App, { database, presenceViews, profiles, now }: Messaging, spend: Spend
+): void {
   const profile = async (userId: string) => {
     const user = await findUser(database.autocommit, userId)
     if (user === undefined) throw unknownUser()
@@ -48,7 +51,10 @@ export function userRoutes (app: App, { database, presenceViews, profiles }: Mes
     if (length === 0 || (length ?? 1) > MAX_NAME_LENGTH) {
       throw invalid('invalid_name', `a name has 1 to ${MAX_NAME_LENGTH} code points`)
     }
-    if (avatar !== undefined) await changeAvatar(database, userId, avatar?.toLowerCase() ?? null)
+    if (name !== undefined) {
+      await spend('names', userId, costOf.naming(await countNameAudience(database.autocommit, userId)))
+    }
+    if (avatar !== undefined) await changeAvatar({ database, now }, userId, avatar?.toLowerCase() ?? null)
     if (name !== undefined) await profiles.rename(userId, name)
     return await profile(userId)
   })

@@ -30,4 +30,5 @@ export async function forgetRetained (
   }
 }
 
-const isOf = ({ clientId }: SignedPacket, userId: string): boolean => clientId?.startsWith(`${userId}/`) === true
+const isOf = ({ clientId }: SignedPacket, userId: string): boolean =>
+  clientId?.startsWith(`${userId}/`) === true

@@ -92,7 +92,6 @@ if publisher ~= '' then
   if call('sadd', P .. 'incoming:' .. publisher, ARGV[7]) == 0 then return 0 end
   call('pexpire', P .. 'incoming:' .. publisher, ARGV[8])
 end
-if topic == '' then return 0 end
 local levels = {}
 for level in string.gmatch(topic .. '/', '([^/]*)/') do levels[#levels + 1] = level end
 local granted = {}

@@ -142,7 +142,7 @@ export function createMemorySessions (now: () => number): MemorySessions {
       const { incoming } = renew(client)
       if (incoming.has(id)) return
       incoming.add(id)
-      if (message !== undefined) enqueue(message)
+      enqueue(message)
     },
     received: async (client, id) => sessions.get(client)?.incoming.has(id) === true,
     async releaseReceived (client, id) {

@@ -48,12 +48,9 @@ export function createRedisSessions (redis: Redis) {
     /** Into the queue of every session that has subscribed to it. */
     enqueue: async (message: Publication) => { await enqueue(message) },
 
-    /**
-     * The same for a message with QoS 2, unless its identifier waits for a PUBREL already. Without
-     * a message only the identifier is remembered.
-     */
-    async receive (client: string, id: number, message?: Publication): Promise<void> {
-      await enqueue(message ?? { topic: '', payload: '', qos: 2 }, client, id)
+    /** The same for a message with QoS 2, unless its identifier waits for a PUBREL already. */
+    async receive (client: string, id: number, message: Publication): Promise<void> {
+      await enqueue(message, client, id)
     },
     received: async (client: string, id: number): Promise<boolean> =>
       await redis.sismember(`echo:acl:incoming:${client}`, id) === 1,

@@ -7,6 +7,7 @@ import { asEchoClient } from '../aedes/client.ts'
 import { type DeviceConnection } from '../inbox/device-connection.ts'
 import { isQueueId } from '../inbox/packets.ts'
 import { type ConnectionRegistry } from '../inbox/registry.ts'
+import { createCommandIds } from './command-ids.ts'
 import { LevelTree } from './level-tree.ts'
 import { type SignedPacket } from './retained.ts'
 import { SessionQueue } from './session-queue.ts'
@@ -20,6 +21,7 @@ export function startMemoryTopics (
   { registry, log }: { registry: ConnectionRegistry, log: Logger }
 ): AclTopics {
   const sessions = createMemorySessions(Date.now)
+  const commands = createCommandIds()
   const retained = new LevelTree<object>()
   const queues = new WeakMap<DeviceConnection, SessionQueue>()
 
@@ -88,13 +90,19 @@ export function startMemoryTopics (
 
       async incomingStorePacket (client, packet) {
         const message = packet as unknown as PublishPacket
-        await sessions.receive(client.id, packet.messageId, isUserTopic(packet.topic) ? undefined : message)
+        if (isUserTopic(packet.topic)) commands.add(client, packet.messageId)
+        else await sessions.receive(client.id, packet.messageId, message)
       },
       async incomingGetPacket (client, packet) {
-        if (!await sessions.received(client.id, packet.messageId)) throw new Error('no such packet')
+        if (commands.has(client, packet.messageId)) return packet
+        const { topic } = packet as { topic?: string | null } // a PUBREL has none
+        if ((topic != null && isUserTopic(topic)) ||
+          !await sessions.received(client.id, packet.messageId)) throw new Error('no such packet')
         return packet
       },
-      incomingDelPacket: (client, packet) => sessions.releaseReceived(client.id, packet.messageId),
+      incomingDelPacket: (client, packet) => commands.release(client, packet.messageId)
+        ? Promise.resolve()
+        : sessions.releaseReceived(client.id, packet.messageId),
       cleanIncoming: client => sessions.forgetReceived(client.id),
 
       // Aedes has the will itself, and publishes it once.

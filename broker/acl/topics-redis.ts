@@ -21,6 +21,7 @@ import { levelOf } from '../connection-errors.ts'
 import { type DeviceConnection } from '../inbox/device-connection.ts'
 import { isQueueId } from '../inbox/packets.ts'
 import { type ConnectionRegistry } from '../inbox/registry.ts'
+import { createCommandIds } from './command-ids.ts'
 import { readRetained } from './retained-redis.ts'
 import { SessionQueue } from './session-queue.ts'
 import { createRedisSessions } from './sessions-redis.ts'
@@ -101,6 +102,7 @@ export function startRedisTopics (
   let willTimer: NodeJS.Timeout | undefined
 
   const queues = new WeakMap<DeviceConnection, SessionQueue>()
+  const commands = createCommandIds()
 
   function ensureQueue (connection: DeviceConnection): SessionQueue {
     const queue = queues.get(connection) ?? new SessionQueue(sessions, connection, log)
@@ -168,15 +170,24 @@ export function startRedisTopics (
 
     async incomingStorePacket (client, packet) {
       const message = packet as unknown as PublishPacket
-      if (isUserTopic(packet.topic)) return await sessions.receive(client.id, packet.messageId)
+      if (isUserTopic(packet.topic)) {
+        commands.add(client, packet.messageId)
+        return
+      }
       await retain(packet)
       await sessions.receive(client.id, packet.messageId, message)
     },
     async incomingGetPacket (client, packet) {
-      if (!await sessions.received(client.id, packet.messageId)) throw new Error('no such packet')
+      if (commands.has(client, packet.messageId)) return packet
+      const { topic } = packet as { topic?: string | null } // a PUBREL has none
+      if ((topic != null && isUserTopic(topic)) ||
+        !await sessions.received(client.id, packet.messageId)) throw new Error('no such packet')
       return packet
     },
-    incomingDelPacket: (client, packet) => sessions.releaseReceived(client.id, packet.messageId),
+    async incomingDelPacket (client, packet) {
+      if (commands.release(client, packet.messageId)) return
+      await sessions.releaseReceived(client.id, packet.messageId)
+    },
     cleanIncoming: client => sessions.forgetReceived(client.id),
 
     putWill: async (client, will) => { await wills.put(client.id, will as unknown as Will) },

@@ -66,7 +66,7 @@ export class DeviceConnection implements Connection, DeliveryTarget {
   /** The last message of other topics that was forwarded to it. */
   forwarded: { brokerId: string, brokerCounter: number } | undefined
   /** When the device last sent something (milliseconds since 1970). */
-  activeAt = Date.now()
+  activeAt: number
   /** The commands of this connection are acknowledged in the order they came [MQTT-4.6.0-2]. */
   decided: Promise<unknown> = Promise.resolve()
   /** The device has opened another connection. */
@@ -75,7 +75,7 @@ export class DeviceConnection implements Connection, DeliveryTarget {
   undecided = false
   /** Set at its end: resolves when its session is stored. */
   kept: Promise<void> | undefined
-  readonly #connectedAt = Date.now()
+  readonly #connectedAt: number
   readonly #client: ConnectionClient
   readonly #messaging: Messaging
   readonly #log: Logger
@@ -89,6 +89,7 @@ export class DeviceConnection implements Connection, DeliveryTarget {
     this.#client = client
     this.#messaging = messaging
     this.#log = log
+    this.activeAt = this.#connectedAt = messaging.now()
     this.identity = identity
     this.renew(identity)
     this.userId = userId
@@ -121,7 +122,7 @@ export class DeviceConnection implements Connection, DeliveryTarget {
 
   /** The device has sent something. */
   touch (): void {
-    this.activeAt = Date.now()
+    this.activeAt = this.#messaging.now()
   }
 
   /** The keepalive runs anew: the client was not silent, the broker did not read. */

@@ -69,7 +69,7 @@ export class InboxDelivery implements PumpConnection {
         userId, deviceId: clean ? undefined : deviceId, seq, deliveries, lease
       }),
       tracked: qos === 1,
-      now: Date.now
+      now: () => performance.now()
     })
     if (qos === 0) return
     this.#session = { userId, deviceId, pump: this.pump, disconnect: reason => target.disconnect(reason) }

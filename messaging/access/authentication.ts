@@ -57,12 +57,14 @@ export interface AuthenticationDeps {
   /** Sees to it that the user exists, and has the token's name where it counts. */
   meet: (identity: Identity) => Promise<void>
   log: Logger
+  /** The time that all nodes go by, in milliseconds since 1970. */
+  now: () => number
 }
 
 export function createAuthentication (
-  { key, issuer, audience }: AuthenticationOptions, { database, meet, log }: AuthenticationDeps
+  { key, issuer, audience }: AuthenticationOptions, { database, meet, log, now: time }: AuthenticationDeps
 ): Authentication {
-  const verify = verifier(key, { issuer, audience, requiredClaims: ['sub', 'exp'] })
+  const verify = verifier(key, { issuer, audience, requiredClaims: ['sub', 'exp'] }, time)
   const tokens = new LRUCache<string, Identity>({ max: MAX_REMEMBERED_TOKENS })
   const users = new LRUCache<string, RememberedUser>({ max: MAX_REMEMBERED_USERS })
   let heardAt = -Infinity
@@ -75,7 +77,7 @@ export function createAuthentication (
     const hash = createHash('sha256').update(token).digest('base64url')
     const known = tokens.get(hash)
     if (known !== undefined) {
-      if (known.expiresAt * 1000 > Date.now()) return known
+      if (known.expiresAt * 1000 > time()) return known
       tokens.delete(hash)
       throw refused('the token has expired')
     }
@@ -124,9 +126,9 @@ export function createAuthentication (
 }
 
 function verifier (
-  key: TokenKey, options: JWTVerifyOptions
+  key: TokenKey, options: JWTVerifyOptions, now: () => number
 ): (token: string) => Promise<Record<string, unknown>> {
-  const check = chooseKey(key, options)
+  const check = chooseKey(key, () => ({ ...options, currentDate: new Date(now()) }))
   return async token => {
     try {
       return (await check(token)).payload
@@ -145,7 +147,7 @@ function verifier (
 }
 
 // The algorithms are fixed by the type of the key, never taken from the token.
-function chooseKey (key: TokenKey, options: JWTVerifyOptions) {
+function chooseKey (key: TokenKey, options: () => JWTVerifyOptions) {
   switch (key.kind) {
     case 'secret': {
       // Imported once: jose would import a raw secret again for each token, a third of the work.
@@ -156,18 +158,18 @@ function chooseKey (key: TokenKey, options: JWTVerifyOptions) {
         return imported
       }
       return (token: string) => jwtVerify(
-        token, ({ alg }) => keyFor(alg), { ...options, algorithms: ['HS256', 'HS384', 'HS512'] }
+        token, ({ alg }) => keyFor(alg), { ...options(), algorithms: ['HS256', 'HS384', 'HS512'] }
       )
     }
     case 'public': {
       const publicKey = createPublicKey(key.pem)
       return (token: string) =>
-        jwtVerify(token, publicKey, { ...options, algorithms: algorithmsFor(publicKey) })
+        jwtVerify(token, publicKey, { ...options(), algorithms: algorithmsFor(publicKey) })
     }
     case 'jwks': {
       const keys = createRemoteJWKSet(new URL(key.url))
       return (token: string) => jwtVerify(token, keys, {
-        ...options,
+        ...options(),
         algorithms: [
           'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'
         ]

@@ -28,7 +28,7 @@ import {
 } from '../../store/erasure/erasures.ts'
 import { appendEvents, type NewEvent } from '../../store/log/inbox.ts'
 import { deleteMessages } from '../../store/messages/changes.ts'
-import { lockConversations, lockUsers } from '../../store/locks.ts'
+import { lockConversations, lockMembers, lockUsers } from '../../store/locks.ts'
 import { changeWithin } from '../conversations/change.ts'
 import { leave } from '../conversations/participants.ts'
 import { wakesWithNames } from '../log/names.ts'
@@ -78,11 +78,12 @@ export async function endStep (tx: Executor, { user_id, step }: Erasure): Promis
 
 const startOf = (step: ErasureStep): ErasurePosition => ({ step, at_id: NIL, at_seq: 0 })
 
-const leaveNext: Step = async (tx, erasure, { epoch }) => {
+const leaveNext: Step = async (tx, erasure, { epoch, at }) => {
   const [conversationId] = await presentIn(tx, erasure.user_id, 1)
   if (conversationId === undefined) return {}
   const events = await changeWithin(
-    tx, conversationId, erasure.user_id, (tx, change) => leave(tx, change, erasure.user_id)
+    tx, conversationId, erasure.user_id, change => leave(change, erasure.user_id),
+    () => at.getTime()
   )
   return { position: erasure, wakes: await wakesWithNames(tx, epoch, events) }
 }
@@ -129,6 +130,7 @@ const eraseReactions: Step = async (tx, { user_id, at_id }, { epoch, at }) => {
   if (found.length === 0) return {}
   const batch = found.slice(0, boundedCount(found.map(({ members }) => members)))
   await lockConversations(tx, [...new Set(batch.map(message => message.conversation_id))])
+  await lockMembers(tx, [...new Set(batch.map(message => message.conversation_id))], [user_id])
   const taken = await takeReactions(tx, user_id, batch.map(message => message.message_id))
   const told = taken.filter(reaction => !reaction.unseen)
   const audiences = await readAudiences(tx, told)

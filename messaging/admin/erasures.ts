@@ -50,10 +50,11 @@ export interface ErasuresDeps {
   settleMs?: number
   /** No other process keeps anything outside the database. */
   alone: boolean
+  now: () => number
 }
 
 export function startErasures (
-  { database, epoch, wake, revocations, log, settleMs = SETTLE_MS, alone }: ErasuresDeps
+  { database, epoch, wake, revocations, log, settleMs = SETTLE_MS, alone, now }: ErasuresDeps
 ): Erasures {
   const forgetting: Forget[] = []
   let running: Promise<void> | undefined
@@ -67,15 +68,15 @@ export function startErasures (
         claimed = await claimErasure(tx, alone || forgetting.length > 0 ? [] : ['retained'])
         if (claimed === undefined) return undefined
         const settledAt = new Date(claimed.requested_at.getTime() + settleMs)
-        if (claimed.step !== 'leave' && settledAt.getTime() > Date.now()) {
+        if (claimed.step !== 'leave' && settledAt.getTime() > now()) {
           await postponeErasure(tx, claimed.user_id, settledAt)
           return []
         }
         const { step } = claimed
         if (step !== 'retained') {
-          return await doPiece(tx, { ...claimed, step }, { epoch: epoch(), at: new Date() })
+          return await doPiece(tx, { ...claimed, step }, { epoch: epoch(), at: new Date(now()) })
         }
-        await postponeErasure(tx, claimed.user_id, new Date(Date.now() + RETRY_MS))
+        await postponeErasure(tx, claimed.user_id, new Date(now() + RETRY_MS))
         return []
       })
       if (claimed?.step === 'retained') await forget(claimed)
@@ -91,7 +92,7 @@ export function startErasures (
         )
         // One that could not be claimed, or not postponed, is tried again at the next look.
         if (claimed !== undefined) {
-          const retryAt = new Date(Date.now() + RETRY_MS)
+          const retryAt = new Date(now() + RETRY_MS)
           await postponeErasure(database.autocommit, claimed.user_id, retryAt).catch(() => {})
         }
       }
@@ -103,7 +104,7 @@ export function startErasures (
     await Promise.all(forgetting.map(forget => forget(erasure.user_id)))
     await database.transact(async tx => {
       await endStep(tx, erasure)
-      await postponeErasure(tx, erasure.user_id, new Date())
+      await postponeErasure(tx, erasure.user_id, new Date(now()))
     })
   }
 

@@ -1,7 +1,7 @@
 /**
  * Several nodes over Redis.
  *
- *   echo:nodes            sorted set: node → end of its lease
+ *   echo:nodes            sorted set: node → end of its lease (heartbeat-redis.ts)
  *   echo:presence:<user>  sorted set: node (listens), node/t (has a tracked session) and
  *                         node/o (online-redis.ts) → end of the entry
  *   echo:node:<node>      channel: wakes, rendered, for users of that node; answers to its questions
@@ -20,7 +20,9 @@ import { type Logger } from 'pino'
 import { withinMs } from '../../core/deadline.ts'
 import { type Cluster, type ClusterEvents, type Holdings } from './cluster.ts'
 import { decodeMessage, encodeLive, encodeRevoked, encodeWake } from './messages.ts'
+import { createRedisHeartbeat, HEARTBEAT_SCRIPTS } from './heartbeat-redis.ts'
 import { createRedisOnline, results } from './online-redis.ts'
+import { createSendLookups } from './send-lookups.ts'
 import { createRedisQuestions, type AnswerMessage, type QuestionMessage } from './questions-redis.ts'
 
 const HEARTBEAT_MS = 2_000
@@ -58,7 +60,7 @@ export function startRedisCluster (
     maxRetriesPerRequest: 0,
     retryStrategy: (attempt: number) => Math.min(attempt * 100, AWAY_MS)
   }
-  const commands = new Redis(url, options)
+  const commands = new Redis(url, { ...options, scripts: HEARTBEAT_SCRIPTS })
   // Subscriptions are kept by the client and made again on each reconnect.
   // No ready check: a subscription may be sent before it, and in subscriber mode its INFO
   // is refused, which left a node deaf in one start of ten.
@@ -70,13 +72,17 @@ export function startRedisCluster (
     maxRetriesPerRequest: null
   })
   const lostListeners: Array<() => void> = []
-  const online = createRedisOnline(commands, nodeId, { nodesKey: NODES, presenceKey, entryMs: PRESENCE_MS })
+  const leases = createRedisHeartbeat(commands, { nodesKey: NODES, nodeId, leaseMs: nodeLeaseMs })
+  const online = createRedisOnline(
+    commands, nodeId, { nodesKey: NODES, presenceKey, entryMs: PRESENCE_MS, now: leases.now }
+  )
   const questions = createRedisQuestions(nodeId, {
-    livingNodes: () => attempt(() => commands.zrange(NODES, Date.now(), '+inf', 'BYSCORE')),
+    livingNodes: () => attempt(() => commands.zrange(NODES, leases.now(), '+inf', 'BYSCORE')),
     lastKnownNodes: () => nodes,
     publish: async question =>
       await attempt(() => commands.publish(ALL, JSON.stringify(question))) !== undefined
   })
+  const sendLookups = createSendLookups(() => commands.ping())
   let nodes = new Set<string>()
   /** Nodes that are gone; one of the others has to look after their users. */
   const unclaimed = new Set<string>()
@@ -90,14 +96,17 @@ export function startRedisCluster (
   const missed = new Set<string>()
   /** Comings and goings that Redis is being told of. */
   const changes = new Set<Promise<void>>()
-  let refreshedAt = 0
+  let refreshedAt = -Infinity
   let beating: Promise<void> | undefined
   let timer: NodeJS.Timeout | undefined
   let reported: 'connected' | 'away' = 'connected'
 
   for (const connection of [commands, subscriber]) connection.on('error', () => report('away'))
   // It may come back without what it knew: the next heartbeat tells.
-  commands.on('close', () => { uncertainUntil = Infinity })
+  commands.on('close', () => {
+    uncertainUntil = Infinity
+    leases.forget()
+  })
 
   function report (state: 'connected' | 'away'): void {
     if (state === reported) return
@@ -108,13 +117,17 @@ export function startRedisCluster (
 
   // A Redis that hangs is asked again after a while, not by every send.
   async function attempt<T> (work: () => Promise<T>): Promise<T | undefined> {
-    if (Date.now() < awayUntil || commands.status !== 'ready') return undefined
+    return leases.known ? await askRedis(work) : undefined
+  }
+
+  async function askRedis<T> (work: () => Promise<T>): Promise<T | undefined> {
+    if (performance.now() < awayUntil || commands.status !== 'ready') return undefined
     try {
       const result = await work()
       report('connected')
       return result
     } catch {
-      awayUntil = Date.now() + AWAY_MS
+      awayUntil = performance.now() + AWAY_MS
       report('away')
       return undefined
     }
@@ -126,28 +139,23 @@ export function startRedisCluster (
   }
 
   async function heartbeat (): Promise<void> {
-    await attempt(async () => {
-      const now = Date.now()
-      const [lost, added, alive, , counted] = results(await commands.pipeline()
-        .zremrangebyscore(NODES, 0, now)
-        .zadd(NODES, now + nodeLeaseMs, nodeId)
-        .zrange(NODES, 0, -1)
-        .pexpire(NODES, nodeLeaseMs * 10)
-        .pubsub('NUMSUB', OBSERVE)
-        .exec())
-      const gone = [...nodes].filter(node => !(alive as string[]).includes(node) && node !== nodeId)
+    await askRedis(async () => {
+      const [{ lost, added, alive }, counted] =
+        await Promise.all([leases.beat(), commands.pubsub('NUMSUB', OBSERVE)])
+      const now = performance.now()
+      const gone = [...nodes].filter(node => !alive.includes(node) && node !== nodeId)
       for (const node of gone) unclaimed.add(node)
-      nodes = new Set(alive as string[])
-      observers = Number((counted as unknown[])[1] ?? 0)
-      const forgotten = added === 1 && registered
-      if (added === 1) refreshedAt = 0
+      nodes = new Set(alive)
+      observers = Number(counted[1] ?? 0)
+      const forgotten = added && registered
+      if (added) refreshedAt = -Infinity
       uncertainUntil = forgotten ? now + registrationMs : Math.min(uncertainUntil, now + registrationMs)
-      if (now - refreshedAt > REFRESH_MS) await register(now)
-      if (missed.size > 0) await correct(now)
-      if (added === 1) await commands.publish(ALL, JSON.stringify({ kind: 'nodes_changed', from: nodeId }))
+      if (now - refreshedAt > REFRESH_MS) await register()
+      if (missed.size > 0) await correct()
+      if (added) await commands.publish(ALL, JSON.stringify({ kind: 'nodes_changed', from: nodeId }))
       registered = true
       // A Redis that forgot this node has forgotten those that are gone, too.
-      if (forgotten || gone.length > 0 || Number(lost) > 0) lostListeners.forEach(listener => listener())
+      if (forgotten || gone.length > 0 || lost > 0) lostListeners.forEach(listener => listener())
       for (const node of unclaimed) {
         events?.abandoned(await online.claim(node))
         unclaimed.delete(node)
@@ -159,8 +167,9 @@ export function startRedisCluster (
     beating ??= heartbeat().finally(() => { beating = undefined })
   }
 
-  async function register (now: number): Promise<void> {
+  async function register (): Promise<void> {
     if (holdings === undefined) return
+    const [startedAt, now] = [performance.now(), leases.now()]
     const entries = [
       ...holdings.listening().map(userId => [userId, nodeId] as const),
       ...holdings.tracked().map(userId => [userId, nodeId + TRACKED] as const)
@@ -175,10 +184,11 @@ export function startRedisCluster (
     }
     const missing = await online.register(holdings.online())
     if (registered) events?.reappeared(missing)
-    refreshedAt = now
+    refreshedAt = startedAt
   }
 
-  async function correct (now: number): Promise<void> {
+  async function correct (): Promise<void> {
+    const now = leases.now()
     const users = [...missed]
     const [listening, tracked] = [new Set(holdings?.listening()), new Set(holdings?.tracked())]
     const pipeline = commands.pipeline()
@@ -203,7 +213,7 @@ export function startRedisCluster (
   async function presenceElsewhere (userIds: string[]): Promise<Map<string, string[]> | undefined> {
     if (userIds.length === 0 || (nodes.size === 1 && nodes.has(nodeId))) return new Map()
     return await attempt(async () => {
-      const now = Date.now()
+      const now = leases.now()
       const pipeline = commands.pipeline()
       for (const userId of userIds) pipeline.zrange(presenceKey(userId), now, '+inf', 'BYSCORE')
       const members = results(await pipeline.exec()) as string[][]
@@ -248,19 +258,20 @@ export function startRedisCluster (
       timer = setInterval(beat, heartbeatMs)
     },
     async trackedElsewhere (userIds) {
-      const elsewhere = await presenceElsewhere(userIds)
-      if (elsewhere === undefined || !registered || Date.now() < uncertainUntil) return undefined
+      const elsewhere = await sendLookups.ask(() => presenceElsewhere(userIds))
+      if (elsewhere === undefined || !registered || performance.now() < uncertainUntil) return undefined
       return new Set([...elsewhere].filter(([, members]) => members.some(member => member.endsWith(TRACKED)))
         .map(([userId]) => userId))
     },
     async arrived (userIds) {
       const known = await attempt(() => online.arrived(userIds))
-      if (known === undefined) refreshedAt = 0 // the next heartbeat enters them
+      if (known === undefined) refreshedAt = -Infinity // the next heartbeat enters them
       return known
     },
     // Before all nodes have registered again, a user on another one seems to be gone.
-    departed: async userIds =>
-      registered && Date.now() >= uncertainUntil ? await attempt(() => online.departed(userIds)) : undefined,
+    departed: async userIds => registered && performance.now() >= uncertainUntil
+      ? await attempt(() => online.departed(userIds))
+      : undefined,
     onlineElsewhere: async userIds => {
       const others = new Set(nodes)
       others.delete(nodeId)
@@ -273,7 +284,7 @@ export function startRedisCluster (
       // overtake the coming after it.
       const change = present
         ? () =>
-            commands.pipeline().zadd(key, Date.now() + PRESENCE_MS, member).pexpire(key, PRESENCE_MS).exec()
+            commands.pipeline().zadd(key, leases.now() + PRESENCE_MS, member).pexpire(key, PRESENCE_MS).exec()
         : () => commands.pipeline().zrem(key, member).exec()
       const telling = attempt(async () => results(await change())).then(
         told => { if (told === undefined) missed.add(userId) }, () => { missed.add(userId) }
@@ -305,9 +316,10 @@ export function startRedisCluster (
       inBackground(() => commands.publish(ALL, JSON.stringify({ kind: 'push_due', from: nodeId }))),
     ask: (about, asks) => questions.ask(about, asks, events!.answers[about](asks)),
     onNodeLost (listener) { lostListeners.push(listener) },
-    state: () => commands.status === 'ready' && Date.now() >= awayUntil ? 'connected' : 'away',
+    state: () => commands.status === 'ready' && performance.now() >= awayUntil ? 'connected' : 'away',
     async [Symbol.asyncDispose] () {
       clearInterval(timer)
+      sendLookups[Symbol.dispose]()
       await beating
       await attempt(async () => {
         await commands.zrem(NODES, nodeId)

@@ -30,8 +30,8 @@ export interface RedisOnline {
   claim (goneNodeId: string): Promise<string[]>
 }
 
-export function createRedisOnline (commands: Redis, nodeId: string, { nodesKey, presenceKey, entryMs }: {
-  nodesKey: string, presenceKey: (userId: string) => string, entryMs: number
+export function createRedisOnline (commands: Redis, nodeId: string, { nodesKey, presenceKey, entryMs, now }: {
+  nodesKey: string, presenceKey: (userId: string) => string, entryMs: number, now: () => number
 }): RedisOnline {
   const own = nodeId + ONLINE
   const onlineMembers = (members: unknown): string[] =>
@@ -43,7 +43,7 @@ export function createRedisOnline (commands: Redis, nodeId: string, { nodesKey, 
       const added = await Promise.all(chunks(userIds).map(async chunk => {
         const pipeline = commands.pipeline()
         for (const userId of chunk) {
-          pipeline.zadd(presenceKey(userId), Date.now() + entryMs, own).pexpire(presenceKey(userId), entryMs)
+          pipeline.zadd(presenceKey(userId), now() + entryMs, own).pexpire(presenceKey(userId), entryMs)
         }
         pipeline.sadd(onlineKey(nodeId), ...chunk).pexpire(onlineKey(nodeId), SET_MS)
         const answers = results(await pipeline.exec())
@@ -55,11 +55,11 @@ export function createRedisOnline (commands: Redis, nodeId: string, { nodesKey, 
     // Two nodes that see a user come and go at the same moment must agree on what was
     // announced: looking and entering are one step, and so are leaving and looking.
     async arrived (userIds) {
-      const now = Date.now()
+      const at = now()
       const step = commands.multi()
       for (const userId of userIds) {
-        step.zrange(presenceKey(userId), now, '+inf', 'BYSCORE')
-          .zadd(presenceKey(userId), now + entryMs, own)
+        step.zrange(presenceKey(userId), at, '+inf', 'BYSCORE')
+          .zadd(presenceKey(userId), at + entryMs, own)
           .pexpire(presenceKey(userId), entryMs)
       }
       step.sadd(onlineKey(nodeId), ...userIds).pexpire(onlineKey(nodeId), SET_MS)
@@ -68,11 +68,11 @@ export function createRedisOnline (commands: Redis, nodeId: string, { nodesKey, 
     },
 
     async departed (userIds) {
-      const now = Date.now()
+      const at = now()
       const step =
-        commands.multi().zrange(nodesKey, now, '+inf', 'BYSCORE').srem(onlineKey(nodeId), ...userIds)
+        commands.multi().zrange(nodesKey, at, '+inf', 'BYSCORE').srem(onlineKey(nodeId), ...userIds)
       for (const userId of userIds) {
-        step.zrem(presenceKey(userId), own).zrange(presenceKey(userId), now, '+inf', 'BYSCORE')
+        step.zrem(presenceKey(userId), own).zrange(presenceKey(userId), at, '+inf', 'BYSCORE')
       }
       const [alive, , ...answers] = results(await step.exec())
       const nodes = new Set(alive as string[])
@@ -90,7 +90,7 @@ export function createRedisOnline (commands: Redis, nodeId: string, { nodesKey, 
 
     async onNodes (userIds, nodes) {
       const pipeline = commands.pipeline()
-      for (const userId of userIds) pipeline.zrange(presenceKey(userId), Date.now(), '+inf', 'BYSCORE')
+      for (const userId of userIds) pipeline.zrange(presenceKey(userId), now(), '+inf', 'BYSCORE')
       const answers = results(await pipeline.exec())
       return new Set(userIds.filter((_, i) =>
         onlineMembers(answers[i]).some(member => nodes.has(nodeOf(member)))))

@@ -11,8 +11,9 @@ import {
 } from '../../store/conversations/conversations.ts'
 import { type Executor } from '../../store/database.ts'
 import { appendEvents, type AppendedEvent, type NewEvent } from '../../store/log/inbox.ts'
-import { lockConversations } from '../../store/locks.ts'
-import { createAnnounce, type AnnounceDeps } from './announce.ts'
+import { lockConversations, lockUsers } from '../../store/locks.ts'
+import { createUsers } from '../../store/people/users.ts'
+import { createAnnounce, type AnnounceDeps } from '../log/announce.ts'
 import { createConversationChange } from './change.ts'
 import { requireGroupAdmin, requirePresent } from '../membership.ts'
 import {
@@ -38,10 +39,10 @@ export interface Conversations extends Participants {
   update (actorId: string, conversationId: string, change: ConversationChange): Promise<ConversationView>
 }
 
-export function createConversations (deps: AnnounceDeps): Conversations {
-  const { database } = deps
+export function createConversations (deps: AnnounceDeps & { now: () => number }): Conversations {
+  const { database, now } = deps
   const announce = createAnnounce(deps)
-  const change = createConversationChange({ database, announce })
+  const change = createConversationChange({ database, announce, now })
 
   async function get (viewerId: string, conversationId: string): Promise<ConversationView> {
     requirePresent(await findMembership(database.autocommit, conversationId, viewerId))
@@ -62,13 +63,15 @@ export function createConversations (deps: AnnounceDeps): Conversations {
       const directKey = type === 'direct' ? [creatorId, others[0]!].sort().join('/') : null
       const { id, created, appended } = await database.transact(async tx => {
         const id = uuidv7()
-        const at = new Date()
+        const at = new Date(now())
         const created = await insertConversation(tx, { id, type, direct_key: directKey, title, at })
         if (!created) {
           const id = (await findDirect(tx, directKey!))!
           return { id, created, appended: await reenter(tx, id, [creatorId, ...others], at) }
         }
         const everyone = [creatorId, ...others]
+        await createUsers(tx, everyone)
+        await lockUsers(tx, everyone)
         await enterParticipants(tx, id, everyone.map(user_id => ({
           user_id, role: type === 'group' && user_id === creatorId ? 'admin' : 'member'
         })), 0, at)
@@ -83,16 +86,18 @@ export function createConversations (deps: AnnounceDeps): Conversations {
     async update (actorId, conversationId, asked) {
       const title = asked.title === undefined ? undefined : readTitle(asked.title)
       const mutedUntil = asked.muted_until === undefined ? undefined : readTime(asked.muted_until)
-      await change(conversationId, actorId, async (tx, { conversation, actor, members }) => {
+      await change(conversationId, actorId, ({ conversation, actor, members }) => {
         if (title !== undefined) requireGroupAdmin(conversation, actor)
         const retitled = title !== undefined && title !== conversation.title
         const muted = mutedUntil !== undefined && mutedUntil?.getTime() !== actor.muted_until?.getTime()
-        if (retitled) await setTitle(tx, conversationId, title)
-        if (muted) await setMutedUntil(tx, conversationId, actorId, mutedUntil)
         const concerned = retitled ? members.map(member => member.user_id) : muted ? [actorId] : []
         return {
           events: concerned.map((user_id): NewEvent =>
-            ({ user_id, type: 'conversation_updated', conversation_id: conversationId }))
+            ({ user_id, type: 'conversation_updated', conversation_id: conversationId })),
+          async write (tx) {
+            if (retitled) await setTitle(tx, conversationId, title)
+            if (muted) await setMutedUntil(tx, conversationId, actorId, mutedUntil)
+          }
         }
       })
       return await get(actorId, conversationId)
@@ -109,6 +114,8 @@ async function reenter (
 ): Promise<AppendedEvent[]> {
   if ((await presentMembers(tx, conversationId)).length === both.length) return []
   const { last_seq } = (await lockConversations(tx, [conversationId])).get(conversationId)!
+  await createUsers(tx, both)
+  await lockUsers(tx, both)
   const present = new Set((await presentMembers(tx, conversationId)).map(member => member.user_id))
   const entering = both.filter(id => !present.has(id))
   if (entering.length === 0) return []

@@ -12,7 +12,7 @@ import {
   enterParticipants, findMembership, leaveConversation, setParticipantRights, type Membership
 } from '../../store/conversations/conversations.ts'
 import { pageParticipants } from '../../store/conversations/participants.ts'
-import { type Database, type Executor } from '../../store/database.ts'
+import { type Database } from '../../store/database.ts'
 import { type NewEvent } from '../../store/log/inbox.ts'
 import { keepTimes } from '../../store/log/receipt-times.ts'
 import { type Change, type ChangeConversation, type ChangeContext } from './change.ts'
@@ -55,23 +55,27 @@ export function createParticipants ({ database, change, get }: {
 
     async addParticipants (actorId, conversationId, userIds) {
       const asked = [...new Set(userIds.map(requireUserId))]
-      await change(conversationId, actorId, async (tx, { conversation, actor, members, at }) => {
+      await change(conversationId, actorId, ({ conversation, actor, members, at }) => {
         requireGroupAdmin(conversation, actor)
         const present = new Set(members.map(member => member.user_id))
         const entering = asked.filter(id => !present.has(id))
         if (present.size + entering.length > MAX_PARTICIPANTS) throw tooManyParticipants()
         if (entering.length === 0) return { events: [] }
-        await enterParticipants(
-          tx, conversationId, entering.map(user_id => ({ user_id, role: 'member' })),
-          conversation.last_seq, at
-        )
-        return { activity: true, events: addedEvents(conversation, members, entering, at) }
+        return {
+          activity: true,
+          entering,
+          events: addedEvents(conversation, members, entering, at),
+          write: tx => enterParticipants(
+            tx, conversationId, entering.map(user_id => ({ user_id, role: 'member' })),
+            conversation.last_seq, at
+          )
+        }
       })
       return await get(actorId, conversationId)
     },
 
     async changeParticipant (actorId, conversationId, userId, rights) {
-      await change(conversationId, actorId, async (tx, { conversation, actor, members }) => {
+      await change(conversationId, actorId, ({ conversation, actor, members }) => {
         requireGroupAdmin(conversation, actor)
         const subject = members.find(member => member.user_id === userId)
         if (subject === undefined) throw unknownParticipant()
@@ -85,34 +89,38 @@ export function createParticipants ({ database, change, get }: {
         if (after.role === 'member' && !hasAdmin(members.filter(member => member !== subject))) {
           throw lastAdmin()
         }
-        await setParticipantRights(tx, conversationId, userId, after)
-        return { events: rightsEvents(members, { ...subject, ...after }) }
+        return {
+          events: rightsEvents(members, { ...subject, ...after }),
+          write: tx => setParticipantRights(tx, conversationId, userId, after)
+        }
       })
     },
 
     async removeParticipant (actorId, conversationId, userId) {
-      await change(conversationId, actorId, async (tx, { conversation, actor, members, at }) => {
+      await change(conversationId, actorId, ({ conversation, actor, members, at }) => {
         requireGroup(conversation)
         if (userId !== actorId) requireAdmin(actor)
         if (!members.some(member => member.user_id === userId)) throw unknownParticipant()
-        return await leave(tx, { conversation, members, at }, userId)
+        return leave({ conversation, members, at }, userId)
       })
     }
   }
 }
 
 /** Takes a present member out. A group that is left without an admin gets one. */
-export async function leave (
-  tx: Executor, { conversation, members, at }: Omit<ChangeContext, 'actor'>, userId: string
-): Promise<Change> {
-  await leaveConversation(tx, conversation.id, userId, conversation.last_seq, at)
+export function leave (
+  { conversation, members, at }: Omit<ChangeContext, 'actor'>, userId: string
+): Change {
   const staying = members.filter(member => member.user_id !== userId)
-  // MAX_PARTICIPANTS_SHOWN is where it becomes small: from here on receipts are told, and when they came.
-  if (staying.length === MAX_PARTICIPANTS_SHOWN) await keepTimes(tx, conversation.id)
   const heir = conversation.type === 'direct' || hasAdmin(staying) ? undefined : longestIn(staying)
-  if (heir !== undefined) await setParticipantRights(tx, conversation.id, heir.user_id, { role: 'admin' })
   return {
     activity: true,
+    async write (tx) {
+      // It becomes small: from here on receipts are told, and when they came.
+      if (staying.length === MAX_PARTICIPANTS_SHOWN) await keepTimes(tx, conversation.id)
+      await leaveConversation(tx, conversation.id, userId, conversation.last_seq, at)
+      if (heir !== undefined) await setParticipantRights(tx, conversation.id, heir.user_id, { role: 'admin' })
+    },
     events: [
       ...eventsAbout(members, 'participant_removed', conversation.id, {
         user_id: userId, left_at: at.toISOString(), participant_count: staying.length

@@ -15,7 +15,9 @@ export interface Typing {
   tell (userId: string, conversationId: string, isTyping: boolean): Promise<void>
 }
 
-export function createTyping ({ db, wakes }: { db: Executor, wakes: Pick<Wakes, 'live'> }): Typing {
+export function createTyping ({ db, wakes, now }: {
+  db: Executor, wakes: Pick<Wakes, 'live'>, now: () => number
+}): Typing {
   const told = new LRUCache<string, { isTyping: boolean }>({ max: MAX_REMEMBERED, ttl: REPEAT_MS })
   return {
     async tell (userId, conversationId, isTyping) {
@@ -24,7 +26,7 @@ export function createTyping ({ db, wakes }: { db: Executor, wakes: Pick<Wakes, 
       const key = `${conversationId} ${userId}`
       if (told.get(key)?.isTyping === isTyping) return
       told.set(key, { isTyping })
-      const expiresAt = new Date(Date.now() + TYPING_MS).toISOString()
+      const expiresAt = new Date(now() + TYPING_MS).toISOString()
       wakes.live(await typingAudience(db, conversationId, userId), Buffer.from(JSON.stringify({
         type: 'typing',
         conversation_id: conversationId,

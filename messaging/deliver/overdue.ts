@@ -41,12 +41,13 @@ export interface OverdueDeps {
   /** Resolves when other nodes can see which sessions have ended here. */
   sessionsTold (): Promise<void>
   graceMs: number
+  now: () => number
   pushDue (): void
   log: Logger
 }
 
 export function createOverdue (
-  { database, findSessions, sessionsTold, graceMs, pushDue, log }: OverdueDeps
+  { database, findSessions, sessionsTold, graceMs, now, pushDue, log }: OverdueDeps
 ): Overdue {
   const pending = new Map<string, DuePush>() // one per user: the newest event, the earliest time
   const ended = new Map<string, EndedSession>() // one per user: the furthest of several
@@ -107,7 +108,7 @@ export function createOverdue (
     while (pending.size > 0) await inBatch(pending, store, note)
   }
 
-  const inGraceMs = (): Date => new Date(Date.now() + graceMs)
+  const inGraceMs = (): Date => new Date(now() + graceMs)
 
   async function judge (sessions: EndedSession[]): Promise<void> {
     await sessionsTold()
@@ -120,7 +121,7 @@ export function createOverdue (
     const replaced = new Set(sessions.filter(session => session.replaced).map(session => session.userId))
     for (const { id, inbox_seq } of behind) {
       const waits = !certain || present.has(id) || replaced.has(id)
-      note({ userId: id, seq: inbox_seq, dueAt: waits ? inGraceMs() : new Date() })
+      note({ userId: id, seq: inbox_seq, dueAt: waits ? inGraceMs() : new Date(now()) })
     }
   }
 

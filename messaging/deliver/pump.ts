@@ -39,6 +39,7 @@ export interface PumpOptions {
   onAcknowledged: (seq: number, deliveries: Delivery[]) => void
   /** False: a live copy. What was written counts as acknowledged, and nothing is told of it. */
   tracked: boolean
+  /** Of a clock that is never set, in milliseconds. */
   now: () => number
 }
 

@@ -56,14 +56,14 @@ export function startSweep ({
   function watch (): void {
     for (const session of sessions.all()) {
       if (session.pump.takeOverdue(graceMs)) {
-        overdue.add({ userId: session.userId, seq: session.pump.knownSeq, dueAt: new Date() })
+        overdue.add({ userId: session.userId, seq: session.pump.knownSeq, dueAt: new Date(now()) })
       }
       if (isStalled(session)) session.disconnect(`it has not acknowledged anything for ${stalledMs} ms`)
     }
   }
 
   const isStalled = ({ pump }: TrackedSession): boolean => pump.stalledSince !== undefined &&
-    now() - pump.stalledSince > stalledMs
+    performance.now() - pump.stalledSince > stalledMs
 
   const sweepTimer = setInterval(() => {
     sweeping ??= sweep()

@@ -56,6 +56,8 @@ export interface BatchDeps {
    */
   findSessions: (userIds: string[]) => Promise<KnownSessions>
   graceMs: number
+  /** The time that all nodes go by, in milliseconds since 1970. */
+  now: () => number
   /** Makes a push due for a user whose session went away unnoticed. */
   overdue: (due: DuePush) => void
   wake: (events: WakeEvent[]) => void
@@ -195,7 +197,7 @@ async function decide (
     id === null || users.has(id) || asked.has(id) ? [] : [id])
   if (missing.length > 0) throw new UsersMissing(missing)
   // Read under the lock, so that a message is not older than the participant it waited for.
-  const at = new Date()
+  const at = new Date(deps.now())
   const epoch = deps.epochs.current()
   const plan = planSends(batch.sends, { ...sends, conversations, epoch }, at)
   const { present, certain } = await deps.findSessions([...new Set(plan.events.map(event => event.user_id))])
@@ -270,7 +272,7 @@ function follow (
   deps.stored(messages)
   if (pushed) deps.pushDue()
   pushUnwatched(deps, watched).catch(() => {}) // neither step of it rejects
-  const now = Date.now()
+  const now = deps.now()
   for (const storedAt of receipts.storedAt) deliverySeconds.observe(Math.max(0, now - storedAt) / 1_000)
   receiptsTotal.inc({ type: 'delivered' }, receipts.storedAt.length)
   receiptsTotal.inc({ type: 'read' }, receipts.events.length - receipts.storedAt.length)
@@ -279,11 +281,11 @@ function follow (
 // A session that ended while its event was being committed did not know of it
 // and could not report it; after the wake every session that is left does.
 async function pushUnwatched (
-  { findSessions, overdue }: BatchDeps, watched: Map<string, number>
+  { findSessions, overdue, now }: BatchDeps, watched: Map<string, number>
 ): Promise<void> {
   if (watched.size === 0) return
   const { present, certain } = await findSessions([...watched.keys()])
   for (const [userId, seq] of certain ? watched : []) {
-    if (!present.has(userId)) overdue({ userId, seq, dueAt: new Date() })
+    if (!present.has(userId)) overdue({ userId, seq, dueAt: new Date(now()) })
   }
 }

@@ -10,14 +10,17 @@ import { type WakeEvent } from '../deliver/wakes.ts'
 import { type Epochs } from './epochs.ts'
 import { wakesFor } from './render.ts'
 
-export const createTellResync = ({ database, epochs, wake }: {
-  database: Database, epochs: Pick<Epochs, 'current' | 'since'>, wake: (events: WakeEvent[]) => void
+export const createTellResync = ({ database, epochs, wake, now }: {
+  database: Database
+  epochs: Pick<Epochs, 'current' | 'since'>
+  wake: (events: WakeEvent[]) => void
+  now: () => number
 }): TellResync => async devices => {
   const since = epochs.since()
   if (since === undefined) return
   const userIds = await usersSeenBefore(database.opening, devices, since)
   if (userIds.length === 0) return
   const appended = await database.transact(tx => appendEvents(tx, userIds.map(user_id =>
-    ({ user_id, type: 'resync_required' as const, conversation_id: null })), new Date()))
+    ({ user_id, type: 'resync_required' as const, conversation_id: null })), new Date(now())))
   wake(wakesFor(epochs.current(), appended))
 }

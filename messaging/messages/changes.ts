@@ -22,7 +22,7 @@ import { findMessage, messageView } from '../../store/messages/messages.ts'
 import {
   addReaction, countReactions, hasHiddenReactions, removeReaction
 } from '../../store/messages/reactions.ts'
-import { lockConversations } from '../../store/locks.ts'
+import { lockConversations, lockMembers } from '../../store/locks.ts'
 import { requireVisible } from './history.ts'
 import { sendingNotAllowed } from '../membership.ts'
 import { type Referred, wakesFor } from '../log/render.ts'
@@ -60,8 +60,8 @@ interface Notice {
 interface Change<T> { notices: Notice[], result: T }
 type Check = (message: ChangeableMessage | undefined, actorId: string) => ChangeableMessage
 
-export function createMessageChanges ({ database, epoch, wake }: {
-  database: Database, epoch: () => string, wake: (events: WakeEvent[]) => void
+export function createMessageChanges ({ database, epoch, wake, now }: {
+  database: Database, epoch: () => string, wake: (events: WakeEvent[]) => void, now: () => number
 }): MessageChanges {
   const turns = createKeyedQueue()
 
@@ -73,7 +73,8 @@ export function createMessageChanges ({ database, epoch, wake }: {
       const { result, wakes } = await database.transact(async tx => {
         await lockConversations(tx, [conversation_id])
         const message = check(await findChangeable(tx, messageId, actorId), actorId)
-        const at = new Date()
+        await lockMembers(tx, [conversation_id], [actorId])
+        const at = new Date(now())
         const { notices, result } = await work(tx, message, at)
         const events = await appendEvents(tx, notices.flatMap(({ type, to, data }) =>
           to.map(user_id => ({ user_id, type, conversation_id, message_id: message.id, data }))), at)

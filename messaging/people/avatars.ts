@@ -8,7 +8,7 @@ import { lockUsers } from '../../store/locks.ts'
 
 /** Throws `invalid` for what is no picture, or none of the user's own. */
 export async function changeAvatar (
-  database: Database, userId: string, avatar: string | null
+  { database, now }: { database: Database, now: () => number }, userId: string, avatar: string | null
 ): Promise<void> {
   await database.transact(async tx => {
     await lockUsers(tx, [userId])
@@ -21,6 +21,6 @@ export async function changeAvatar (
         throw invalid('avatar_not_an_image', 'an avatar must be a picture')
       }
     }
-    if (!await replaceAvatar(tx, userId, earlier, avatar, new Date())) throw unknownUpload()
+    if (!await replaceAvatar(tx, userId, earlier, avatar, new Date(now()))) throw unknownUpload()
   })
 }

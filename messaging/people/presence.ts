@@ -39,11 +39,12 @@ export interface PresenceDeps {
   cluster: Pick<Cluster, 'arrived' | 'departed' | 'onlineElsewhere'>
   notices: PresenceNotices
   offlineAfterMs?: number
-  now?: () => number
+  /** The time that all nodes go by, in milliseconds since 1970. */
+  now: () => number
 }
 
 export function startPresence (
-  { connections, cluster, notices, offlineAfterMs = OFFLINE_AFTER_MS, now = Date.now }: PresenceDeps
+  { connections, cluster, notices, offlineAfterMs = OFFLINE_AFTER_MS, now }: PresenceDeps
 ): Presence {
   const arriving = new Set<string>()
   const entered = new Set<string>()

@@ -9,7 +9,7 @@ import { appendEvents, type NewEvent } from '../../store/log/inbox.ts'
 import { findName, nameAudience, setName, type StoredName } from '../../store/people/profiles.ts'
 import { meetUsers } from '../../store/people/users.ts'
 import { lockUsers } from '../../store/locks.ts'
-import { wakesWithNames } from '../log/names.ts'
+import { createAnnounce } from '../log/announce.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'
 import { createSetQueue } from '../set-queue.ts'
 
@@ -22,14 +22,16 @@ export interface Profiles {
   meet (claims: Claims): Promise<void>
 }
 
-export function createProfiles ({ database, epoch, wake }: {
-  database: Database, epoch: () => string, wake: (events: WakeEvent[]) => void
+export function createProfiles ({ database, epoch, wake, now }: {
+  database: Database, epoch: () => string, wake: (events: WakeEvent[]) => void, now: () => number
 }): Profiles {
+  const announce = createAnnounce({ database, epoch, wake })
+
   /** `choose` decides under the user's lock. */
   async function change (
     userId: string, choose: (current: StoredName) => StoredName | undefined
   ): Promise<void> {
-    const wakes = await database.transact(async tx => {
+    await announce(await database.transact(async tx => {
       const audience = await nameAudience(tx, userId)
       await lockUsers(tx, [...new Set([userId, ...audience.map(member => member.user_id)])])
       const current = await findName(tx, userId)
@@ -37,10 +39,8 @@ export function createProfiles ({ database, epoch, wake }: {
       if (current === undefined || next === undefined) return []
       await setName(tx, userId, next)
       if (next.name === current.name) return []
-      const appended = await appendEvents(tx, await nameEvents(tx, userId), new Date())
-      return await wakesWithNames(tx, epoch(), appended)
-    })
-    if (wakes.length > 0) wake(wakes)
+      return await appendEvents(tx, await nameEvents(tx, userId), new Date(now()))
+    }))
   }
 
   // A user who is created here has no conversation yet, so no other user is told their name.
@@ -55,7 +55,7 @@ export function createProfiles ({ database, epoch, wake }: {
 
   return {
     async rename (userId, name) {
-      await change(userId, () => ({ name, name_changed_at: new Date() }))
+      await change(userId, () => ({ name, name_changed_at: new Date(now()) }))
     },
     async meet (claims) {
       const current = await meetings.run(claims)

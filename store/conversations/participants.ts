@@ -29,3 +29,21 @@ export async function pageParticipants (
   const rows = await db.rows<{ participant: ParticipantView }>(PAGE, [conversationId, viewerId, after, limit])
   return rows.map(row => row.participant)
 }
+
+// Indexes: conversation_participants_pkey, conversations_pkey.
+const COUNT: Statement = {
+  name: 'participants_count',
+  text: `
+    select c.participant_count as count
+      from conversation_participants me
+      join conversations c on c.id = me.conversation_id
+     where me.conversation_id = $1 and me.user_id = $2 and me.left_seq is null`
+}
+
+/** How many are in, for one of them; undefined for everybody else. */
+export async function countMembers (
+  db: Executor, conversationId: string, viewerId: string
+): Promise<number | undefined> {
+  const [row] = await db.rows<{ count: number }>(COUNT, [conversationId, viewerId])
+  return row?.count
+}

@@ -106,8 +106,8 @@ export function startS3Files ({ endpoint, bucket, region, pathStyle }: S3Options
     },
 
     async probe () {
-      if (probed === undefined || Date.now() - probed.at > PROBE_EVERY_MS) {
-        probed = { at: Date.now(), result: askBucket() }
+      if (probed === undefined || performance.now() - probed.at > PROBE_EVERY_MS) {
+        probed = { at: performance.now(), result: askBucket() }
       }
       await probed.result.catch((error: unknown) => { throw storeError(error) })
     },

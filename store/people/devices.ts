@@ -2,6 +2,7 @@
 import { and, desc, eq, sql } from 'drizzle-orm'
 import { devices, type StoredSubscription } from '../../migrations/schema.ts'
 import { type Executor, type Statement } from '../database.ts'
+import { lockUsers } from '../locks.ts'
 
 export interface DeviceId { userId: string, deviceId: string }
 
@@ -267,14 +268,33 @@ const deviceColumns = {
   last_seen_at: devices.last_seen_at
 }
 
+/** Each costs a push for every message. */
+export const MAX_REGISTERED_DEVICES = 20
+
+// Index: devices_pkey.
+const FORGET_BEYOND: Statement = {
+  name: 'devices_forget_beyond',
+  text: `
+    delete from devices d
+     using (select device_id
+              from devices
+             where user_id = $1 and push_token is not null
+             order by (device_id = $2) desc, last_seen_at desc, device_id
+            offset ${MAX_REGISTERED_DEVICES}) as beyond
+     where d.user_id = $1 and d.device_id = beyond.device_id`
+}
+
 /**
- * Registers a push token. A token belongs to one device of one user: the latest registration wins. A device
- * that had none is told of nothing that came before.
+ * Registers a push token. A token belongs to one device of one user: the latest registration wins. Of more
+ * than MAX_REGISTERED_DEVICES the one that was not seen for longest goes. A device that had none is told of
+ * nothing that came before.
  */
 export async function registerDevice (
   tx: Executor, userId: string, deviceId: string,
   { platform, pushToken }: { platform: NonNullable<Device['platform']>, pushToken: string }
 ): Promise<Device> {
+  // Under the user's lock, so that registrations at once do not each count without the other.
+  await lockUsers(tx, [userId])
   // Held until the end of the transaction: two registrations of one token happen one after the other.
   await tx.orm.execute(sql`select pg_advisory_xact_lock(hashtextextended(${pushToken}, 0))`)
   await tx.orm.update(devices).set({ push_token: null })
@@ -302,6 +322,7 @@ export async function registerDevice (
       }
     })
     .returning(deviceColumns)
+  await tx.rows(FORGET_BEYOND, [userId, deviceId])
   return device!
 }
 

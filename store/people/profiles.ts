@@ -44,6 +44,25 @@ export async function nameAudience (
   return await db.rows(AUDIENCE, [userId])
 }
 
+// Indexes: as above.
+const COUNT_AUDIENCE: Statement = {
+  name: 'profiles_count_audience',
+  text: `
+    select coalesce(sum(told.participant_count), 0)::int as count
+      from (select c.participant_count
+              from conversation_participants p
+              join conversations c on c.id = p.conversation_id
+             where p.user_id = $1 and p.left_at is null and ${smallConversation('p.conversation_id')}
+             order by c.last_activity_at desc
+             limit ${MAX_CONVERSATIONS_TOLD}) as told`
+}
+
+/** How many events a change of the user's name makes. */
+export async function countNameAudience (db: Executor, userId: string): Promise<number> {
+  const [row] = await db.rows<{ count: number }>(COUNT_AUDIENCE, [userId])
+  return row!.count
+}
+
 // Indexes: users_pkey, conversations_direct_key_unique, conversation_participants_user_index,
 // conversation_participants_pkey. A direct key has the ids in one of two orders.
 const PROFILE: Statement = {

@@ -50,6 +50,19 @@ export async function meetUsers (
   return met
 }
 
+const CREATE: Statement = {
+  name: 'users_create',
+  text: `
+    insert into users (id)
+    select a.id from unnest($1::text[]) as a (id) order by a.id collate "C"
+    on conflict do nothing`
+}
+
+/** Creates the users that are new, without a name. To be called before users are locked. */
+export async function createUsers (tx: Executor, ids: string[]): Promise<void> {
+  if (ids.length > 0) await tx.rows(CREATE, [ids])
+}
+
 export async function findUser (
   db: Executor, id: string
 ): Promise<{ id: string, name: string | null, avatar: string | null } | undefined> {

@@ -59,6 +59,7 @@ test('a running bridge takes up what a node that died had to leave', async () =>
     findSessions: async () => ({ present: new Set(), certain: true }),
     sessionsTold: async () => {},
     graceMs: 0,
+    now: Date.now,
     pushDue () {},
     log: pino({ enabled: false })
   })

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { issueToken } from '../../messaging/access/tokens.ts'
 import { program } from './programs.ts'
-import { signToken } from './tokens.ts'
+import { signToken, type TokenOptions } from './tokens.ts'
 import { until } from './until.ts'
 
 const ROOT = new URL('../..', import.meta.url).pathname
@@ -48,8 +48,9 @@ export const FROM_SOURCE = ['--import', 'tsx', 'main.ts']
 export const token = (userId: string): Promise<string> =>
   issueToken({ secret: new TextEncoder().encode(SECRET), userId, ttlSeconds: 3_600 })
 
-export const tokenWith = (userId: string, claims: Record<string, unknown>): Promise<string> =>
-  signToken(userId, { secret: new TextEncoder().encode(SECRET), claims })
+export const tokenWith = (
+  userId: string, claims: Record<string, unknown>, expires?: TokenOptions['expires']
+): Promise<string> => signToken(userId, { secret: new TextEncoder().encode(SECRET), claims, expires })
 
 export async function scratchFolder (): Promise<{ path: string } & AsyncDisposable> {
   const path = await mkdtemp(join(tmpdir(), 'echo-system-'))

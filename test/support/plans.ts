@@ -8,7 +8,7 @@
  */
 import { drizzle } from 'drizzle-orm/node-postgres'
 import pg from 'pg'
-import { PLANNER } from '../../store/connection-settings.ts'
+import { PLANNER } from '../../store/connections/connection-settings.ts'
 import { type Executor } from '../../store/database.ts'
 
 interface Node {

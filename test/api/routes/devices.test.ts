@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Caller, startTestApi, type TestApi } from '../api.ts'
+import { type Answer, type Caller, startTestApi, type TestApi } from '../api.ts'
 
 let api: TestApi
 let alice: Caller
@@ -61,6 +61,18 @@ test('a device id of 128 characters is fine, however they are encoded', async ()
   expect((await alice.put(
     `/devices/${encodeURIComponent(id)}`, { platform: 'web', push_token: 'token-6' }
   )).body.device_id).toBe(id)
+})
+
+test('a user has 20 registered devices: the next one takes the place of the one not seen for longest', async () => {
+  const dora = await api.user('dora')
+  const register = (n: number): Promise<Answer> =>
+    dora.put(`/devices/${n}`, { platform: 'ios', push_token: `dora-${n}` })
+  for (let n = 1; n <= 20; n++) await register(n)
+  await register(1)
+  await Promise.all([21, 22, 23].map(register))
+  const registered = (await dora.get('/devices')).body.devices.map((device: any) => Number(device.device_id))
+  expect(registered.toSorted((a: number, b: number) => a - b))
+    .toEqual([1, ...Array.from({ length: 19 }, (_, i) => i + 5)])
 })
 
 test('a registration that cannot be is refused', async () => {

@@ -184,6 +184,7 @@ test('while the database is away due pushes are tried once a second', async () =
       findSessions: async () => ({ present: new Set(), certain: true }),
       sessionsTold: async () => {},
       graceMs: 0,
+      now: Date.now,
       pushDue: () => {},
       log: pino({ enabled: false })
     })

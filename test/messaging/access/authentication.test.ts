@@ -18,7 +18,7 @@ test('a user is read once a second, or once a minute while revocations are heard
   }
   const database = { opening: { rows } } as unknown as Database
   const authentication = createAuthentication(
-    { key: { kind: 'secret', secret: SECRET } }, { database, meet: async () => {}, log })
+    { key: { kind: 'secret', secret: SECRET } }, { database, meet: async () => {}, log, now: Date.now })
   const token = await signToken('ann', {})
   vi.spyOn(performance, 'now').mockImplementation(() => now)
   const readsAt = async (at: number): Promise<number> => {
@@ -46,7 +46,7 @@ test('what was read slowly is not remembered: a revocation may have been applied
   }
   const authentication = createAuthentication(
     { key: { kind: 'secret', secret: SECRET } },
-    { database: { opening: { rows } } as unknown as Database, meet: async () => {}, log })
+    { database: { opening: { rows } } as unknown as Database, meet: async () => {}, log, now: Date.now })
   const token = await signToken('ann', {})
   vi.spyOn(performance, 'now').mockImplementation(() => now)
   await authentication.authenticate(token)
@@ -60,6 +60,7 @@ test('a token is told once that it names filters which grant nothing', async () 
   const authentication = createAuthentication({ key: { kind: 'secret', secret: SECRET } }, {
     database,
     meet: async () => {},
+    now: Date.now,
     log: pino({}, { write: (line: string) => { lines.push(JSON.parse(line)) } })
   })
   const acl = {

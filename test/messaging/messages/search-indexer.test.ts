@@ -59,7 +59,7 @@ test.each([
   const blocker = await broker.connect()
   try {
     await blocker.query('begin')
-    await blocker.query('select 1 from users where id = $1 for update', ['dave'])
+    await blocker.query('lock table inbox_events in share mode')
     const changing: Promise<unknown> = change === 'edit'
       ? broker.messaging.messageChanges.edit('dave', message.id, { content: 'after' })
       : broker.messaging.messageChanges.delete('dave', message.id)

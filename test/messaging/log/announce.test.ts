@@ -1,6 +1,6 @@
 /** A group of 1,000 online members over real sockets: each device hears of it, and no other user waits. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { createAnnounce } from '../../../messaging/conversations/announce.ts'
+import { createAnnounce } from '../../../messaging/log/announce.ts'
 import { type WakeEvent } from '../../../messaging/deliver/wakes.ts'
 import { type AppendedEvent } from '../../../store/log/inbox.ts'
 import {

@@ -1,9 +1,9 @@
 /** Statements that share one Sync: answered each for itself, failing together. */
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import pg from 'pg'
-import { type Statement } from '../../store/database.ts'
-import { StatementGroup } from '../../store/statement-group.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { type Statement } from '../../../store/database.ts'
+import { StatementGroup } from '../../../store/connections/statement-group.ts'
+import { createDatabase, type TestDatabase } from '../../support/database.ts'
 
 const types = { getTypeParser: pg.types.getTypeParser } as pg.CustomTypesConfig
 const statement = (name: string, text: string): Statement => ({ name, text })

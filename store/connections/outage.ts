@@ -6,8 +6,8 @@
  * over with an answer when nothing has failed for QUIET_MS.
  */
 import { type Logger } from 'pino'
-import { type DatabaseAway } from '../core/errors.ts'
-import { isBrokenConnection } from './database-errors.ts'
+import { type DatabaseAway } from '../../core/errors.ts'
+import { isBrokenConnection } from '../database-errors.ts'
 
 const QUIET_MS = 1_000
 /** Connections that were lost within this time are told of in one line. */

@@ -1,5 +1,5 @@
 /**
- * Tells the participants of a change of their conversation, once it is committed.
+ * Tells the participants of a change of their conversation, or of a name in it, once it is committed.
  *
  * A wake carries the event, so that 1,000 devices do not each read their log and the conversation.
  * What differs between recipients is read for many of them at once; what is the same for all is
@@ -12,8 +12,8 @@ import { conversationViews } from '../../store/conversations/views.ts'
 import { type Database, type Executor } from '../../store/database.ts'
 import { type AppendedEvent } from '../../store/log/inbox.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'
-import { nameIn, namesFor } from '../log/names.ts'
-import { refersTo, wakesFor } from '../log/render.ts'
+import { nameIn, namesFor } from './names.ts'
+import { refersTo, wakesFor } from './render.ts'
 
 /** A piece takes some 5 ms of one core, and its views as much of the database. */
 const USERS_PER_PIECE = 100
