@@ -4,94 +4,18 @@
  */
 import { expect, test } from 'vitest'
 import { check, CHECKS } from './checks.ts'
-import { type Event } from './event.ts'
-import { type Evidence, type HistoryMessage } from './evidence.ts'
-import { Ledger, type Send } from './ledger.ts'
+import {
+  changedRun, CONVERSATION, eventIn, perfectRun, pushOf, readAs, sendOf, type Run
+} from './perfect-run.ts'
 
-const CONVERSATION = 'conversation'
-const MESSAGES = 4
-
-/** Alice sends bob four messages; bob's phone reconnects in the middle and gets one of them again. */
-function perfectRun (): { ledger: Ledger, evidence: Evidence } {
-  const ledger = new Ledger()
-  ledger.members.set(CONVERSATION, new Set(['alice', 'bob']))
-  ledger.members.set('elsewhere', new Set(['carol']))
-  const messages: HistoryMessage[] = []
-  const inboxes: Evidence['inboxes'] = new Map()
-  const logs: Record<string, Event[]> =
-    { alice: [eventIn(1, 'conversation_created')], bob: [eventIn(1, 'conversation_created')] }
-  for (let n = 1; n <= MESSAGES; n++) {
-    const send = sendOf(n)
-    send.acceptances.push({ messageId: `m${n}`, seq: n })
-    ledger.sends.set(send.clientMessageId, send)
-    messages.push({
-      id: `m${n}`, seq: n, senderId: 'alice', clientMessageId: send.clientMessageId, content: send.content
-    })
-    append(logs.bob!, 'new_message', carrying(send, n))
-    append(logs.alice!, 'message_sent', carrying(send, n))
-    append(logs.alice!, 'message_delivered', { messageId: `m${n}`, receiptOf: 'bob', upToSeq: n })
-  }
-  for (const [userId, events] of Object.entries(logs)) inboxes.set(userId, { lastSeq: events.length, events })
-  inboxes.set('carol', { lastSeq: 0, events: [] })
-  const bob = logs.bob!
-  ledger.devices.push(
-    { userId: 'alice', deviceId: 'phone', startSeq: 1, connections: [logs.alice!.slice(1)] },
-    { userId: 'bob', deviceId: 'phone', startSeq: 1, connections: [bob.slice(1, 3), [], bob.slice(2)] }
-  )
-  ledger.watched.set('m1', {
-    messageId: 'm1',
-    senderId: 'alice',
-    observations: ['sent', 'delivered', 'read'].map(status =>
-      ({ status, recipients: { bob: status } }))
-  })
-  ledger.reads.push({ readerId: 'bob', conversationId: CONVERSATION, seq: 2 })
-  const histories =
-    ['alice', 'bob'].map(readerId => ({ conversationId: CONVERSATION, readerId, messages: [...messages] }))
-  const marks = new Map([
-    [CONVERSATION, new Map([['alice', { delivered: 0, read: 0 }], ['bob', { delivered: MESSAGES, read: 2 }]])]
-  ])
-  return { ledger, evidence: { inboxes, histories, marks } }
-}
-
-const sendOf = (counter: number): Send => ({
-  clientMessageId: `lane.${counter}`,
-  senderId: 'alice',
-  lane:
-    'lane',
-  counter,
-  conversationId: CONVERSATION,
-  content: `says ${counter}`,
-  attempts: 1,
-  acceptances: []
-})
-
-const eventIn = (seq: number, type: string, fields: Partial<Event> = {}): Event => ({
-  seq,
-  epoch: 'epoch',
-  type,
-  conversationId: CONVERSATION,
-  messageId: undefined,
-  messageSeq: undefined,
-  senderId: undefined,
-  clientMessageId: undefined,
-  content: undefined,
-  receiptOf: undefined,
-  upToSeq: undefined,
-  ...fields
-})
-
-const carrying = ({ clientMessageId, senderId, content }: Send, n: number): Partial<Event> =>
-  ({ messageId: `m${n}`, messageSeq: n, senderId, clientMessageId, content })
-
-const append = (
-  log: Event[], type: string, fields: Partial<Event>
-): void => { log.push(eventIn(log.length + 1, type, fields)) }
-
-type Run = ReturnType<typeof perfectRun>
-const bobsPhone = ({ ledger }: Run) => ledger.devices.find(({ userId }) => userId === 'bob')!
+const phoneOf = ({ ledger }: Run, owner: string) => ledger.devices.find(({ userId }) => userId === owner)!
+const bobsPhone = (run: Run) => phoneOf(run, 'bob')
 const inboxOf = ({ evidence }: Run, userId: string) => evidence.inboxes.get(userId)!
 const historyOf = ({ evidence }: Run, userId: string) =>
   evidence.histories.find(({ readerId }) => readerId === userId)!
+const historyIn = ({ evidence }: Run, conversationId: string, readerId: string) =>
+  evidence.histories.find(history =>
+    history.conversationId === conversationId && history.readerId === readerId)!
 const promises = Object.keys(CHECKS)
 const promise = (start: string): string => promises.find(text => text.startsWith(start))!
 
@@ -155,9 +79,7 @@ const BREACHES: Array<[string, string, (run: Run) => void]> = [
     ))
   }],
   ['a history has a message that was never sent', promise('nothing is there'), run => {
-    historyOf(run, 'bob').messages.push({
-      id: 'm9', seq: 5, senderId: 'alice', clientMessageId: undefined, content: 'x'
-    })
+    historyOf(run, 'bob').messages.push({ ...readAs(sendOf(5), 5), clientMessageId: undefined })
   }],
   ['a later message of a sender was given an earlier place', promise('a sender\'s messages'), run => {
     for (const { messages } of run.evidence.histories) {
@@ -209,6 +131,74 @@ const BREACHES: Array<[string, string, (run: Run) => void]> = [
   ), run => { run.ledger.incident('broker-1 ended by itself') }]
 ]
 
+/** Breaches of what is promised about changes, in a run that has some. */
+const CHANGES: typeof BREACHES = [
+  ['an edit is undone in one history', promise('an accepted edit'), run => {
+    historyIn(run, 'changes', 'erin').messages[0]!.content = 'edited once'
+  }],
+  ['an edit was never told', promise('an accepted edit'), run => {
+    inboxOf(run, 'erin').events.splice(2, 1)
+  }],
+  ['an edit was told before its message', promise('an accepted edit'), run => {
+    inboxOf(run, 'erin').events.reverse()
+  }],
+  ['a device is left with an earlier text', promise('an accepted edit'), run => {
+    const events = phoneOf(run, 'erin').connections[0]!
+    events[2] = { ...events[2]!, content: 'edited once' }
+  }],
+  ['a device got a text that was never written', promise('nothing is there'), run => {
+    const events = phoneOf(run, 'erin').connections[0]!
+    events[1] = { ...events[1]!, content: 'forged' }
+  }],
+  ['a reaction is gone', promise('an accepted reaction'), run => {
+    historyIn(run, 'changes', 'dora').messages[0]!.reactions.pop()
+  }],
+  ['a reaction is there that nobody made', promise('an accepted reaction'), run => {
+    historyIn(run, 'changes', 'dora').messages[0]!.reactions.push('dora 🎉')
+  }],
+  ['a reaction was told twice', promise('an accepted reaction'), run => {
+    inboxOf(run, 'dora').events.push(inboxOf(run, 'dora').events.find(({ emoji }) => emoji !== undefined)!)
+  }],
+  ['a reaction was not told', promise('an accepted reaction'), run => {
+    const { events } = inboxOf(run, 'dora')
+    events.splice(events.findIndex(({ emoji }) => emoji !== undefined), 1)
+  }],
+  ['a participant gets another file', promise('an attachment'), run => {
+    run.evidence.downloads.set('file erin', 'another digest')
+  }],
+  ['a message lost its attachment', promise('an attachment'), run => {
+    historyIn(run, 'changes', 'erin').messages[0]!.attachmentIds.pop()
+  }],
+  ['an erasure does not end', promise('an erasure'), run => { run.evidence.unerased = new Set(['gone']) }],
+  ['a message of an erased user is still read', promise('an erasure'), run => {
+    Object.assign(historyIn(run, 'left', 'erin').messages[0]!, { content: 'a secret', deleted: false })
+  }],
+  ['an inbox still has what an erased user said', promise('an erasure'), run => {
+    inboxOf(run, 'erin').events.find(({ senderId }) => senderId === 'gone')!.content = 'a secret'
+  }],
+  ['a message of an erased user left no tombstone', promise('an erasure'), run => {
+    historyIn(run, 'left', 'erin').messages.pop()
+  }],
+  ['the last push is missing', promise('every unacknowledged'), run => { run.evidence.pushes.pop() }],
+  ['a push in the middle is missing', promise('every unacknowledged'), run => {
+    run.evidence.pushes = [pushOf(1, 'says 1'), pushOf(3, 'says 3')]
+  }],
+  ['a push speaks of another message', promise('every unacknowledged'), run => {
+    run.evidence.pushes[0]!.message.data.message_id = 'waiting3'
+  }],
+  ['a push goes to a stranger', promise('every unacknowledged'), run => {
+    run.evidence.pushes[0]!.token = 'of somebody else'
+  }],
+  ['a push is repeated without a reason', promise('a push is repeated'), run => {
+    run.ledger.struck.push('kill -9 broker-1')
+    run.evidence.pushes.push(pushOf(3, 'says 3'))
+  }],
+  ['a pipelined message overtook another', promise('a sender\'s messages'), run => {
+    const { messages } = historyIn(run, 'waiting', 'away')
+    ;[messages[1], messages[2]] = [{ ...messages[2]!, seq: 2 }, { ...messages[1]!, seq: 3 }]
+  }]
+]
+
 test('a perfect run has no violation', () => {
   const { ledger, evidence } = perfectRun()
   expect(check(ledger, evidence)).toEqual([])
@@ -227,6 +217,30 @@ test.for(BREACHES)('it is seen when %s', ([, broken, breach]) => {
   expect(check(run.ledger, run.evidence).map(violation => violation.promise)).toContain(broken)
 })
 
+test('a run with edits, reactions, files, erasures and pushes has no violation', () => {
+  const { ledger, evidence } = changedRun()
+  expect(check(ledger, evidence)).toEqual([])
+})
+
+test('an edit that is undecided may be read or not', () => {
+  const { ledger, evidence } = changedRun()
+  ledger.edited.get('changes1')!.edits[1]!.accepted = false
+  expect(check(ledger, evidence)).toEqual([])
+})
+
+test('a push may be repeated after a fault of the push-bridge', () => {
+  const { ledger, evidence } = changedRun()
+  ledger.struck.push('kill -9 push-bridge')
+  evidence.pushes.push(pushOf(3, 'says 3'))
+  expect(check(ledger, evidence)).toEqual([])
+})
+
+test.for(CHANGES)('it is seen when %s', ([, broken, breach]) => {
+  const run = changedRun()
+  breach(run)
+  expect(check(run.ledger, run.evidence).map(violation => violation.promise)).toContain(broken)
+})
+
 test('every promise has a breach that shows its check at work', () => {
-  expect(new Set(BREACHES.map(([, broken]) => broken))).toEqual(new Set(promises))
+  expect(new Set([...BREACHES, ...CHANGES].map(([, broken]) => broken))).toEqual(new Set(promises))
 })

@@ -1,6 +1,12 @@
 /** The promises, each as a check over what clients know and what the system says at the end. Pure: no I/O. */
-import { carriesMessage, describeEvent, sameEvent, type Event } from './event.ts'
+import { attachmentsKept } from './checks/attachments.ts'
+import { editsHold } from './checks/edits.ts'
+import { nothingOfTheErased } from './checks/erasures.ts'
+import { everyMessagePushed, pushedOnce } from './checks/pushes.ts'
+import { reactionsHold } from './checks/reactions.ts'
+import { carriesMessage, describeEvent, EDITED, ERASED, sameEvent, type Event } from './event.ts'
 import { messagesById, type Evidence } from './evidence.ts'
+import { grouped } from './grouped.ts'
 import { type Ledger, type Send, type WatchedMessage } from './ledger.ts'
 
 export interface Violation { promise: string, detail: string }
@@ -17,6 +23,12 @@ export const CHECKS: Record<string, Check> = {
   'a sender\'s messages keep their order': orderKept,
   'a status only rises': statusesRise,
   'a receipt is not lost': receiptsKept,
+  'an accepted edit is what everybody reads, and was told once': editsHold,
+  'an accepted reaction holds, and was told once': reactionsHold,
+  'an attachment of an accepted message can be read by every participant': attachmentsKept,
+  'an erasure is finished and leaves nothing of what the user said': nothingOfTheErased,
+  'every unacknowledged message of an absent user was pushed': everyMessagePushed,
+  'a push is repeated only after a fault that explains it': pushedOnce,
   'no event reaches another user': nobodyElses,
   'sequences are dense and have one epoch': sequencesDense,
   'nothing unexpected happens on the way': ledger => ledger.incidents
@@ -90,28 +102,40 @@ function * receivedInOrder ({ devices }: Ledger, { inboxes }: Evidence): Generat
   }
 }
 
-function * receivedAsLogged ({ devices }: Ledger, { inboxes }: Evidence): Generator<string> {
+function * receivedAsLogged (
+  { devices, edited, erasures }: Ledger, { inboxes }: Evidence
+): Generator<string> {
+  const erased = new Set(erasures.map(({ userId }) => userId))
+  const changeable = ({ messageId = '', senderId = '' }: Event) =>
+    erased.has(senderId) ? ERASED : edited.has(messageId) ? EDITED : []
   for (const { userId, deviceId, connections } of devices) {
     const log = inboxes.get(userId)?.events ?? []
     for (const event of connections.flat()) {
       const logged = log[event.seq - 1]
-      if (logged !== undefined && (logged === event || sameEvent(logged, event))) continue
+      if (logged !== undefined && (logged === event || sameEvent(logged, event, changeable(event)))) continue
       yield `${userId}/${deviceId} received ${describeEvent(event)}; ` +
         `the log has ${logged === undefined ? 'nothing' : describeEvent(logged)}`
     }
   }
 }
 
-function * nothingInvented ({ sends, devices }: Ledger, { inboxes, histories }: Evidence): Generator<string> {
+function * nothingInvented (
+  { sends, devices, edited, erasures }: Ledger, { inboxes, histories }: Evidence
+): Generator<string> {
+  const versions = new Map([...edited.values()].map(({ clientMessageId, edits }) =>
+    [clientMessageId, new Set(edits.map(({ content }) => content))]))
+  const saidByErased = new Map(erasures.map(({ userId, contents }) => [userId, new Set(contents)]))
   const known = (
     clientMessageId: string | undefined, senderId: string | undefined, conversationId: string | undefined,
     content: string | undefined
   ): boolean => {
+    const erased = saidByErased.get(senderId ?? '')
+    if (erased !== undefined) return content === undefined || erased.has(content)
     const send = sends.get(clientMessageId ?? '')
     return send !== undefined && send.senderId === senderId && send.conversationId === conversationId &&
-      send.content === content
+      (send.content === content || versions.get(send.clientMessageId)?.has(content!) === true)
   }
-  const unknown = (event: Event): boolean => carriesMessage(event) &&
+  const unknown = (event: Event): boolean => (carriesMessage(event) || event.type === 'message_edited') &&
     !known(event.clientMessageId, event.senderId, event.conversationId, event.content)
   for (const [userId, { events }] of inboxes) {
     for (const event of events.filter(unknown)) yield `the inbox of ${userId} has ${describeEvent(event)}`
@@ -252,16 +276,8 @@ function * sequencesDense (_: Ledger, { inboxes, histories }: Evidence): Generat
   if (epochs.size > 1) yield `there are several epochs: ${[...epochs].join(', ')}`
 }
 
-function byClientId (events: Event[]): Map<string, Event[]> {
-  const found = new Map<string, Event[]>()
-  for (const event of events.filter(carriesMessage)) {
-    const key = `${event.senderId} ${event.clientMessageId}`
-    const same = found.get(key)
-    if (same === undefined) found.set(key, [event])
-    else same.push(event)
-  }
-  return found
-}
+const byClientId = (events: Event[]): Map<string, Event[]> =>
+  grouped(events.filter(carriesMessage), ({ senderId, clientMessageId }) => `${senderId} ${clientMessageId}`)
 
 function count (keys: string[]): Map<string, number> {
   const counts = new Map<string, number>()

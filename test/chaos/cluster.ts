@@ -14,6 +14,8 @@ import { ServerProcess, type Server } from './server.ts'
 const ROOT = new URL('../..', import.meta.url).pathname
 const SECRET = 'the secret that the fault harness signs its tokens with'
 const TOKEN_TTL_SECONDS = 86_400
+/** The one user whose token has the scope. */
+export const ADMIN = 'admin'
 
 export type Part = 'broker' | 'api' | 'push-bridge' | 'echo' | 'redis' | 'postgres'
 
@@ -33,13 +35,21 @@ export interface ClusterOptions {
   folder: string
   /** One process with all roles instead of two brokers, two APIs and a push-bridge. */
   single: boolean
+  fcmEndpoint: string
   onCrash: (name: string, how: string) => void
 }
 
 export const token = (userId: string): Promise<string> =>
-  issueToken({ secret: new TextEncoder().encode(SECRET), userId, ttlSeconds: TOKEN_TTL_SECONDS })
+  issueToken({
+    secret: new TextEncoder().encode(SECRET),
+    userId,
+    ttlSeconds: TOKEN_TTL_SECONDS,
+    scope: userId === ADMIN ? 'admin' : undefined
+  })
 
-export async function startCluster ({ folder, single, onCrash }: ClusterOptions): Promise<Cluster> {
+export async function startCluster (
+  { folder, single, fcmEndpoint, onCrash }: ClusterOptions
+): Promise<Cluster> {
   const parts = new Map<Part, Server[]>()
   const stack: Server[] = []
   const nodes: Node[] = []
@@ -68,7 +78,7 @@ export async function startCluster ({ folder, single, onCrash }: ClusterOptions)
         MQTT_PORT: String(mqtt),
         WS_PORT: String(ws),
         GRPC_PORT: String(grpc),
-        DATA_DIR: join(folder, name),
+        DATA_DIR: join(folder, 'data'), // the APIs must find each other's attachments
         JWT_SECRET: SECRET,
         RATE_LIMIT_SENDS: '0',
         RATE_LIMIT_REQUESTS: '0',
@@ -94,7 +104,7 @@ export async function startCluster ({ folder, single, onCrash }: ClusterOptions)
     await migrate(postgres.url)
     const env: NodeJS.ProcessEnv = { DATABASE_URL: postgres.url }
     if (single) {
-      const node = await openNode('echo', 'echo', env)
+      const node = await openNode('echo', 'echo', { ...env, FCM_ENDPOINT: fcmEndpoint })
       return { parts, nodes, brokers: [node], apis: [node], redis: undefined, close }
     }
     const redis =
@@ -102,7 +112,7 @@ export async function startCluster ({ folder, single, onCrash }: ClusterOptions)
     env.REDIS_URL = redis.url
     const brokers = [await openNode('broker', 'broker-1', env), await openNode('broker', 'broker-2', env)]
     const apis = [await openNode('api', 'api-1', env), await openNode('api', 'api-2', env)]
-    await openNode('push-bridge', 'push-bridge', env)
+    await openNode('push-bridge', 'push-bridge', { ...env, FCM_ENDPOINT: fcmEndpoint })
     return { parts, nodes, brokers, apis, redis, close }
   } catch (error) {
     await close()

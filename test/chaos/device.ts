@@ -100,10 +100,19 @@ export class Device {
 
   /** Resolves with the PUBACK; rejects when there was none, and waits while it is offline. */
   async command (command: object): Promise<void> {
+    const [decided] = await this.commands([command])
+    if (decided !== true) throw new Error('no PUBACK')
+  }
+
+  /** All on one connection, in the same tick; says of each whether its PUBACK came. */
+  async commands (commands: object[]): Promise<boolean[]> {
     for (const deadline = performance.now() + COMMAND_WITHIN_MS; !this.online; await sleep(OFFLINE_POLL_MS)) {
       if (performance.now() > deadline) throw new Error('offline')
     }
-    await this.#connection!.publish(`user/${this.record.userId}/outbox`, JSON.stringify(command))
+    const connection = this.#connection!
+    return await Promise.all(commands.map(command =>
+      connection.publish(`user/${this.record.userId}/outbox`, JSON.stringify(command))
+        .then(() => true, () => false)))
   }
 
   async #connect (): Promise<MqttConnection | undefined> {

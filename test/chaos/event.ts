@@ -10,6 +10,11 @@ export interface Event {
   senderId: string | undefined
   clientMessageId: string | undefined
   content: string | undefined
+  /** Their ids. */
+  attachments: string | undefined
+  /** Of a reaction. */
+  emoji: string | undefined
+  reactedBy: string | undefined
   /** Of a receipt: its recipient or reader, and up to where. */
   receiptOf: string | undefined
   upToSeq: number | undefined
@@ -28,6 +33,9 @@ export function eventOf (json: any): Event {
     senderId: message?.sender_user_id,
     clientMessageId: message?.client_message_id ?? undefined,
     content: message?.content ?? undefined,
+    attachments: message?.attachments?.map(({ id }: { id: string }) => id).join(' ') || undefined,
+    emoji: json.emoji,
+    reactedBy: json.emoji === undefined ? undefined : json.user_id,
     receiptOf: json.reader_id ?? (json.type === 'message_delivered' ? json.user_id : undefined),
     upToSeq: json.up_to_seq
   }
@@ -35,8 +43,12 @@ export function eventOf (json: any): Event {
 
 export const carriesMessage = ({ type }: Event): boolean => type === 'new_message' || type === 'message_sent'
 
-export function sameEvent (a: Event, b: Event): boolean {
-  return (Object.keys(a) as Array<keyof Event>).every(key => a[key] === b[key])
+/** What an edit changes, and what an erasure takes: a log is rendered when it is read. */
+export const EDITED: Array<keyof Event> = ['content']
+export const ERASED: Array<keyof Event> = ['content', 'clientMessageId', 'attachments']
+
+export function sameEvent (a: Event, b: Event, except: Array<keyof Event> = []): boolean {
+  return (Object.keys(a) as Array<keyof Event>).every(key => a[key] === b[key] || except.includes(key))
 }
 
 export const describeEvent = ({ seq, type, conversationId, messageId, clientMessageId }: Event): string =>

@@ -1,5 +1,8 @@
 /** What the system says of itself at the end, read over REST by every user. */
+import { type TakenPush } from '../../tools/fake-fcm/server.ts'
+import { download } from './attachments.ts'
 import { carriesMessage, eventOf, type Event } from './event.ts'
+import { grouped } from './grouped.ts'
 import { type Ledger } from './ledger.ts'
 import { inParallel } from './parallel.ts'
 import { type Rest } from './rest.ts'
@@ -10,6 +13,10 @@ export interface HistoryMessage {
   senderId: string
   clientMessageId: string | undefined
   content: string | undefined
+  attachmentIds: string[]
+  /** `user emoji`. */
+  reactions: string[]
+  deleted: boolean
 }
 
 export interface Evidence {
@@ -17,15 +24,27 @@ export interface Evidence {
   /** Each conversation as each participant sees it, oldest first. */
   histories: Array<{ conversationId: string, readerId: string, messages: HistoryMessage[] }>
   /** Per conversation and participant: up to where things were delivered and read. */
-  marks: Map<string, Map<string, { delivered: number, read: number }>>
+  marks: Map<string, Map<string, Marks>>
+  /** By attachment and participant: the SHA-256 of what was read, or what was answered instead. */
+  downloads: Map<string, string>
+  /** Users whose accepted erasure did not come to its end. */
+  unerased: ReadonlySet<string>
+  /** What the stand-in for FCM took, oldest first. */
+  pushes: TakenPush[]
 }
+
+export interface Marks { delivered: number, read: number }
 
 const READERS = 4
 const INBOX_PAGE = 500
 const HISTORY_PAGE = 200
+const PARTICIPANT_PAGE = 100
 
-export async function readEvidence (rest: Rest, ledger: Ledger, userIds: string[]): Promise<Evidence> {
-  const evidence: Evidence = { inboxes: new Map(), histories: [], marks: new Map() }
+export async function readEvidence (
+  rest: Rest, ledger: Ledger, userIds: string[]
+): Promise<Omit<Evidence, 'unerased' | 'pushes'>> {
+  const evidence: Omit<Evidence, 'unerased' | 'pushes'> =
+    { inboxes: new Map(), histories: [], marks: new Map(), downloads: new Map() }
   await inParallel(
     READERS, userIds, async userId => { evidence.inboxes.set(userId, await readInbox(rest, ledger, userId)) }
   )
@@ -37,11 +56,31 @@ export async function readEvidence (rest: Rest, ledger: Ledger, userIds: string[
     })
   })
   await inParallel(READERS, [...ledger.members], async ([conversationId, members]) => {
-    const { participants } = await rest.mustGet([...members][0]!, `/conversations/${conversationId}`)
-    evidence.marks.set(conversationId, new Map(participants.map((p: any) =>
-      [p.user_id, { delivered: p.last_delivered_seq, read: p.last_read_seq }])))
+    evidence.marks.set(conversationId, await readMarks(rest, [...members][0]!, conversationId))
+  })
+  const files = [...ledger.sends.values()].flatMap(({ attachmentId, conversationId }) =>
+    attachmentId === undefined
+      ? []
+      : [...ledger.members.get(conversationId)!].map(userId => ({ attachmentId, userId })))
+  await inParallel(READERS, files, async ({ attachmentId, userId }) => {
+    evidence.downloads.set(`${attachmentId} ${userId}`, await download(rest, userId, attachmentId))
   })
   return evidence
+}
+
+// In pages: of a large conversation the view shows oneself alone.
+async function readMarks (rest: Rest, userId: string, conversationId: string): Promise<Map<string, Marks>> {
+  const marks = new Map<string, Marks>()
+  for (let cursor = ''; ;) {
+    const { participants, next_cursor } = await rest.mustGet(
+      userId, `/conversations/${conversationId}/participants?limit=${PARTICIPANT_PAGE}${cursor}`
+    )
+    for (const { user_id, last_delivered_seq, last_read_seq } of participants) {
+      marks.set(user_id, { delivered: last_delivered_seq, read: last_read_seq })
+    }
+    if (next_cursor === null) return marks
+    cursor = `&cursor=${encodeURIComponent(next_cursor)}`
+  }
 }
 
 async function readInbox (
@@ -60,13 +99,16 @@ async function readHistory (rest: Rest, userId: string, conversationId: string):
   for (let before = ''; ;) {
     const page =
       await rest.mustGet(userId, `/conversations/${conversationId}/messages?limit=${HISTORY_PAGE}${before}`)
-    for (const { id, seq, sender_user_id, client_message_id, content } of page.messages) {
+    for (const message of page.messages) {
       newestFirst.push({
-        id,
-        seq,
-        senderId: sender_user_id,
-        clientMessageId: client_message_id ?? undefined,
-        content: content ?? undefined
+        id: message.id,
+        seq: message.seq,
+        senderId: message.sender_user_id,
+        clientMessageId: message.client_message_id ?? undefined,
+        content: message.content ?? undefined,
+        attachmentIds: message.attachments.map(({ id }: { id: string }) => id),
+        reactions: message.reactions.map((by: any) => `${by.user_id} ${by.emoji}`),
+        deleted: message.deleted_at !== null
       })
     }
     if (page.has_more !== true) return newestFirst.reverse()
@@ -75,13 +117,5 @@ async function readHistory (rest: Rest, userId: string, conversationId: string):
 }
 
 /** The messages in a log, by id of the message. */
-export function messagesById (events: Event[]): Map<string, Event[]> {
-  const found = new Map<string, Event[]>()
-  for (const event of events) {
-    if (!carriesMessage(event)) continue
-    const same = found.get(event.messageId!)
-    if (same === undefined) found.set(event.messageId!, [event])
-    else same.push(event)
-  }
-  return found
-}
+export const messagesById = (events: Event[]): Map<string, Event[]> =>
+  grouped(events.filter(carriesMessage), ({ messageId }) => messageId!)

@@ -8,12 +8,13 @@ import { sameEvent, type Event } from './event.ts'
 export interface Send {
   clientMessageId: string
   senderId: string
-  /** One sender, one door, one conversation: here messages go one at a time, so they have an order. */
+  /** One sender, one door, one conversation: what is sent here has an order. */
   lane: string
   /** 1, 2, 3, … in the lane. */
   counter: number
   conversationId: string
   content: string
+  attachmentId?: string
   attempts: number
   /** A PUBACK without its reply tells that it was accepted, but not as what. */
   acceptances: Acceptance[]
@@ -41,6 +42,31 @@ export interface WatchedMessage {
 
 export interface Read { readerId: string, conversationId: string, seq: number }
 
+/** One of the texts that a message was given after it was sent, in their order. */
+export interface Edit { content: string, accepted: boolean }
+
+export interface EditedMessage { messageId: string, clientMessageId: string, edits: Edit[] }
+
+/** What one user did with one emoji on one message, in order. */
+export interface ReactionRecord {
+  messageId: string
+  conversationId: string
+  userId: string
+  emoji: string
+  changes: Array<{ type: 'reaction_added' | 'reaction_removed', accepted: boolean }>
+}
+
+/** A user whose erasure was asked for, and their direct conversation with one who stays. */
+export interface ErasureRecord {
+  userId: string
+  partnerId: string
+  conversationId: string
+  /** All there is of what they sent. */
+  contents: string[]
+  messageIds: string[]
+  accepted: boolean
+}
+
 /** The bound of a record that a broken system could fill without end. */
 const MAX_INCIDENTS = 1_000
 
@@ -52,6 +78,17 @@ export class Ledger {
   readonly watched = new Map<string, WatchedMessage>()
   /** Reads that were accepted. */
   readonly reads: Read[] = []
+  /** By the message's id. */
+  readonly edited = new Map<string, EditedMessage>()
+  /** By message, user and emoji. */
+  readonly reactions = new Map<string, ReactionRecord>()
+  readonly erasures: ErasureRecord[] = []
+  /** SHA-256 of what was uploaded, by the attachment's id. */
+  readonly uploads = new Map<string, string>()
+  /** Users without a connection, by the token with which their phone is registered. */
+  readonly absent = new Map<string, string>()
+  /** Every fault, as it is described. */
+  readonly struck: string[] = []
   /** What was seen to go wrong on the spot: a crash, an answer that should not be. */
   readonly incidents: string[] = []
   readonly #known = new Map<string, Map<number, Event>>()

@@ -11,18 +11,19 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { startFakeFcm } from '../../tools/fake-fcm/server.ts'
 import { check } from './checks.ts'
 import { startCluster } from './cluster.ts'
 import { readEvidence } from './evidence.ts'
 import { describe, faultSequence, strike } from './faults.ts'
 import { Ledger } from './ledger.ts'
+import { startLoad } from './load.ts'
 import { populate } from './population.ts'
 import { openProbe } from './probe.ts'
 import { seededRandom } from './random.ts'
-import { startReaders } from './readers.ts'
+import { printChanges } from './report-changes.ts'
 import { printCounts, printFault, printFaults, printViolations, type FaultResult } from './report.ts'
 import { openRest } from './rest.ts'
-import { startSenders } from './senders.ts'
 import { settle } from './settle.ts'
 
 const WARM_UP_MS = 5_000
@@ -66,23 +67,20 @@ console.log(
   `${single ? 'one process' : '2 brokers, 2 APIs, 1 push-bridge'}; logs in ${folder}`
 )
 
+const fcm = await startFakeFcm()
 const cluster = await startCluster({
-  folder, single, onCrash: (name, how) => ledger.incident(`${name} ended by itself: ${how}`)
+  folder,
+  single,
+  fcmEndpoint: fcm.url,
+  onCrash: (name, how) => ledger.incident(`${name} ended by itself: ${how}`)
 })
 const rest = openRest(cluster.apis, random.stream('rest'))
 const population = await populate({ cluster, rest, ledger, random: random.stream('population'), deviceCount })
 const probe = await openProbe({ cluster, rest, ledger, random: random.stream('probe') })
 const devices = [...population.devices, ...probe.devices]
 const living = devices.map(device => device.live())
-const readers = startReaders({ devices: population.devices, rest, ledger, random: random.stream('readers') })
-const senders = startSenders({
-  population,
-  rest,
-  ledger,
-  random: random.stream('senders'),
-  ratePerSecond,
-  onAccepted: send => readers.sent(send)
-})
+const load =
+  await startLoad({ population, rest, ledger, random: random.stream('load'), ratePerSecond, fcm })
 
 const began = performance.now()
 await sleep(WARM_UP_MS)
@@ -90,18 +88,22 @@ await probe.whole()
 const results = await strikeUntil(began + minutes * 60_000)
 
 console.log('no more faults; every device comes back and catches up')
-await Promise.all([senders.stop(), readers.stop()])
+await load.stop()
 const userIds = [...population.userIds, ...probe.userIds]
 const settledMs = await settle(devices, userIds, rest)
-await readers.askAgain()
-const evidence = await readEvidence(rest, ledger, userIds)
+const { unerased, pushedMs } = await load.settle()
+const evidence = {
+  ...await readEvidence(rest, ledger, [...userIds, ...load.userIds]), unerased, pushes: fcm.pushes
+}
 for (const device of devices) device.close()
 await Promise.all(living)
 await cluster.close()
+await fcm[Symbol.asyncDispose]()
 
 const violations = check(ledger, evidence)
 printFaults(results)
 printCounts(ledger, devices, settledMs)
+printChanges(ledger, evidence, pushedMs)
 printViolations(violations)
 keepFolder = values.keep || violations.length > 0
 if (violations.length > 0) {
@@ -117,6 +119,7 @@ async function strikeUntil (end: number): Promise<FaultResult[]> {
   for (const fault of faultSequence(cluster.parts, random.stream('faults'))) {
     if (performance.now() >= end) break
     const struckAt = performance.now()
+    ledger.struck.push(describe(fault))
     try {
       const { healed } = await strike(cluster, fault)
       const sinceStrike = performance.now() - struckAt

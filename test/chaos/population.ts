@@ -13,7 +13,11 @@ const DEVICES_PER_USER = 3.3
 const USERS_PER_GROUP = 6
 const CREATORS = 4
 
-export interface Population { userIds: string[], devices: Device[] }
+export interface Population {
+  userIds: string[]
+  devices: Device[]
+  conversationIds: string[]
+}
 
 export async function populate ({ cluster, rest, ledger, random, deviceCount }: {
   cluster: Cluster, rest: Rest, ledger: Ledger, random: Random, deviceCount: number
@@ -33,6 +37,7 @@ export async function populate ({ cluster, rest, ledger, random, deviceCount }: 
     const { id } = await rest.must(creator, 'POST', '/conversations', { type, participant_ids: others })
     ledger.members.set(id, new Set([creator, ...others]))
   })
+  const conversationIds = [...ledger.members.keys()]
   const devices: Device[] = []
   const owners = Array.from(
     { length: deviceCount }, (_, i) => ({ userId: userIds[i % userIds.length]!, deviceId: `device-${i + 1}` })
@@ -44,7 +49,7 @@ export async function populate ({ cluster, rest, ledger, random, deviceCount }: 
       record, token: await token(userId), brokers: cluster.brokers, random: random.stream(deviceId), ledger
     }))
   })
-  return { userIds, devices }
+  return { userIds, devices, conversationIds }
 }
 
 /** What a new device does before it first connects. */

@@ -6,7 +6,7 @@ import { type Ledger, type Send } from './ledger.ts'
 import { takeSnapshot } from './population.ts'
 import { type Random } from './random.ts'
 import { isTransient, type Rest } from './rest.ts'
-import { bodyOf } from './senders.ts'
+import { bodyOf } from './lanes.ts'
 
 const SENDER = 'probe-sender'
 const WATCHER = 'probe-watcher'

@@ -8,7 +8,7 @@ const RETRY_MIN_MS = 100
 const RETRY_MAX_MS = 400
 const MUST_WITHIN_MS = 90_000
 
-/** `status` 0: no answer came. */
+/** `status` 0: no answer came. What is not JSON is a Buffer. */
 export interface Answer { status: number, body: any }
 
 export interface Rest {
@@ -34,18 +34,19 @@ export function openRest (apis: Node[], random: Random): Rest {
   const rest: Rest = {
     async once (api, userId, method, path, body, headers = {}) {
       if (!tokens.has(userId)) tokens.set(userId, token(userId))
+      const isJson = body !== undefined && !(body instanceof FormData)
       const authorization = `Bearer ${await tokens.get(userId)!}`
       try {
         const response = await fetch(`${api.http}/api/v1${path}`, {
           method,
-          headers: {
-            authorization, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers
-          },
-          body: body === undefined ? undefined : JSON.stringify(body),
+          headers: { authorization, ...(isJson ? { 'content-type': 'application/json' } : {}), ...headers },
+          body: isJson ? JSON.stringify(body) : body,
           signal: AbortSignal.timeout(TIMEOUT_MS)
         })
-        const text = await response.text()
-        return { status: response.status, body: text === '' ? undefined : JSON.parse(text) }
+        const bytes = Buffer.from(await response.arrayBuffer())
+        const said = response.headers.get('content-type') ?? ''
+        const answer = said.includes('json') && bytes.length > 0 ? JSON.parse(bytes.toString()) : bytes
+        return { status: response.status, body: bytes.length === 0 ? undefined : answer }
       } catch {
         return { status: 0, body: undefined }
       }

@@ -1,18 +1,15 @@
 /**
- * Lanes that send: one user, one conversation, one door, one message at a time,
- * each repeated under its client_message_id until it is decided. So the order in
- * which a lane's messages were accepted is the order of its counter.
+ * Sending on lanes: each message is repeated under its client_message_id until it
+ * is decided, and what a lane resends it resends in order. So the order in which
+ * a lane's messages were accepted is the order of its counter.
  */
 import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Device } from './device.ts'
+import { type Lane } from './lanes.ts'
 import { type Ledger, type Send } from './ledger.ts'
-import { type Population } from './population.ts'
 import { type Random } from './random.ts'
-import { isTransient, type Rest } from './rest.ts'
+import { type Rest } from './rest.ts'
 
-const LANES_PER_USER = 2
-const MQTT_SHARE = 0.4
 const REPEAT_SHARE = 0.02
 const GIVE_UP_AFTER_MS = 120_000
 
@@ -21,25 +18,13 @@ export interface Senders {
   stop (): Promise<void>
 }
 
-interface Lane {
-  name: string
-  userId: string
-  conversationId: string
-  attempt: (send: Send) => Promise<void>
-}
-
-export function startSenders ({ population, rest, ledger, random, ratePerSecond, onAccepted }: {
-  population: Population,
+export function startSenders ({ lanes, rest, ledger, random, onAccepted }: {
+  lanes: Lane[],
   rest: Rest,
   ledger: Ledger,
   random: Random,
-  ratePerSecond: number,
-  onAccepted: (
-    send: Send
-  ) => void
+  onAccepted: (send: Send) => void
 }): Senders {
-  const lanes = openLanes(population, rest, ledger, random)
-  const intervalMs = lanes.length / ratePerSecond * 1_000
   const stopping = new AbortController()
   setMaxListeners(0, stopping.signal)
   const running = lanes.map(lane => run(lane, random.stream(lane.name)))
@@ -52,46 +37,41 @@ export function startSenders ({ population, rest, ledger, random, ratePerSecond,
 
   async function run (lane: Lane, chance: Random): Promise<void> {
     const resting = (ms: number) => sleep(ms, undefined, { signal: stopping.signal }).catch(() => {})
-    await resting(chance.between(0, intervalMs))
-    for (let counter = 1; !stopping.signal.aborted; counter++) {
-      const send = newSend(lane, counter)
-      ledger.sends.set(send.clientMessageId, send)
-      if (!await deliver(lane, send, chance)) return
-      onAccepted(send)
-      await resting(chance.between(0.5, 1.5) * intervalMs)
+    await resting(chance.between(0, lane.intervalMs))
+    for (let counter = 1; !stopping.signal.aborted;) {
+      const sends = Array.from({ length: Math.ceil(chance.between(0, lane.window)) }, () =>
+        newSend(lane, counter++))
+      if (lane.attach !== undefined) {
+        for (const send of sends) {
+          send.attachmentId = await lane.attach()
+          if (send.attachmentId === undefined) return
+        }
+      }
+      for (const send of sends) ledger.sends.set(send.clientMessageId, send)
+      if (!await deliver(lane, sends, chance)) return
+      for (const send of sends) onAccepted(send)
+      await resting(chance.between(0.5, 1.5) * lane.intervalMs * sends.length)
     }
   }
 
-  async function deliver (lane: Lane, send: Send, chance: Random): Promise<boolean> {
-    for (const deadline =
-      performance.now() + GIVE_UP_AFTER_MS; performance.now() < deadline; await rest.pause()) {
-      send.attempts++
-      await lane.attempt(send)
-      if (send.acceptances.length === 0) continue
-      // A client that missed the answer sends once more, and must get the same one.
-      if (chance.chance(REPEAT_SHARE)) await lane.attempt(send)
-      return true
+  async function deliver (lane: Lane, sends: Send[], chance: Random): Promise<boolean> {
+    let undecided = sends
+    for (const deadline = performance.now() + GIVE_UP_AFTER_MS; performance.now() < deadline;) {
+      for (const send of undecided) send.attempts++
+      await lane.attempt(undecided)
+      undecided = undecided.filter(send => send.acceptances.length === 0)
+      if (undecided.length === 0) {
+        // A client that missed the answers sends once more, and must get the same ones.
+        if (chance.chance(REPEAT_SHARE)) await lane.attempt(sends)
+        return true
+      }
+      await rest.pause()
     }
-    ledger.incident(`${send.clientMessageId} was not decided within ${GIVE_UP_AFTER_MS} ms`)
+    for (const { clientMessageId } of undecided) {
+      ledger.incident(`${clientMessageId} was not decided within ${GIVE_UP_AFTER_MS} ms`)
+    }
     return false
   }
-}
-
-function openLanes ({ userIds, devices }: Population, rest: Rest, ledger: Ledger, random: Random): Lane[] {
-  const lanes = new Map<string, Lane>()
-  const conversations = [...ledger.members]
-  for (const userId of userIds) {
-    const own = conversations.filter(([, members]) => members.has(userId))
-    const owned = devices.filter(({ record }) => record.userId === userId)
-    for (let i = 0; i < LANES_PER_USER; i++) {
-      const [conversationId] = random.pick(own)
-      const overMqtt = owned.length > 0 && random.chance(MQTT_SHARE)
-      const name = `${userId}.${overMqtt ? 'mqtt' : 'rest'}.${conversationId}`
-      const attempt = overMqtt ? attemptOverMqtt(random.pick(owned), ledger) : attemptOverRest(rest, ledger)
-      lanes.set(name, { name, userId, conversationId, attempt })
-    }
-  }
-  return [...lanes.values()]
 }
 
 const newSend = ({ name, userId, conversationId }: Lane, counter: number): Send => ({
@@ -104,24 +84,3 @@ const newSend = ({ name, userId, conversationId }: Lane, counter: number): Send 
   attempts: 0,
   acceptances: []
 })
-
-export const bodyOf = ({ clientMessageId, conversationId, content }: Send): object =>
-  ({ conversation_id: conversationId, content, message_type: 'text', client_message_id: clientMessageId })
-
-const attemptOverRest = (rest: Rest, ledger: Ledger) => async (send: Send): Promise<void> => {
-  const answer = await rest.attempt(send.senderId, 'POST', '/messages', bodyOf(send))
-  if (answer.status === 201 || answer.status === 200) {
-    ledger.accepted(
-      send.clientMessageId, { messageId: answer.body.id, seq: answer.body.seq }
-    )
-  } else if (!isTransient(answer)) {
-    ledger.incident(`${send.clientMessageId} was answered ${answer.status} ${JSON.stringify(answer.body)}`)
-  }
-}
-
-// A PUBACK is a decision even when the reply got lost; a refusal is noted by the device.
-const attemptOverMqtt = (device: Device, ledger: Ledger) => async (send: Send): Promise<void> => {
-  const decided =
-    await device.command({ type: 'send_message', ...bodyOf(send) }).then(() => true, () => false)
-  if (decided) ledger.accepted(send.clientMessageId, { messageId: undefined, seq: undefined })
-}

@@ -1,0 +1,114 @@
+/**
+ * The ways on which messages are sent: one user, one conversation, one door. A
+ * pipelined lane writes a window of commands in one tick and waits for no
+ * PUBACK; every other one has a single message under way.
+ */
+import { type Absent } from './absent.ts'
+import { uploaderFor } from './attachments.ts'
+import { type Crowd } from './crowd.ts'
+import { type Device } from './device.ts'
+import { type Ledger, type Send } from './ledger.ts'
+import { type Population } from './population.ts'
+import { type Random } from './random.ts'
+import { isTransient, type Rest } from './rest.ts'
+
+const LANES_PER_USER = 2
+const MQTT_SHARE = 0.5
+const PIPELINED_SHARE = 0.4
+const WINDOW = 8
+const ATTACHING_LANES = 4
+const ATTACHMENT_EVERY_MS = 4_000
+const CROWD_EVERY_MS = 3_000
+const ABSENT_EVERY_MS = 6_000
+
+export interface Lane {
+  name: string
+  userId: string
+  conversationId: string
+  /** Of one message, on the average. */
+  intervalMs: number
+  /** Messages under way at most. */
+  window: number
+  attempt: (sends: Send[]) => Promise<void>
+  /** Uploads what goes with a message. */
+  attach?: () => Promise<string | undefined>
+}
+
+export function openLanes ({ population, crowd, absent, rest, ledger, random, ratePerSecond }: {
+  population: Population,
+  crowd: Crowd,
+  absent: Absent,
+  rest: Rest,
+  ledger: Ledger,
+  random: Random,
+  ratePerSecond: number
+}): Lane[] {
+  const overRest = attemptOverRest(rest, ledger)
+  const restLane = (userId: string, kind: string, conversationId: string, intervalMs: number): Lane => ({
+    name: `${userId}.${kind}.${conversationId}`,
+    userId,
+    conversationId,
+    intervalMs,
+    window: 1,
+    attempt: overRest
+  })
+  const inOwn = (userId: string): string => random.pick(
+    population.conversationIds.filter(id => ledger.members.get(id)!.has(userId))
+  )
+
+  const lanes = new Map<string, Lane>()
+  for (const userId of population.userIds) {
+    const devices = population.devices.filter(({ record }) => record.userId === userId)
+    for (let i = 0; i < LANES_PER_USER; i++) {
+      const overMqtt = devices.length > 0 && random.chance(MQTT_SHARE)
+      const pipelined = overMqtt && random.chance(PIPELINED_SHARE)
+      const lane = restLane(
+        userId, pipelined ? 'pipelined' : overMqtt ? 'mqtt' : 'rest', inOwn(userId), 0
+      )
+      if (overMqtt) lane.attempt = attemptOverMqtt(random.pick(devices), ledger)
+      if (pipelined) lane.window = WINDOW
+      lanes.set(lane.name, lane)
+    }
+  }
+  for (const lane of lanes.values()) lane.intervalMs = lanes.size / ratePerSecond * 1_000
+
+  const attaching = random.shuffle(population.userIds).slice(0, ATTACHING_LANES).map(userId => ({
+    ...restLane(userId, 'attaching', inOwn(userId), ATTACHMENT_EVERY_MS),
+    attach: uploaderFor(userId, rest, ledger, random.stream(`attachments of ${userId}`))
+  }))
+  return [
+    ...lanes.values(),
+    ...attaching,
+    restLane(crowd.senderId, 'crowd', crowd.conversationId, CROWD_EVERY_MS),
+    ...absent.conversations.map(({ senderId, conversationId }) =>
+      restLane(senderId, 'absent', conversationId, ABSENT_EVERY_MS))
+  ]
+}
+
+export const bodyOf = ({ clientMessageId, conversationId, content, attachmentId }: Send): object => ({
+  conversation_id: conversationId,
+  content,
+  message_type: 'text',
+  client_message_id: clientMessageId,
+  ...(attachmentId === undefined ? {} : { attachment_ids: [attachmentId] })
+})
+
+const attemptOverRest = (rest: Rest, ledger: Ledger) => async (sends: Send[]): Promise<void> => {
+  for (const send of sends) {
+    const answer = await rest.attempt(send.senderId, 'POST', '/messages', bodyOf(send))
+    if (answer.status === 201 || answer.status === 200) {
+      ledger.accepted(send.clientMessageId, { messageId: answer.body.id, seq: answer.body.seq })
+    } else if (!isTransient(answer)) {
+      ledger.incident(`${send.clientMessageId} was answered ${answer.status} ${JSON.stringify(answer.body)}`)
+    }
+  }
+}
+
+// A PUBACK is a decision even when the reply got lost; a refusal is noted by the device.
+const attemptOverMqtt = (device: Device, ledger: Ledger) => async (sends: Send[]): Promise<void> => {
+  const decided = await device.commands(sends.map(send => ({ type: 'send_message', ...bodyOf(send) })))
+    .catch(() => [])
+  for (const [i, { clientMessageId }] of sends.entries()) {
+    if (decided[i] === true) ledger.accepted(clientMessageId, { messageId: undefined, seq: undefined })
+  }
+}
