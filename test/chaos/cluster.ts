@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { issueToken } from '../../messaging/access/tokens.ts'
 import { migrate } from '../../migrations/migrate.ts'
 import { freePort } from './ports.ts'
-import { preparePostgres } from './postgres.ts'
 import { prepareRedis, type RedisServer } from './redis.ts'
+import { startReplicatedPostgres, type ReplicatedPostgres } from './replicas.ts'
 import { ServerProcess, type Server } from './server.ts'
 
 const ROOT = new URL('../..', import.meta.url).pathname
@@ -28,6 +28,7 @@ export interface Cluster {
   apis: Node[]
   nodes: Node[]
   redis: RedisServer | undefined
+  postgres: ReplicatedPostgres
   close (): Promise<void>
 }
 
@@ -100,12 +101,17 @@ export async function startCluster (
 
   try {
     await mkdir(folder, { recursive: true })
-    const postgres = await open('postgres', await preparePostgres(join(folder, 'postgres'), onCrash))
+    const postgresFolder = join(folder, 'postgres')
+    await mkdir(postgresFolder, { mode: 0o700 })
+    const postgres = await startReplicatedPostgres(postgresFolder, onCrash)
+    stack.push(postgres)
+    parts.set('postgres', [postgres])
+    await postgres.synchronize()
     await migrate(postgres.url)
     const env: NodeJS.ProcessEnv = { DATABASE_URL: postgres.url }
     if (single) {
       const node = await openNode('echo', 'echo', { ...env, FCM_ENDPOINT: fcmEndpoint })
-      return { parts, nodes, brokers: [node], apis: [node], redis: undefined, close }
+      return { parts, nodes, brokers: [node], apis: [node], redis: undefined, postgres, close }
     }
     const redis =
       await open('redis', await prepareRedis(join(folder, 'redis'), join(folder, 'redis.log'), onCrash))
@@ -113,7 +119,7 @@ export async function startCluster (
     const brokers = [await openNode('broker', 'broker-1', env), await openNode('broker', 'broker-2', env)]
     const apis = [await openNode('api', 'api-1', env), await openNode('api', 'api-2', env)]
     await openNode('push-bridge', 'push-bridge', { ...env, FCM_ENDPOINT: fcmEndpoint })
-    return { parts, nodes, brokers, apis, redis, close }
+    return { parts, nodes, brokers, apis, redis, postgres, close }
   } catch (error) {
     await close()
     throw error

@@ -4,7 +4,7 @@ import { seededRandom } from './random.ts'
 
 const PARTS = new Map((['broker', 'api', 'push-bridge', 'redis', 'postgres'] as const)
   .map(part => [part, [{ name: `${part}-1` }, { name: `${part}-2` }]]))
-const A_ROUND = 14
+const A_ROUND = 16
 
 test('the same seed gives the same faults, another seed others', () => {
   expect(take('a', 3 * A_ROUND)).toEqual(take('a', 3 * A_ROUND))
@@ -17,7 +17,28 @@ test('a round has every fault on every part once', () => {
   expect(sequence.slice(A_ROUND).toSorted()).toEqual(sequence.slice(0, A_ROUND).toSorted())
 })
 
+test('some faults come two at once, on two parts', () => {
+  const strikes = Array.from({ length: 100 }, (_, i) => i)
+  const sequence = faultSequence(PARTS, seededRandom('c'))
+  const pairs = strikes.map(() => sequence.next().value).filter(faults => faults.length === 2)
+  expect(pairs.length).toBeGreaterThan(10)
+  for (const [one, other] of pairs) expect(one!.target.slice(0, -2)).not.toBe(other!.target.slice(0, -2))
+})
+
+test('only long runs have faults of a minute', () => {
+  const kinds = (long: boolean): string[] => {
+    const sequence = faultSequence(PARTS, seededRandom('d'), { long })
+    return Array.from({ length: 100 }, () => sequence.next().value).flat().map(({ kind }) => kind)
+  }
+  expect(kinds(false)).not.toContain('freeze')
+  expect(kinds(true)).toContain('freeze')
+})
+
 function take (seed: string, count: number): Fault[] {
-  const faults = faultSequence(PARTS, seededRandom(seed))
-  return Array.from({ length: count }, () => faults.next().value)
+  const faults: Fault[] = []
+  for (const strike of faultSequence(PARTS, seededRandom(seed))) {
+    faults.push(...strike)
+    if (faults.length >= count) break
+  }
+  return faults.slice(0, count)
 }

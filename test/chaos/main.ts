@@ -27,6 +27,8 @@ import { openRest } from './rest.ts'
 import { settle } from './settle.ts'
 
 const WARM_UP_MS = 5_000
+/** Faults of a minute each have a place in runs of at least so long. */
+const LONG_FROM_MINUTES = 10
 
 const { values } = parseArgs({
   options: {
@@ -116,24 +118,28 @@ process.exit(violations.length > 0 ? 1 : 0)
 
 async function strikeUntil (end: number): Promise<FaultResult[]> {
   const results: FaultResult[] = []
-  for (const fault of faultSequence(cluster.parts, random.stream('faults'))) {
+  const long = minutes >= LONG_FROM_MINUTES
+  const sequence = faultSequence(cluster.parts, random.stream('faults'), { long })
+  for (const faults of sequence) {
     if (performance.now() >= end) break
     const struckAt = performance.now()
-    ledger.struck.push(describe(fault))
+    const what = faults.map(describe).join(' and ')
+    ledger.struck.push(what)
     try {
-      const { healed } = await strike(cluster, fault)
+      const struck = await Promise.all(faults.map(fault => strike(cluster, fault)))
       const sinceStrike = performance.now() - struckAt
-      const [first] = await Promise.all([probe.first(), healed])
+      const [first] = await Promise.all([probe.first(), ...struck.map(({ healed }) => healed)])
       await probe.whole()
-      const result =
-        { fault, atMs: struckAt - began, firstMs: sinceStrike + first, wholeMs: performance.now() - struckAt }
+      const wholeMs = performance.now() - struckAt
+      const result = { faults, atMs: struckAt - began, firstMs: sinceStrike + first, wholeMs }
       printFault(result)
       results.push(result)
     } catch (error) {
-      console.log(`${describe(fault)}: ${(error as Error).message}`)
-      ledger.incident(`${describe(fault)}: ${(error as Error).message}`)
+      console.log(`${what}: ${(error as Error).message}`)
+      ledger.incident(`${what}: ${(error as Error).message}`)
     }
-    await sleep(Math.min(fault.calmMs, Math.max(0, end - performance.now())))
+    const calmMs = Math.max(...faults.map(fault => fault.calmMs))
+    await sleep(Math.min(calmMs, Math.max(0, end - performance.now())))
   }
   return results
 }

@@ -19,13 +19,14 @@ import {
 } from '../../store/embedded-postgres/socket-folder.ts'
 import { until } from '../support/until.ts'
 import { signalTree } from './postgres.ts'
+import { type Server } from './server.ts'
 import { openSwitchboard, type Switchboard } from './switchboard.ts'
 
 const DEBIAN = '/usr/lib/postgresql/15/bin'
 const DATABASE = 'echo'
 const PATIENCE_MS = 30_000
 
-export interface ReplicatedPostgres extends AsyncDisposable {
+export interface ReplicatedPostgres extends AsyncDisposable, Server {
   url: string
   network: Switchboard
   /** A superuser's statement on the primary, past the switchboard. */
@@ -36,11 +37,15 @@ export interface ReplicatedPostgres extends AsyncDisposable {
   failOver (): Promise<void>
   /** Makes a replica of the primary while that serves. */
   addReplica (): Promise<void>
+  /** From now on a commit waits until the replica has it. */
+  synchronize (): Promise<void>
 }
 
 interface Instance { folder: string, cluster: string, sockets: string, postmaster: Postmaster, pid: number }
 
-export async function startReplicatedPostgres (folder: string): Promise<ReplicatedPostgres> {
+export async function startReplicatedPostgres (
+  folder: string, onCrash: (name: string, how: string) => void = () => {}
+): Promise<ReplicatedPostgres> {
   const spawn = await spawnerForPostgres()
   const binaries = await newestBinaries()
   const network = await openSwitchboard()
@@ -63,6 +68,7 @@ export async function startReplicatedPostgres (folder: string): Promise<Replicat
     const instance =
       { folder: own, cluster, sockets, postmaster, pid: (await readPidFile(cluster))!.pid }
     running.add(instance)
+    postmaster.ended.then(how => { if (running.has(instance)) onCrash('postgres', how) }, () => {})
     return instance
   }
 
@@ -72,10 +78,14 @@ export async function startReplicatedPostgres (folder: string): Promise<Replicat
     return own
   }
 
-  async function kill ({ pid, postmaster }: Instance): Promise<void> {
-    signalTree(pid, 'SIGKILL')
-    await postmaster.ended
+  async function kill (instance: Instance): Promise<void> {
+    running.delete(instance)
+    signalTree(instance.pid, 'SIGKILL')
+    await instance.postmaster.ended
   }
+
+  // Before the folder goes.
+  process.prependListener('exit', () => { for (const { pid } of running) signalTree(pid, 'SIGKILL') })
 
   const firstFolder = await newFolder()
   const firstCluster = join(firstFolder, 'data')
@@ -102,7 +112,9 @@ export async function startReplicatedPostgres (folder: string): Promise<Replicat
     }
     await rm(join(cluster, 'postmaster.pid'), { force: true })
     const conninfo = `host=${primary.sockets} port=${SOCKET_PORT} user=postgres`
-    await writeFile(join(cluster, 'postgresql.auto.conf'), `primary_conninfo = '${conninfo}'\n`)
+    await writeFile(join(cluster, 'postgresql.auto.conf'), [
+      `primary_conninfo = '${conninfo}'`, 'wal_retrieve_retry_interval = 200', ''
+    ].join('\n'))
     await writeFile(join(cluster, 'standby.signal'), '')
     replica = await start(cluster, own)
     await until(async () => (await query(primary, 'select 1 from pg_stat_replication where state = $1', [
@@ -110,6 +122,15 @@ export async function startReplicatedPostgres (folder: string): Promise<Replicat
     ])).rowCount === 1, 'the replica follows', PATIENCE_MS)
   }
   await addReplica()
+
+  async function stop (): Promise<string> {
+    for (const instance of [...running]) {
+      await kill(instance)
+      await removeSocketFolder(instance.sockets)
+    }
+    await network[Symbol.asyncDispose]()
+    return 'stopped'
+  }
 
   return {
     url: `postgres://postgres@127.0.0.1:${network.port}/${DATABASE}?sslmode=disable`,
@@ -124,20 +145,28 @@ export async function startReplicatedPostgres (folder: string): Promise<Replicat
     },
     async failOver () {
       await kill(primary)
-      running.delete(primary)
       await query(replica!, 'select pg_promote()')
       primary = replica!
       replica = undefined
       network.lead(socketOf(primary))
     },
     addReplica,
-    async [Symbol.asyncDispose] () {
-      for (const instance of running) {
-        await kill(instance)
-        await removeSocketFolder(instance.sockets)
-      }
-      await network[Symbol.asyncDispose]()
-    }
+    async synchronize () {
+      await query(primary, "alter system set synchronous_standby_names = '*'")
+      await query(primary, 'select pg_reload_conf()')
+      await until(async () => (await query(
+        primary, "select 1 from pg_stat_replication where sync_state = 'sync'")).rowCount === 1,
+      'a commit waits for the replica', PATIENCE_MS)
+    },
+    name: 'postgres',
+    async start () {
+      primary = await start(primary.cluster, primary.folder)
+    },
+    kill: () => kill(primary),
+    async pause () { signalTree(primary.pid, 'SIGSTOP') },
+    async resume () { signalTree(primary.pid, 'SIGCONT') },
+    stop,
+    async [Symbol.asyncDispose] () { await stop() }
   }
 }
 

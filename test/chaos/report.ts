@@ -8,18 +8,20 @@ import { isProbe } from './probe.ts'
 const SHOWN_PER_PROMISE = 20
 
 export interface FaultResult {
-  fault: Fault
+  /** At once. */
+  faults: Fault[]
   atMs: number
   /** Until a message came through at all, and until it did through every API to every broker. */
   firstMs: number
   wholeMs: number
 }
 
+const describeAll = (faults: Fault[]): string => faults.map(describe).join(' and ')
 const seconds = (ms: number): string => (ms / 1_000).toFixed(1)
 
-export const printFault = ({ fault, atMs, firstMs, wholeMs }: FaultResult): void =>
+export const printFault = ({ faults, atMs, firstMs, wholeMs }: FaultResult): void =>
   console.log(
-    `${seconds(atMs).padStart(7)} s  ${describe(fault).padEnd(52)} ` +
+    `${seconds(atMs).padStart(7)} s  ${describeAll(faults).padEnd(52)} ` +
     `first delivery after ${seconds(firstMs)} s, recovered after ${seconds(wholeMs)} s`
   )
 
@@ -53,11 +55,11 @@ export function printCounts (ledger: Ledger, devices: Device[], settledMs: numbe
 }
 
 export function printFaults (results: FaultResult[]): void {
-  console.table(results.map(({ fault, atMs, firstMs, wholeMs }) => ({
+  console.table(results.map(({ faults, atMs, firstMs, wholeMs }) => ({
     'at s': seconds(
       atMs
     ),
-    fault: describe(fault),
+    fault: describeAll(faults),
     'first delivery s': seconds(firstMs),
     'recovered s': seconds(wholeMs)
   })))
