@@ -12,7 +12,9 @@ import { type Persistence } from '../aedes/persistence.ts'
 const IN_PATTERNS = /[[\]?*\\^]/
 
 export function readRetained (
-  store: Pick<Persistence, 'createRetainedStreamCombi'>, filters: string[], onError: (error: Error) => void
+  store: Pick<Persistence, 'createRetainedStreamCombi'>,
+  filters: string[],
+  onError: (error: Error, stream: Readable) => void
 ): Readable {
   const seen = new Set<string>()
   const once = new Transform({
@@ -25,6 +27,6 @@ export function readRetained (
     }
   })
   const asked = filters.some(filter => IN_PATTERNS.test(filter)) ? ['#'] : [...filters]
-  // Aedes listens to no errors, and one would end the process: of a stream that fails no more comes.
-  return store.createRetainedStreamCombi(asked).on('error', onError).pipe(once)
+  // A stream that fails does not end the one it is piped to.
+  return store.createRetainedStreamCombi(asked).on('error', error => onError(error, once)).pipe(once)
 }

@@ -118,9 +118,11 @@ export function startRedisTopics (
   ): Promise<void> => {
     if (packet.retain === true) await retained.storeRetained(packet)
   }
-  const read = (filters: string[]): Readable => readRetained(
-    retained, filters, error => log.warn({ err: error }, 'retained messages could not be read')
-  )
+  // Aedes listens to no errors, and one would end the process: of a stream that fails no more comes.
+  const read = (filters: string[]): Readable => readRetained(retained, filters, (error, stream) => {
+    log.warn({ err: error }, 'retained messages could not be read')
+    stream.push(null)
+  })
 
   const persistence: Persistence = {
     async setup (broker: unknown) { wills.brokerId = (broker as { id: string }).id },
@@ -166,7 +168,8 @@ export function startRedisTopics (
       if ((packet as { qos?: number }).qos === 0) await retained.storeRetained(packet)
     },
     createRetainedStreamCombi: read,
-    createRetainedStream: filter => read([filter]),
+    createRetainedStream: filter =>
+      readRetained(retained, [filter], (error, stream) => { stream.destroy(error) }),
 
     async incomingStorePacket (client, packet) {
       const message = packet as unknown as PublishPacket

@@ -12,7 +12,8 @@
  * one dies.
  */
 import { type Logger } from 'pino'
-import { AppError, failureLevel } from '../../core/errors.ts'
+import { withinMs } from '../../core/deadline.ts'
+import { AppError, failureLevel, unavailable } from '../../core/errors.ts'
 import { writeAudit } from '../../store/audit-log.ts'
 import { type Database } from '../../store/database.ts'
 import {
@@ -29,6 +30,7 @@ const PAUSE_MS = 20
 /** Longer than a revocation takes to reach every connection, and a connection's end to be written down. */
 const SETTLE_MS = 3_000
 const RETRY_MS = 30_000
+const FORGET_WITHIN_MS = 20_000
 
 export interface Erasures extends AsyncDisposable {
   /** Throws `not_found` for an unknown user. An erasure that is running goes on. */
@@ -101,7 +103,10 @@ export function startErasures (
   }
 
   async function forget (erasure: Erasure): Promise<void> {
-    await Promise.all(forgetting.map(forget => forget(erasure.user_id)))
+    const forgotten = Promise.all(forgetting.map(forget => forget(erasure.user_id)))
+    if (await withinMs(FORGET_WITHIN_MS, forgotten) === undefined) {
+      throw unavailable('what is kept outside the database does not answer')
+    }
     await database.transact(async tx => {
       await endStep(tx, erasure)
       await postponeErasure(tx, erasure.user_id, new Date(now()))

@@ -36,7 +36,7 @@ export function createOutage (log: Logger, now: () => number = () => performance
       failures.set(what, (failures.get(what) ?? 0) + 1)
       if (since !== undefined) return
       since = failedAt
-      log.error({ err: error.cause ?? error }, 'the database is away')
+      log.error(reasonOf(error.cause), 'the database is away')
     },
     answered () {
       if (since === undefined || now() - failedAt < QUIET_MS) return
@@ -49,10 +49,16 @@ export function createOutage (log: Logger, now: () => number = () => performance
     lost (error) {
       if (lost++ > 0) return
       setTimeout(() => {
-        log.warn({ err: error, connections: lost }, 'connections to the database were lost')
+        log.warn({ ...reasonOf(error), connections: lost }, 'connections to the database were lost')
         lost = 0
       }, COUNT_LOST_MS).unref()
     },
     since: () => since
   }
+}
+
+// The driver hangs the whole connection on its errors, with every statement and its key.
+function reasonOf (cause: unknown): { reason: string, code: string | undefined } {
+  const { message, code } = cause as { message?: string, code?: string }
+  return { reason: message ?? String(cause), code }
 }

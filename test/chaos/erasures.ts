@@ -7,7 +7,7 @@ import { type Random } from './random.ts'
 import { describeAnswer, untilDecided } from './repeat.ts'
 import { type Rest } from './rest.ts'
 
-const MAX_ERASED = 100
+const MAX_ERASED = 500
 const MESSAGES = 6
 const EVERY_MS = 4_000
 const DEADLINE_MS = 120_000
@@ -51,14 +51,25 @@ export function startErasures ({ population, rest, ledger, random }: {
     ledger.members.set(conversationId, new Set([partnerId]))
     for (let n = 1; n <= MESSAGES; n++) {
       const content = `${userId} says ${n}`
-      record.contents.push(content)
-      const { answer } = await untilDecided(rest, () => rest.attempt(userId, 'POST', '/messages', {
+      const message = await said(record, content, 'POST', '/messages', {
         conversation_id: conversationId, content, message_type: 'text', client_message_id: `${userId}.${n}`
-      }))
-      if (answer?.status === 201 || answer?.status === 200) record.messageIds.push(answer.body.id)
-      else ledger.incident(`a message of ${userId} was ${describeAnswer(answer)}`)
+      })
+      if (message !== undefined) record.messageIds.push(message.id)
     }
+    const [first] = record.messageIds
+    const edited = `${userId} says something else`
+    if (first !== undefined) await said(record, edited, 'PATCH', `/messages/${first}`, { content: edited })
     return record
+  }
+
+  async function said (
+    { userId, contents }: ErasureRecord, content: string, method: string, path: string, body: object
+  ): Promise<{ id: string } | undefined> {
+    contents.push(content)
+    const { answer } = await untilDecided(rest, () => rest.attempt(userId, method, path, body))
+    if (answer?.status === 201 || answer?.status === 200) return answer.body
+    ledger.incident(`${method} ${path} of ${userId} was ${describeAnswer(answer)}`)
+    return undefined
   }
 }
 

@@ -72,10 +72,18 @@ export function openLanes ({ population, crowd, absent, rest, ledger, random, ra
   }
   for (const lane of lanes.values()) lane.intervalMs = lanes.size / ratePerSecond * 1_000
 
-  const attaching = random.shuffle(population.userIds).slice(0, ATTACHING_LANES).map(userId => ({
-    ...restLane(userId, 'attaching', inOwn(userId), ATTACHMENT_EVERY_MS),
-    attach: uploaderFor(userId, rest, ledger, random.stream(`attachments of ${userId}`))
-  }))
+  const sizeOf = (id: string): number => ledger.members.get(id)!.size
+  const smallestFirst =
+    random.shuffle(population.conversationIds).toSorted((a, b) => sizeOf(a) - sizeOf(b))
+  const attaching = [
+    ...smallestFirst.slice(0, ATTACHING_LANES / 2), ...smallestFirst.slice(-ATTACHING_LANES / 2)
+  ].map(id => {
+    const userId = random.pick([...ledger.members.get(id)!])
+    return {
+      ...restLane(userId, 'attaching', id, ATTACHMENT_EVERY_MS),
+      attach: uploaderFor(userId, rest, ledger, random.stream(`attachments of ${userId}`))
+    }
+  })
   return [
     ...lanes.values(),
     ...attaching,

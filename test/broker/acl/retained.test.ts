@@ -62,3 +62,22 @@ test('an erasure whose topics cannot be reached waits, and goes on when they can
   await until(async () => (await broker.messaging.erasures.find('flo')).finished_at !== null,
     'the erasure is finished', 20_000)
 })
+
+test('a Redis that hangs while it is read does not hold up erasures for good', {
+  timeout: 60_000
+}, async () => {
+  await using broker = await startTestBroker({ broker: { redisUrl: redis.url } })
+  const gil = await broker.device('gil', GRANT)
+  await gil.client.publishAsync('iot/gil', 'gil', { retain: true, qos: 1 })
+  redis.pause()
+  try {
+    await broker.messaging.erasures.request('root', 'gil')
+    const tried = (): boolean => broker.logged.some(({ msg }) => /an erasure (cannot go on|failed)/.test(msg))
+    await until(tried, 'it was tried in vain', 30_000)
+  } finally {
+    redis.resume()
+  }
+  await broker.sql('update erasures set due_at = now()')
+  await until(async () => (await broker.messaging.erasures.find('gil')).finished_at !== null,
+    'the erasure is finished', 20_000)
+})

@@ -9,7 +9,7 @@ import { grouped } from '../grouped.ts'
 import { type Ledger } from '../ledger.ts'
 
 /** What may be struck between FCM's answer and its record. */
-const EXPLAINS_REPETITION = /push-bridge|echo|postgres/
+const EXPLAINS_REPETITION = /push-bridge|echo|postgres/i
 
 export function * everyMessagePushed (
   { absent }: Ledger, { inboxes, pushes }: Evidence
