@@ -4,13 +4,15 @@
  * There is no timer, so a lone item is worked on at once, and a crowd costs a few
  * round trips. One set is in flight: items with the same key keep their order.
  */
-import { overloaded } from '../core/errors.ts'
+import { DatabaseAway, overloaded } from '../core/errors.ts'
 import { commitInHalves } from './halves.ts'
 
 /** An answer for so many keeps the process busy for some ten milliseconds: no other work waits longer. */
 export const MAX_SET = 200
 /** Far more than one process has connections. */
 const MAX_WAITING = 50_000
+/** Who has waited so long for a database that turns out to be away does not wait for another attempt. */
+export const MAX_WAIT_FOR_AWAY_MS = 1_000
 
 export interface SetQueueOptions<Item, Result> {
   /**
@@ -33,6 +35,8 @@ export interface SetQueue<Item, Result> {
 
 interface Waiting<Item, Result> {
   item: Item
+  /** When it came (performance.now()). */
+  since: number
   wanted: () => boolean
   resolve (result: Result | undefined): void
   reject (error: unknown): void
@@ -88,12 +92,23 @@ export function createSetQueue<Item, Result> (
       if (outcome instanceof Error) reject(outcome)
       else resolve(outcome)
     })
+    const away = outcomes.find(outcome => outcome instanceof DatabaseAway)
+    if (away !== undefined) giveUp(away)
+  }
+
+  function giveUp (away: DatabaseAway): void {
+    const now = performance.now()
+    waiting = waiting.filter(({ since, reject }) => {
+      const tooLong = now - since > MAX_WAIT_FOR_AWAY_MS
+      if (tooLong) reject(away)
+      return !tooLong
+    })
   }
 
   return {
     run: (item: Item, wanted: () => boolean = () => true) => new Promise<any>((resolve, reject) => {
       if (waiting.length >= MAX_WAITING) throw overloaded('too much waits for the database')
-      waiting.push({ item, wanted, resolve, reject })
+      waiting.push({ item, since: performance.now(), wanted, resolve, reject })
       schedule()
     })
   }

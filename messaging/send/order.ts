@@ -5,10 +5,8 @@
  * would be stored before it.
  */
 import { AppError, DatabaseAway } from '../../core/errors.ts'
+import { MAX_WAIT_FOR_AWAY_MS } from '../set-queue.ts'
 import { type Send, type WaitingSend } from './queue.ts'
-
-/** Who has waited so long for a database that turns out to be away does not wait for another attempt. */
-const MAX_WAIT_MS = 1_000
 
 export interface SendOrder {
   /** The send was not stored because of `error`. */
@@ -31,7 +29,8 @@ export function createSendOrder (): SendOrder {
       if (!final) failures.set(keyOf(send), error)
     },
     refusal: send => failures.get(keyOf(send)),
-    giveUp: (send, now) => failures.get(keyOf(send)) ?? (now - send.since > MAX_WAIT_MS ? away : undefined)
+    giveUp: (send, now) =>
+      failures.get(keyOf(send)) ?? (now - send.since > MAX_WAIT_FOR_AWAY_MS ? away : undefined)
   }
 }
 

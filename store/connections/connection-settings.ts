@@ -28,7 +28,7 @@ export const PATIENT: Limits = { noAnswerMs: 15_000, statementMs: 14_000, lockMs
  * Of what a sender or a connecting device waits for: they learn within 5 s that it cannot be done now. The
  * server gives up first, so that a slow database is told from one that is away.
  */
-export const PROMPT: Limits = { noAnswerMs: 4_000, statementMs: 3_000, lockMs: 2_000 }
+export const PROMPT: Limits = { noAnswerMs: 3_500, statementMs: 3_000, lockMs: 2_000 }
 
 /**
  * A host that freezes within a transaction holds its rows for no longer than this; the server ends its

@@ -1,5 +1,6 @@
-import { expect, test } from 'vitest'
-import { unavailable } from '../../core/errors.ts'
+import { expect, test, vi } from 'vitest'
+import { DatabaseAway, unavailable } from '../../core/errors.ts'
+import { until } from '../support/until.ts'
 import { createSetQueue, MAX_SET } from '../../messaging/set-queue.ts'
 
 /** A queue whose sets are answered by the test, one after the other. */
@@ -88,4 +89,24 @@ test('when the database is away a set fails as a whole, and the next one is trie
   sets[1]!.answer()
   expect(await next).toBe('next!')
   expect(sets).toHaveLength(2)
+})
+
+test('who has waited for long behind a set that finds the database away waits for no other', async () => {
+  vi.useFakeTimers({ toFake: ['performance'] })
+  try {
+    const { queue, sets } = heldQueue()
+    const outcome = (item: string): Promise<string> => queue.run(item).catch(() => 'away')
+    const first = outcome('a')
+    await until(() => sets.length === 1, 'it is asked')
+    const second = outcome('b')
+    vi.advanceTimersByTime(2_000)
+    const third = outcome('c')
+    sets[0]!.answer(new DatabaseAway(new Error('no answer')))
+    await until(() => sets.length === 2, 'the next is asked')
+    expect(sets[1]!.items).toEqual(['c'])
+    sets[1]!.answer()
+    expect(await Promise.all([first, second, third])).toEqual(['away', 'away', 'c!'])
+  } finally {
+    vi.useRealTimers()
+  }
 })

@@ -238,4 +238,17 @@ describe.for(['in memory', 'in Redis'])('%s', where => {
     await until(() => admin.of('publish').some(({ topic }) => topic === 's/wild'), 'another topic came')
     expect(admin.of('publish').filter(({ topic }) => topic.startsWith('$'))).toEqual([])
   })
+
+  test('a PUBREL releases its identifier, so that QoS 2 has no end [MQTT-4.3.3-2]', async () => {
+    using raw = await connect()
+    // More in all than may be open at once.
+    for (let n = 100; n <= 1_100; n += 100) {
+      const ids = Array.from({ length: 100 }, (_, i) => n - i)
+      for (const id of ids) raw.packet(publishPacket('s/released', `${id}`, 2, id))
+      await until(() => raw.closed || raw.of('pubrec').length === n, 'all have come', 20_000)
+      for (const messageId of ids) raw.packet({ cmd: 'pubrel', messageId })
+      await until(() => raw.closed || raw.of('pubcomp').length === n, 'all are complete', 20_000)
+    }
+    expect(raw.closed).toBe(false)
+  })
 })
