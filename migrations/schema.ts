@@ -226,6 +226,8 @@ export const devices = pgTable('devices', {
   subscriptions: jsonb('subscriptions').$type<StoredSubscription[]>(),
   lease: seq('lease'),
   registered_at: time('registered_at'),
+  /** Since when it has had what the database has, or was told that it has not. */
+  synced_at: time('synced_at').notNull().defaultNow(),
   last_seen_at: time('last_seen_at').notNull().defaultNow()
 }, table => [
   primaryKey({ name: 'devices_pkey', columns: [table.user_id, table.device_id] }),

@@ -26,8 +26,8 @@ export interface Openings {
 }
 
 /**
- * Tells the users of devices that were last seen in an earlier epoch. Called before the devices count as
- * seen: what fails is done with the next attempt.
+ * Tells devices that come back in a new epoch. Called before they are opened: what fails is done with the
+ * next attempt.
  */
 export type TellResync = (devices: DeviceId[]) => Promise<void>
 

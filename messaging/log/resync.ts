@@ -1,10 +1,10 @@
 /**
- * Devices that were last seen in an earlier epoch: what they have may not be what the database has.
- * Their user's log tells them to take a new snapshot.
+ * Devices that come back in a new epoch: what they have may not be what the database has. Their user's log
+ * tells each of them once to take a new snapshot.
  */
 import { type Database } from '../../store/database.ts'
 import { appendEvents } from '../../store/log/inbox.ts'
-import { usersSeenBefore } from '../../store/people/devices.ts'
+import { markSynced, unsyncedDevices } from '../../store/people/devices.ts'
 import { type TellResync } from '../deliver/openings.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'
 import { type Epochs } from './epochs.ts'
@@ -18,9 +18,14 @@ export const createTellResync = ({ database, epochs, wake, now }: {
 }): TellResync => async devices => {
   const since = epochs.since()
   if (since === undefined) return
-  const userIds = await usersSeenBefore(database.opening, devices, since)
-  if (userIds.length === 0) return
-  const appended = await database.transact(tx => appendEvents(tx, userIds.map(user_id =>
-    ({ user_id, type: 'resync_required' as const, conversation_id: null })), new Date(now())))
+  const unsynced = await unsyncedDevices(database.opening, devices, since)
+  if (unsynced.length === 0) return
+  const userIds = [...new Set(unsynced.map(device => device.userId))]
+  const appended = await database.transact(async tx => {
+    const appended = await appendEvents(tx, userIds.map(user_id =>
+      ({ user_id, type: 'resync_required' as const, conversation_id: null })), new Date(now()))
+    await markSynced(tx, unsynced)
+    return appended
+  })
   wake(wakesFor(epochs.current(), appended))
 }

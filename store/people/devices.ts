@@ -94,20 +94,34 @@ export async function openDevices (db: Executor, devices: OpeningDevice[]): Prom
 }
 
 // Index: devices_pkey.
-const SEEN_BEFORE: Statement = {
-  name: 'devices_seen_before',
+const UNSYNCED: Statement = {
+  name: 'devices_unsynced',
   text: `
-    select distinct a.user_id
+    select a.user_id, a.device_id
       from unnest($1::text[], $2::text[]) as a (user_id, device_id)
-      join devices d on d.user_id = a.user_id and d.device_id = a.device_id and d.last_seen_at < $3`
+      join devices d on d.user_id = a.user_id and d.device_id = a.device_id and d.synced_at < $3`
 }
 
-/** The users of those of the devices that were last seen before `at`. */
-export async function usersSeenBefore (db: Executor, devices: DeviceId[], at: Date): Promise<string[]> {
-  const rows = await db.rows<{ user_id: string }>(
-    SEEN_BEFORE, [devices.map(d => d.userId), devices.map(d => d.deviceId), at]
+/** Those of the devices that have not been told of what was lost before `at`. */
+export async function unsyncedDevices (db: Executor, devices: DeviceId[], at: Date): Promise<DeviceId[]> {
+  const rows = await db.rows<{ user_id: string, device_id: string }>(
+    UNSYNCED, [devices.map(d => d.userId), devices.map(d => d.deviceId), at]
   )
-  return rows.map(row => row.user_id)
+  return rows.map(row => ({ userId: row.user_id, deviceId: row.device_id }))
+}
+
+const SYNCED: Statement = {
+  name: 'devices_synced',
+  text: `
+    update devices d
+       set synced_at = now()
+      from unnest($1::text[], $2::text[]) as a (user_id, device_id)
+     where d.user_id = a.user_id and d.device_id = a.device_id`
+}
+
+/** The users must be locked by this transaction. */
+export async function markSynced (tx: Executor, devices: DeviceId[]): Promise<void> {
+  await tx.rows(SYNCED, [devices.map(d => d.userId), devices.map(d => d.deviceId)])
 }
 
 // Index: devices_pkey.

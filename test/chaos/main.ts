@@ -18,6 +18,7 @@ import { readEvidence } from './evidence.ts'
 import { describe, faultSequence, strike } from './faults.ts'
 import { Ledger } from './ledger.ts'
 import { startLoad } from './load.ts'
+import { loseCommits } from './lossy.ts'
 import { populate } from './population.ts'
 import { openProbe } from './probe.ts'
 import { seededRandom } from './random.ts'
@@ -97,12 +98,14 @@ const { unerased, pushedMs } = await load.settle()
 const evidence = {
   ...await readEvidence(rest, ledger, [...userIds, ...load.userIds]), unerased, pushes: fcm.pushes
 }
+const violations = check(ledger, evidence)
+console.log('at last a replica that is behind takes over')
+violations.push(...await loseCommits({ postgres: cluster.postgres, rest, ledger, devices }))
 for (const device of devices) device.close()
 await Promise.all(living)
 await cluster.close()
 await fcm[Symbol.asyncDispose]()
 
-const violations = check(ledger, evidence)
 printFaults(results)
 printCounts(ledger, devices, settledMs)
 printChanges(ledger, evidence, pushedMs)

@@ -137,6 +137,8 @@ export async function startReplicatedPostgres (
     network,
     sql: text => query(primary, text),
     async holdReplica () {
+      await query(primary, "alter system set synchronous_standby_names = ''")
+      await query(primary, 'select pg_reload_conf()')
       await query(replica!, "alter system set primary_conninfo = ''")
       await query(replica!, 'select pg_reload_conf()')
       await until(async () =>

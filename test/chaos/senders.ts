@@ -11,7 +11,8 @@ import { type Random } from './random.ts'
 import { type Rest } from './rest.ts'
 
 const REPEAT_SHARE = 0.02
-const GIVE_UP_AFTER_MS = 120_000
+/** Two faults of a minute may follow each other. */
+const GIVE_UP_AFTER_MS = 240_000
 
 export interface Senders {
   /** Starts no more messages and resolves when every lane has had the last one decided. */

@@ -30,7 +30,8 @@ export interface ServerOptions {
   onCrash: (name: string, how: string) => void
 }
 
-const START_TIMEOUT_MS = 60_000
+/** A process waits for a database or a Redis that is frozen for a minute. */
+const START_TIMEOUT_MS = 120_000
 const STOP_TIMEOUT_MS = 45_000
 const POLL_MS = 20
 const CRASH_PAUSE_MS = 500

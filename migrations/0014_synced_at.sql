@@ -1,0 +1,1 @@
+ALTER TABLE "devices" ADD COLUMN "synced_at" timestamp (3) with time zone DEFAULT now() NOT NULL;
