@@ -66,8 +66,11 @@ export interface Struck {
   healed: Promise<void>
 }
 
-/** Strikes, and begins to heal. Throws an Error for a graceful stop that was none. */
-export async function strike (cluster: Cluster, fault: Fault): Promise<Struck> {
+/**
+ * Strikes, and begins to heal. Throws an Error for a graceful stop that was none, unless something else struck at
+ * the same time: what cannot be flushed to a frozen database makes it end with another code.
+ */
+export async function strike (cluster: Cluster, fault: Fault, alone: boolean): Promise<Struck> {
   const server = [...cluster.parts.values()].flat().find(({ name }) => name === fault.target)!
   const { postgres } = cluster
   switch (fault.kind) {
@@ -79,7 +82,7 @@ export async function strike (cluster: Cluster, fault: Fault): Promise<Struck> {
       await server.pause()
       return { healed: sleep(fault.awayMs).then(() => server.resume()) }
     case 'restart':
-      return { healed: restart(server, fault.awayMs) }
+      return { healed: restart(server, fault.awayMs, alone) }
     case 'empty':
       await cluster.redis!.empty()
       return { healed: Promise.resolve() }
@@ -93,11 +96,11 @@ export async function strike (cluster: Cluster, fault: Fault): Promise<Struck> {
   }
 }
 
-async function restart (server: Server, awayMs: number): Promise<void> {
+async function restart (server: Server, awayMs: number, alone: boolean): Promise<void> {
   const how = await server.stop()
   await sleep(awayMs)
   await server.start()
-  if (how !== 'exit code 0') throw new Error(`SIGTERM ended ${server.name} with ${how}`)
+  if (alone && how !== 'exit code 0') throw new Error(`SIGTERM ended ${server.name} with ${how}`)
 }
 
 export const describe = ({ kind, target, awayMs }: Fault): string => {

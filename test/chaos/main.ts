@@ -129,7 +129,7 @@ async function strikeUntil (end: number): Promise<FaultResult[]> {
     const what = faults.map(describe).join(' and ')
     ledger.struck.push(what)
     try {
-      const struck = await Promise.all(faults.map(fault => strike(cluster, fault)))
+      const struck = await Promise.all(faults.map(fault => strike(cluster, fault, faults.length === 1)))
       const sinceStrike = performance.now() - struckAt
       const [first] = await Promise.all([probe.first(), ...struck.map(({ healed }) => healed)])
       await probe.whole()
