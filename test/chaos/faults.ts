@@ -67,8 +67,8 @@ export interface Struck {
 }
 
 /**
- * Strikes, and begins to heal. Throws an Error for a graceful stop that was none, unless something else struck at
- * the same time: what cannot be flushed to a frozen database makes it end with another code.
+ * Strikes, and begins to heal. Throws an Error for a graceful stop that was none, unless another fault struck
+ * at the same time: what cannot be flushed to a frozen database makes it end with another code.
  */
 export async function strike (cluster: Cluster, fault: Fault, alone: boolean): Promise<Struck> {
   const server = [...cluster.parts.values()].flat().find(({ name }) => name === fault.target)!
