@@ -13,7 +13,7 @@ export interface SendOrder {
   failed (send: Send, error: Error): void
   /** Why a send must not be stored now. */
   refusal (send: Send): Error | undefined
-  /** Why a send that waits does not wait on. */
+  /** Why a send that waits does not wait on. Asked in the order in which they wait. */
   giveUp (send: WaitingSend, now: number): Error | undefined
 }
 
@@ -29,8 +29,12 @@ export function createSendOrder (): SendOrder {
       if (!final) failures.set(keyOf(send), error)
     },
     refusal: send => failures.get(keyOf(send)),
-    giveUp: (send, now) =>
-      failures.get(keyOf(send)) ?? (now - send.since > MAX_WAIT_FOR_AWAY_MS ? away : undefined)
+    giveUp (send, now) {
+      const key = keyOf(send)
+      // What came behind may have waited for less: it gives up all the same.
+      if (away !== undefined && now - send.since > MAX_WAIT_FOR_AWAY_MS) failures.set(key, away)
+      return failures.get(key)
+    }
   }
 }
 

@@ -61,9 +61,7 @@ export function openLanes ({ population, crowd, absent, rest, ledger, random, ra
     const devices = population.devices.filter(({ record }) => record.userId === userId)
     for (let i = 0; i < LANES_PER_USER; i++) {
       const overMqtt = devices.length > 0 && random.chance(MQTT_SHARE)
-      // Only when asked for: their order has been seen broken (docs/reliability.md).
-      const wanted = process.env.CHAOS_PIPELINES === '1'
-      const pipelined = random.chance(PIPELINED_SHARE) && overMqtt && wanted
+      const pipelined = overMqtt && random.chance(PIPELINED_SHARE)
       const lane = restLane(
         userId, pipelined ? 'pipelined' : overMqtt ? 'mqtt' : 'rest', inOwn(userId), 0
       )
