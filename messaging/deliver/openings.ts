@@ -10,7 +10,7 @@ import { type Database } from '../../store/database.ts'
 import {
   openDevices, saveSubscriptions, startingPoints, type DeviceId, type OpenedDevice, type OpeningDevice,
   type SessionChange, type StartingPoint
-} from '../../store/people/devices.ts'
+} from '../../store/people/device-sessions.ts'
 import { createSetQueue } from '../set-queue.ts'
 
 export interface Openings {

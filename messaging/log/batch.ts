@@ -19,7 +19,7 @@ import {
   type DeliveredMark, deliveredMarks, raiseMarks, type RisingRead, risingReads
 } from '../../store/log/receipts.ts'
 import { type NewMessage, writeMessages, writeShown } from '../../store/log/sends.ts'
-import { advanceCursors, findFenced } from '../../store/people/devices.ts'
+import { advanceCursors, findFenced } from '../../store/people/device-sessions.ts'
 import { cancelPushes, type DuePush, schedulePushes } from '../../store/push/due.ts'
 import { notePushReads } from '../../store/push/reads.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'

@@ -4,7 +4,7 @@
  */
 import { type Database } from '../../store/database.ts'
 import { appendEvents } from '../../store/log/inbox.ts'
-import { markSynced, unsyncedDevices } from '../../store/people/devices.ts'
+import { markSynced, unsyncedDevices } from '../../store/people/device-sessions.ts'
 import { type TellResync } from '../deliver/openings.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'
 import { type Epochs } from './epochs.ts'

@@ -1,6 +1,6 @@
 /** How far acknowledgements move their users' counters, and the cursors of devices. */
 import { type InboxCounters } from '../../store/locks.ts'
-import { type CursorAdvance } from '../../store/people/devices.ts'
+import { type CursorAdvance } from '../../store/people/device-sessions.ts'
 import { type Acknowledgement } from './acknowledgements.ts'
 
 /** Moves the users' counters to what any of their devices has; returns the users that moved. */

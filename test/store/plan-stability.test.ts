@@ -17,7 +17,9 @@ import {
 } from '../../store/log/receipts.ts'
 import { findRepeats, readMembers, readReplyTargets, writeMessages } from '../../store/log/sends.ts'
 import { findMessage, messagesAfter, messagesBefore } from '../../store/messages/messages.ts'
-import { advanceCursors, findFenced, openDevices, startingPoints } from '../../store/people/devices.ts'
+import {
+  advanceCursors, findFenced, openDevices, startingPoints
+} from '../../store/people/device-sessions.ts'
 import { changedLogs } from '../../store/people/users.ts'
 import { cancelPushes, claimPushes, schedulePushes } from '../../store/push/due.ts'
 import { notePushReads } from '../../store/push/reads.ts'

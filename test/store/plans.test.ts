@@ -12,7 +12,7 @@ import { conversationViews, listConversations } from '../../store/conversations/
 import { type Executor } from '../../store/database.ts'
 import { forgetReceipts, messagesMentioning, takeEarlierMentions } from '../../store/erasure/erased-traces.ts'
 import { NIL } from '../../store/erasure/erasures.ts'
-import { openDevices, saveSubscriptions, startingPoints } from '../../store/people/devices.ts'
+import { openDevices, saveSubscriptions, startingPoints } from '../../store/people/device-sessions.ts'
 import { appendNumbered, eventsAfter, type AppendedEvent } from '../../store/log/inbox.ts'
 import { findMessage, messagesAfter, messagesBefore } from '../../store/messages/messages.ts'
 import { claimPushes, nextPushDue, schedulePushes } from '../../store/push/due.ts'

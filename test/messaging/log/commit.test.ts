@@ -1,6 +1,7 @@
 /** What a batch holds up, and what it does not: messages to many members and acknowledgements go beside. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startTestBroker, type TestBroker } from '../../support/broker.ts'
+import { waitsForLock, whileHeld } from '../../support/held-rows.ts'
 import { until } from '../../support/until.ts'
 
 const MEMBERS = Array.from({ length: 100 }, (_, i) => `member-${i}`)
@@ -12,25 +13,6 @@ beforeAll(async () => {
   pair = await broker.direct('carol', 'dave')
 })
 afterAll(() => broker[Symbol.asyncDispose]())
-
-/** Holds the user's row for as long as `work` takes. */
-async function whileHeld (userId: string, work: () => Promise<void>): Promise<void> {
-  const holder = await broker.connect()
-  try {
-    await holder.query('begin')
-    await holder.query('select 1 from users where id = $1 for update', [userId])
-    await work()
-  } finally {
-    await holder.query('rollback')
-    holder.release()
-  }
-}
-
-async function waitsForLock (): Promise<boolean> {
-  const rows = await broker.sql(
-    'select 1 from pg_stat_activity where datname = current_database() and wait_event_type = $1', 'Lock')
-  return rows.length > 0
-}
 
 test('messages to many members keep their order, also of those sent before it was known how many they are', async () => {
   const [admin, ...others] = MEMBERS
@@ -58,9 +40,9 @@ test('a message to many members that waits holds up no other conversation', asyn
   await broker.say(admin!, group, 'so many')
   let over = false
   let held: Promise<unknown> | undefined
-  await whileHeld('member-50', async () => {
+  await whileHeld(broker, 'member-50', async () => {
     held = broker.say(admin!, group, 'held up').then(() => { over = true })
-    await until(waitsForLock, 'its batch waits')
+    await until(() => waitsForLock(broker), 'its batch waits')
     await broker.say('carol', pair, 'beside')
     expect(over).toBe(false)
   })
@@ -81,7 +63,7 @@ test('while a batch is written others go on, and its own conversations wait for 
       await broker.say('bob', own, text)
       order.push(text)
     })
-    await until(waitsForLock, 'the batch waits while it is written')
+    await until(() => waitsForLock(broker), 'the batch waits while it is written')
     const third = broker.say('bob', own, 'third').then(() => { order.push('third') })
     await broker.say('carol', pair, 'beside')
     expect(order).toEqual([])
@@ -99,9 +81,9 @@ test('acknowledgements that wait hold up no send', async () => {
   const before = phone.events.length
   await broker.say('bob', own, 'hello')
   const message = await broker.say('bob', own, 'hello again')
-  await whileHeld('ann', async () => {
+  await whileHeld(broker, 'ann', async () => {
     await until(() => phone.events.length >= before + 2, 'it has the messages')
-    await until(waitsForLock, 'its acknowledgement waits')
+    await until(() => waitsForLock(broker), 'its acknowledgement waits')
     await broker.say('carol', pair, 'beside')
   })
   await until(async () => await broker.status('bob', message) === 'delivered', 'it is written afterwards')
@@ -117,7 +99,7 @@ test('a read whose conversation becomes small meanwhile is told to its senders',
     await holder.query('begin')
     await holder.query('select 1 from users where id = $1 for update', [reader])
     const reading = broker.messaging.readReceipts.read({ readerId: reader, messageId: message.id })
-    await until(waitsForLock, 'it has been looked up, and waits')
+    await until(() => waitsForLock(broker), 'it has been looked up, and waits')
     await holder.query(
       `update conversation_participants set left_at = now(), left_seq = 1
         where conversation_id = $1 and user_id = $2`, [group, members[32]])

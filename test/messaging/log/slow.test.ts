@@ -1,24 +1,12 @@
 /** A database that is slow, or refuses one message, is not away: others go on, and order is kept. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startTestBroker, type TestBroker } from '../../support/broker.ts'
+import { waitsForLock, whileHeld } from '../../support/held-rows.ts'
 import { until } from '../../support/until.ts'
 
 let broker: TestBroker
 beforeAll(async () => { broker = await startTestBroker() })
 afterAll(() => broker[Symbol.asyncDispose]())
-
-/** Holds the user's row for as long as `work` takes, as a host would that froze within a transaction. */
-async function whileHeld (userId: string, work: () => Promise<void>): Promise<void> {
-  const holder = await broker.connect()
-  try {
-    await holder.query('begin')
-    await holder.query('select 1 from users where id = $1 for update', [userId])
-    await work()
-  } finally {
-    await holder.query('rollback')
-    holder.release()
-  }
-}
 
 const contentsOf = async (conversationId: string): Promise<string[]> =>
   (await broker.sql('select content from messages where conversation_id = $1 order by seq', conversationId))
@@ -32,7 +20,7 @@ test('a row that is held fails only the sends that need it, and no acknowledgeme
   const phone = await broker.device('held', { subscribe: ['user/held/inbox'] })
   await until(() => phone.events.length === 1, 'the device has the conversation')
   const outcomes: Array<Promise<string>> = []
-  await whileHeld('held', async () => {
+  await whileHeld(broker, 'held', async () => {
     // One batch: the culprit stands in the middle of it.
     for (const [i, pair] of [...pairs.slice(0, 10), held, ...pairs.slice(10)].entries()) {
       outcomes.push(broker.say(pair === held ? 'other' : `a${i > 10 ? i - 1 : i}`, pair, 'hello').then(
@@ -78,12 +66,10 @@ test('pipelined commands keep their order when the first of them fails as unavai
   const phone = await broker.device('carol', { deviceId: 'pipelined' })
   let ended = false
   phone.client.once('close', () => { ended = true })
-  await whileHeld('dave', async () => {
+  await whileHeld(broker, 'dave', async () => {
     const [first] = texts
     phone.command(command(first!)).catch(() => {})
-    await until(async () => (await broker.sql(
-      "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-    )).length > 0, 'its batch waits')
+    await until(() => waitsForLock(broker), 'its batch waits')
     for (const text of texts.slice(1)) phone.command(command(text)).catch(() => {})
     // Let go as soon as the first has failed: the others could be stored from then on.
     await until(() => broker.logged.some(line => /could not be decided/.test(line.msg)) || ended, 'it failed')
