@@ -42,6 +42,16 @@ export const logLevel: Parser<string> = (text, refuse) => {
   refuse(`must be one of ${LOG_LEVELS.join(', ')}`)
 }
 
+/** As browsers send them: scheme, host and port, nothing behind. */
+export const origins: Parser<string[]> = (text, refuse) => {
+  const list = text.split(',').map(origin => origin.trim()).filter(origin => origin !== '')
+  for (const origin of list) {
+    if (origin === '*' || (URL.canParse(origin) && new URL(origin).origin === origin)) continue
+    refuse(`must list origins such as https://app.example.com, not "${origin}"`)
+  }
+  return list
+}
+
 /** `schemes` as in `redis:`. */
 export const url = (...schemes: string[]): Parser<string> => (text, refuse) => {
   if (!schemes.some(scheme => text.startsWith(`${scheme}//`))) {

@@ -3,8 +3,8 @@
  * docs/operations.md come from here: after a change, run `npm run config:docs`.
  */
 import {
-  either, integer, keySetUrl, logLevel, onOrOff, path, port, publicKey, standInUrl, text, tokenSecret, url,
-  type Parser
+  either, integer, keySetUrl, logLevel, onOrOff, origins, path, port, publicKey, standInUrl, text,
+  tokenSecret, url, type Parser
 } from './config-parsers.ts'
 
 export interface Variable<T = unknown> {
@@ -35,7 +35,33 @@ export const VARIABLES = {
       'it is printed at start.'
   },
   mqttPort: { name: 'MQTT_PORT', parse: port, default: '1883', doc: 'Port of MQTT over TCP.' },
-  wsPort: { name: 'WS_PORT', parse: port, default: '8083', doc: 'Port of MQTT over WebSocket, at /mqtt.' },
+  wsPort: {
+    name: 'WS_PORT', parse: port, default: '8083', doc: 'Port of WebSocket: MQTT at /mqtt, JSON at /ws.'
+  },
+  grpcPort: { name: 'GRPC_PORT', parse: port, default: '50051', doc: 'Port of gRPC.' },
+  mqttsPort: {
+    name: 'MQTTS_PORT',
+    parse: port,
+    example: '8883',
+    doc: 'Port of MQTT over TLS; needs TLS_CERT and TLS_KEY.'
+  },
+  tlsCert: {
+    name: 'TLS_CERT',
+    parse: path,
+    example: '/etc/echo/fullchain.pem',
+    doc: 'File with the certificate and those between it and the root (PEM). With TLS_KEY, the ports of REST, ' +
+      'WebSocket and gRPC speak TLS; MQTT_PORT stays without it.'
+  },
+  tlsKey: {
+    name: 'TLS_KEY', parse: path, example: '/etc/echo/privkey.pem', doc: 'File with the key of TLS_CERT (PEM).'
+  },
+  wsAllowedOrigins: {
+    name: 'WS_ALLOWED_ORIGINS',
+    parse: origins,
+    example: 'https://app.example.com,https://admin.example.com',
+    doc: 'Origins of pages that may open a WebSocket, separated by commas; `*` means any. By default pages of the ' +
+      'same host name, and clients that are no browsers and send no Origin.'
+  },
   dataDir: {
     name: 'DATA_DIR',
     parse: path,
@@ -184,11 +210,8 @@ export const READ_ELSEWHERE: Array<Pick<Variable, 'name' | 'secret' | 'doc'>> = 
   { name: 'AWS_SECRET_ACCESS_KEY', secret: true, doc: 'The secret of AWS_ACCESS_KEY_ID.' }
 ]
 
-/** Named in the contract for parts that this version does not have. */
-export const NOT_YET = ['GRPC_PORT', 'MQTTS_PORT', 'TLS_CERT', 'TLS_KEY']
-
 /** A name that begins so and is none of these is a mistake. */
-export const OURS = /^(MQTTS?|WS|JWT|PUSH|RATE_LIMIT|FCM|S3)_/
+export const OURS = /^(MQTTS?|WS|GRPC|TLS|JWT|PUSH|RATE_LIMIT|FCM|S3)_/
 
 type ValueOf<V> = V extends { parse: Parser<infer T> }
   ? V extends { default: string } ? T : T | undefined

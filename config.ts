@@ -1,5 +1,5 @@
 /** Environment to Config: every problem is listed at once, and nothing is read from anywhere else. */
-import { NOT_YET, OURS, VARIABLES, type Values, type Variable } from './config-table.ts'
+import { OURS, VARIABLES, type Values, type Variable } from './config-table.ts'
 import { type TokenKey } from './messaging/access/authentication.ts'
 // Types alone: the SDKs behind them are loaded when they are used.
 import type { FcmTarget } from './push-bridge/fcm/sender.ts'
@@ -10,7 +10,10 @@ export type Role = (typeof ROLES)[number]
 
 /** Values that only mean something together. */
 type Parts = 's3Endpoint' | 's3Bucket' | 's3Region' | 's3PathStyle' | 'jwtSecret' | 'jwtJwksUrl' |
-  'jwtPublicKey' | 'credentialsFile' | 'fcmEndpoint'
+  'jwtPublicKey' | 'credentialsFile' | 'fcmEndpoint' | 'tlsCert' | 'tlsKey'
+
+/** Files in PEM. */
+export interface TlsFiles { cert: string, key: string }
 
 /** Most values are the table's (config-table.ts). */
 export interface Config extends Omit<Values, Parts> {
@@ -21,6 +24,8 @@ export interface Config extends Omit<Values, Parts> {
   tokenKey: TokenKey | undefined
   /** Undefined: pushes are logged. */
   fcm: FcmTarget | undefined
+  /** Undefined: no door speaks TLS. */
+  tls: TlsFiles | undefined
   /** What a person should know at start: unknown variables, insecure settings. */
   warnings: string[]
 }
@@ -47,7 +52,7 @@ export function loadConfig (environment: Environment, args: string[] = []): Conf
   const roles = readRoles(args, findings)
   const {
     s3Endpoint, s3Bucket, s3Region, s3PathStyle, jwtSecret, jwtJwksUrl, jwtPublicKey, credentialsFile,
-    fcmEndpoint, ...values
+    fcmEndpoint, tlsCert, tlsKey, ...values
   } = readValues(given, findings)
   const config: Config = {
     ...values,
@@ -55,6 +60,7 @@ export function loadConfig (environment: Environment, args: string[] = []): Conf
     s3: bucketOf({ s3Endpoint, s3Bucket, s3Region, s3PathStyle }, given, findings),
     tokenKey: tokenKeyOf({ jwtSecret, jwtJwksUrl, jwtPublicKey }, findings),
     fcm: fcmOf({ credentialsFile, fcmEndpoint }, findings),
+    tls: tlsOf({ tlsCert, tlsKey }, findings),
     warnings: findings.warnings
   }
   checkTogether(config, findings)
@@ -122,11 +128,20 @@ function fcmOf (
   return credentialsFile === undefined ? undefined : { credentialsFile }
 }
 
+function tlsOf (
+  { tlsCert, tlsKey }: Pick<Values, 'tlsCert' | 'tlsKey'>, { problems }: Findings
+): TlsFiles | undefined {
+  if (tlsCert !== undefined && tlsKey !== undefined) return { cert: tlsCert, key: tlsKey }
+  if (tlsCert !== undefined) problems.push('TLS_CERT needs TLS_KEY too')
+  if (tlsKey !== undefined) problems.push('TLS_KEY needs TLS_CERT too')
+  return undefined
+}
+
 function checkTogether (config: Config, { problems, warnings }: Findings): void {
-  const ports = (['httpPort', 'mqttPort', 'wsPort'] as const)
+  const ports = (['httpPort', 'mqttPort', 'wsPort', 'grpcPort', 'mqttsPort'] as const)
     .map(field => ({ name: VARIABLES[field].name, value: config[field] }))
   ports.forEach(({ name, value }, i) => {
-    const twin = ports.slice(0, i).find(other => other.value === value && value !== 0)
+    const twin = ports.slice(0, i).find(other => other.value === value && value !== 0 && value !== undefined)
     if (twin !== undefined) problems.push(`${name} and ${twin.name} are both ${value}`)
   })
   if (config.databaseUrl !== undefined && config.tokenKey === undefined) {
@@ -149,8 +164,12 @@ function checkTogether (config: Config, { problems, warnings }: Findings): void 
   if (config.databaseUrl === undefined && config.tokenKey === undefined) {
     warnings.push('tokens are signed with a generated development secret')
   }
+  if (config.mqttsPort !== undefined && config.tls === undefined) {
+    problems.push('MQTTS_PORT needs TLS_CERT and TLS_KEY too')
+  }
   if (!['127.0.0.1', '::1', 'localhost'].includes(config.host)) {
-    warnings.push(`HOST=${config.host}: MQTT and HTTP are reachable from outside without TLS`)
+    const doors = config.tls === undefined ? 'MQTT, HTTP and gRPC are' : 'MQTT_PORT is'
+    warnings.push(`HOST=${config.host}: ${doors} reachable from outside without TLS`)
   }
 }
 
@@ -158,7 +177,6 @@ function warnAboutUnknown (given: Environment, { warnings }: Findings): void {
   const known = new Set(Object.values(VARIABLES).map(({ name }) => name as string))
   for (const name of Object.keys(given)) {
     if (known.has(name)) continue
-    if (NOT_YET.includes(name)) warnings.push(`${name} has no effect in this version`)
-    else if (OURS.test(name)) warnings.push(`${name} is not a variable of Echo`)
+    if (OURS.test(name)) warnings.push(`${name} is not a variable of Echo`)
   }
 }

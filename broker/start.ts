@@ -44,7 +44,6 @@ const CONNECT_TIMEOUT_MS = 10_000
 /** As long as a device may leave its window unmoved (messaging/deliver/sweep.ts). */
 const DRAIN_TIMEOUT_MS = 60_000
 const TOPIC_PUBLISHES_PER_SECOND = 1_000
-const TOKEN_CHECK_MS = 10_000
 const CLOSE_TIMEOUT_MS = 5_000
 
 export interface BrokerOptions {
@@ -191,13 +190,6 @@ export async function startBroker (
     throw error
   })
 
-  const tokenTimer = setInterval(() => {
-    const now = messaging.now() / 1000
-    for (const connection of registry.all()) {
-      if (connection.identity.expiresAt < now) connection.disconnect('its token has expired')
-    }
-  }, TOKEN_CHECK_MS)
-
   const counts = (): BrokerCounts => ({
     connections: sockets.size,
     devices: registry.size,
@@ -211,7 +203,6 @@ export async function startBroker (
     counts,
     async [Symbol.asyncDispose] () {
       stopShowing()
-      clearInterval(tokenTimer)
       await Promise.all([tcp[Symbol.asyncDispose](), webSocket[Symbol.asyncDispose]()])
       await closeAedes()
       for (const socket of sockets) socket.destroy()

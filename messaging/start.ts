@@ -9,6 +9,7 @@ import { createBlocks, type Blocks } from './people/blocks.ts'
 import { createConnections, type Connections } from './deliver/connections.ts'
 import { createConversations, type Conversations } from './conversations/conversations.ts'
 import { startErasures, type Erasures } from './admin/erasures.ts'
+import { startTokenExpiry } from './access/expiry.ts'
 import { startExpiry } from './log/retention.ts'
 import { startEpochs } from './log/epochs.ts'
 import { createTellResync } from './log/resync.ts'
@@ -143,6 +144,7 @@ export async function startMessaging ({
   const connections = createConnections((userId, present) => presence.changed(userId, present))
   const notices = createPresenceNotices({ database, wakes, log })
   const presence = startPresence({ connections, cluster, notices, offlineAfterMs, now })
+  const tokenExpiry = startTokenExpiry({ connections, now })
   epochs.onNew(() => {
     for (const connection of connections.all()) connection.disconnect('the inbox logs have a new epoch')
   })
@@ -211,6 +213,7 @@ export async function startMessaging ({
     onOpened (listener) { openedListeners.push(listener) },
     async [Symbol.asyncDispose] () {
       stopShowing()
+      tokenExpiry[Symbol.dispose]()
       await expiry[Symbol.asyncDispose]()
       await erasures[Symbol.asyncDispose]()
       await sweep[Symbol.asyncDispose]()

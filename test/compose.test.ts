@@ -15,7 +15,7 @@ test('every process starts with the roles and variables it is given', () => {
   const roles = ours.map(([, { command, environment }]) => {
     const config = loadConfig(environment, command)
     expect(config.warnings.filter(warning => !warning.startsWith('attachments'))).toEqual([
-      'HOST=0.0.0.0: MQTT and HTTP are reachable from outside without TLS'
+      'HOST=0.0.0.0: MQTT, HTTP and gRPC are reachable from outside without TLS'
     ])
     expect([config.trustProxy, config.proxyProtocol]).toEqual([true, true])
     return [...config.roles].join()

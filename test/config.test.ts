@@ -116,3 +116,25 @@ test('a secret has no default, and its problem does not show it', () => {
     expect(problems.join(), name).not.toContain('hunter2')
   }
 })
+
+test('a certificate needs its key, and a port for MQTT over TLS both', () => {
+  const tls = { TLS_CERT: '/etc/echo/cert.pem', TLS_KEY: '/etc/echo/key.pem' }
+  expect(loadConfig({ ...tls, MQTTS_PORT: '8883' })).toMatchObject({
+    mqttsPort: 8883, tls: { cert: '/etc/echo/cert.pem', key: '/etc/echo/key.pem' }
+  })
+  expect(loadConfig({}).tls).toBeUndefined()
+  expect(() => loadConfig({ TLS_CERT: '/etc/echo/cert.pem' })).toThrow('TLS_CERT needs TLS_KEY too')
+  expect(() => loadConfig({ TLS_KEY: '/etc/echo/key.pem' })).toThrow('TLS_KEY needs TLS_CERT too')
+  expect(() => loadConfig({ MQTTS_PORT: '8883' })).toThrow('MQTTS_PORT needs TLS_CERT and TLS_KEY too')
+  expect(() => loadConfig({ ...tls, MQTTS_PORT: '50051' })).toThrow('MQTTS_PORT and GRPC_PORT are both 50051')
+})
+
+test('origins of pages are a list of what browsers send', () => {
+  expect(loadConfig({}).wsAllowedOrigins).toBeUndefined()
+  expect(loadConfig({ WS_ALLOWED_ORIGINS: 'https://app.example.com, http://localhost:5173' }).wsAllowedOrigins)
+    .toEqual(['https://app.example.com', 'http://localhost:5173'])
+  expect(loadConfig({ WS_ALLOWED_ORIGINS: '*' }).wsAllowedOrigins).toEqual(['*'])
+  for (const wrong of ['app.example.com', 'https://app.example.com/chat', 'null']) {
+    expect(() => loadConfig({ WS_ALLOWED_ORIGINS: wrong })).toThrow(`not "${wrong}"`)
+  }
+})

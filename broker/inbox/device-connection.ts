@@ -164,6 +164,7 @@ export class DeviceConnection implements Connection, DeliveryTarget {
   state (): ConnectionState {
     const pump = this.ownTopics.delivery?.pump
     return {
+      door: 'mqtt',
       device_id: this.deviceId,
       delivery: pump === undefined ? 'none' : pump.tracked ? 'tracked' : 'live',
       clean_session: this.clean,

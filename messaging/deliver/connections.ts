@@ -1,11 +1,15 @@
 /**
  * The connections of this node, whatever they subscribed to: through them a user
- * is online, and they are what a revocation ends.
+ * is online, and they are what a revocation and the end of a token end.
  */
 import { type Identity } from '../../core/identity.ts'
 
+/** Through which door devices and streams are connected. */
+export type LiveDoor = 'mqtt' | 'websocket' | 'grpc' | 'sse'
+
 /** A connection as an administrator sees it. Times are milliseconds since 1970. */
 export interface ConnectionState {
+  door: LiveDoor
   device_id: string
   /** `tracked` acknowledges, `live` only looks on, `none` has not subscribed to its inbox. */
   delivery: 'tracked' | 'live' | 'none'
@@ -24,7 +28,7 @@ export interface Connection {
   readonly userId: string
   readonly deviceId: string
   /** What its token says; changes when it sends a fresh one. */
-  readonly identity: Pick<Identity, 'issuedAt'>
+  readonly identity: Pick<Identity, 'issuedAt' | 'expiresAt'>
   disconnect (reason: string): void
   state (): ConnectionState
 }

@@ -12,7 +12,7 @@ const MAX_BATCH = 500
 const MAX_OF_ONE_CONVERSATION = 100
 const MAX_WAITING = 20_000
 
-export type Door = 'rest' | 'mqtt'
+export type Door = 'rest' | 'mqtt' | 'websocket' | 'grpc'
 /** Where a send comes from, and the request it belongs to, for the log. */
 export interface Origin { door: Door, requestId: string }
 

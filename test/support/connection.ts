@@ -5,6 +5,7 @@ export function saidToBeThere (
   userId: string, { issuedAt = 0, ...state }: Partial<ConnectionState> & { issuedAt?: number } = {}
 ): Connection {
   const said: ConnectionState = {
+    door: 'mqtt',
     device_id: 'phone',
     delivery: 'tracked',
     clean_session: false,
@@ -16,5 +17,11 @@ export function saidToBeThere (
     token_expires_at: 3_000,
     ...state
   }
-  return { userId, deviceId: said.device_id, identity: { issuedAt }, disconnect () {}, state: () => said }
+  return {
+    userId,
+    deviceId: said.device_id,
+    identity: { issuedAt, expiresAt: said.token_expires_at / 1_000 },
+    disconnect () {},
+    state: () => said
+  }
 }

@@ -26,6 +26,7 @@ export const askedNodes = ({ answers, silent, nodesKnown }: Answers<unknown>) =>
 
 const LiveSession = Type.Object({
   node: Type.String(),
+  door: Type.Enum(['mqtt', 'websocket', 'grpc', 'sse'], { description: 'How it is connected' }),
   device_id: DeviceId,
   delivery: Type.Enum(['tracked', 'live', 'none'], {
     description:

@@ -61,7 +61,7 @@ export async function startNode (
       const connected: Connected = { ended: undefined, leave: () => { end(); connections.delete(end) } }
       const end = messaging.connections.add({
         ...saidToBeThere(userId, { device_id: deviceId ?? 'phone' }),
-        identity: { issuedAt },
+        identity: { expiresAt: Infinity, issuedAt },
         disconnect (reason) {
           connected.ended = reason
           connected.leave()

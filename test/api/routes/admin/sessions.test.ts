@@ -50,6 +50,7 @@ test('an admin sees connections and stored devices, and never a push token', asy
     sessions: [{
       node: 'alone',
       device_id: 'pixel',
+      door: 'mqtt',
       delivery: 'tracked',
       clean_session: false,
       address: null,
