@@ -4,6 +4,7 @@ import { findAppError } from '../core/errors.ts'
 import { type Database } from '../store/database.ts'
 import { type Cluster } from './cluster/cluster.ts'
 import { type Connections } from './deliver/connections.ts'
+import { type Feeds } from './deliver/feeds.ts'
 import { gaugesOver } from './gauges.ts'
 import { type TrackedSessions } from './deliver/tracked-sessions.ts'
 
@@ -53,6 +54,7 @@ export interface MessagingParts {
   acknowledgements: { waiting (): number }
   sessions: Pick<TrackedSessions, 'all' | 'count'>
   connections: Pick<Connections, 'users'>
+  feeds: Pick<Feeds, 'all'>
   cluster: Pick<Cluster, 'state'>
 }
 
@@ -96,6 +98,16 @@ systems.gauge({
   help: 'Events known but not acknowledged, of the pump that is furthest behind',
   of: parts => largest(lags(parts)),
   over: largest
+})
+systems.gauges({
+  name: 'echo_feeds',
+  help: 'Streams that follow an inbox and acknowledge nothing, by door: sse, grpc',
+  labelNames: ['door'],
+  of: ({ feeds }) => {
+    const open = [...feeds.all()]
+    return (['sse', 'grpc'] as const)
+      .map(door => ({ labels: { door }, value: open.filter(feed => feed.door === door).length }))
+  }
 })
 systems.gauge({
   name: 'echo_redis_away',

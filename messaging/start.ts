@@ -15,6 +15,7 @@ import { startEpochs } from './log/epochs.ts'
 import { createTellResync } from './log/resync.ts'
 import { createInboxLog, type InboxLog } from './log/read.ts'
 import { createMessageChanges, type MessageChanges } from './messages/changes.ts'
+import { createFeeds, type Feeds } from './deliver/feeds.ts'
 import { createOpenings, type Openings } from './deliver/openings.ts'
 import { createOverdue, type Overdue } from './deliver/overdue.ts'
 import { showParts } from './metrics.ts'
@@ -66,6 +67,7 @@ export interface Messaging extends AsyncDisposable {
   inboxLog: InboxLog
   trackedSessions: TrackedSessions
   connections: Connections
+  feeds: Pick<Feeds, 'open' | 'all'>
   presence: Pick<Presence, 'isOnline'>
   presenceViews: PresenceViews
   blocks: Blocks
@@ -128,8 +130,15 @@ export async function startMessaging ({
   })
   const { sends, acknowledgements, readReceipts } = committer
   const messageChanges = createMessageChanges({ database, epoch, wake, now })
+  const inboxLog = createInboxLog(database.autocommit, epoch)
+  const openings = createOpenings({
+    database, acknowledgements, tellResync: createTellResync({ database, epochs, wake, now })
+  })
+  const connections = createConnections((userId, present) => presence.changed(userId, present))
+  const feeds = createFeeds({ connections, wakes, openings, readLog: inboxLog.after, now })
   const sweep = startSweep({
     sessions,
+    feeds,
     database,
     overdue,
     tooShort: (userId, seq) => epochs.suspect({ userId, seq }),
@@ -141,7 +150,6 @@ export async function startMessaging ({
   const expiry = startExpiry({ database, log, now }, sessions)
   const profiles = createProfiles({ database, epoch, wake, now })
   const known = createAuthentication(authentication, { database, meet: profiles.meet, log, now })
-  const connections = createConnections((userId, present) => presence.changed(userId, present))
   const notices = createPresenceNotices({ database, wakes, log })
   const presence = startPresence({ connections, cluster, notices, offlineAfterMs, now })
   const tokenExpiry = startTokenExpiry({ connections, now })
@@ -177,7 +185,7 @@ export async function startMessaging ({
     reappeared: presence.reappeared,
     answers: answerFrom(connections, sessions)
   }, { listening: local.users, tracked: sessions.users, online: presence.entered, observed: local.observed })
-  const stopShowing = showParts({ database, sends, acknowledgements, sessions, connections, cluster })
+  const stopShowing = showParts({ database, sends, acknowledgements, sessions, connections, feeds, cluster })
 
   return {
     database,
@@ -189,12 +197,11 @@ export async function startMessaging ({
     messageChanges,
     conversations: createConversations({ database, epoch, wake, now }),
     acknowledgements,
-    openings: createOpenings({
-      database, acknowledgements, tellResync: createTellResync({ database, epochs, wake, now })
-    }),
-    inboxLog: createInboxLog(database.autocommit, epoch),
+    openings,
+    inboxLog,
     trackedSessions: sessions,
     connections,
+    feeds,
     presence,
     presenceViews,
     blocks: createBlocks({ database, presenceViews, wakes }),

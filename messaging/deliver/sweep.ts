@@ -5,14 +5,16 @@
  * so a lost wake costs seconds, never an event. A log that ends before what was
  * sent of it is one that the database has lost the end of. More often it looks at sessions
  * that do not acknowledge: after the grace period their user is due for a push,
- * after STALLED_MS they are disconnected.
+ * after STALLED_MS they are disconnected, and so are feeds whose reader takes nothing.
  */
 import { type Logger } from 'pino'
 import { failureLevel } from '../../core/errors.ts'
 import { type Database } from '../../store/database.ts'
 import { changedLogs } from '../../store/people/users.ts'
+import { type Feeds } from './feeds.ts'
 import { type Overdue } from './overdue.ts'
-import { type TrackedSession, type TrackedSessions } from './tracked-sessions.ts'
+import { type Pump } from './pump.ts'
+import { type TrackedSessions } from './tracked-sessions.ts'
 
 const SWEEP_MS = 5_000
 const STALLED_MS = 60_000
@@ -21,9 +23,10 @@ const MAX_WATCH_MS = 1_000
 const MIN_WATCH_MS = 20
 
 export function startSweep ({
-  sessions, database, overdue, tooShort, graceMs, stalledMs = STALLED_MS, log, now
+  sessions, feeds, database, overdue, tooShort, graceMs, stalledMs = STALLED_MS, log, now
 }: {
   sessions: TrackedSessions
+  feeds: Pick<Feeds, 'of' | 'users' | 'all'>
   database: Database
   overdue: Overdue
   /** A user's log ends before `sentSeq`. */
@@ -36,20 +39,23 @@ export function startSweep ({
   let sweeping: Promise<void> | undefined
 
   async function sweep (): Promise<void> {
-    const users = sessions.users()
+    const users = [...new Set([...sessions.users(), ...feeds.users()])]
     for (let i = 0; i < users.length; i += USERS_PER_QUERY) {
       const known = users.slice(i, i + USERS_PER_QUERY).map(id => ({ id, ...sentOf(id) }))
       const highest = new Map(known.map(({ id, highest }) => [id, highest]))
       for (const { id, inbox_seq } of await changedLogs(database.autocommit, known)) {
         if (inbox_seq < highest.get(id)!) tooShort(id, highest.get(id)!)
-        for (const session of sessions.of(id)) session.pump.learn(inbox_seq)
+        for (const pump of pumpsOf(id)) pump.learn(inbox_seq)
       }
     }
   }
 
+  const pumpsOf = (userId: string): Pump[] =>
+    [...sessions.of(userId), ...feeds.of(userId)].map(({ pump }) => pump)
+
   // Not what they know of: a pump that has stopped short of that is pushed on.
   function sentOf (userId: string): { lowest: number, highest: number } {
-    const sent = Array.from(sessions.of(userId), ({ pump }) => pump.sentSeq)
+    const sent = pumpsOf(userId).map(pump => pump.sentSeq)
     return { lowest: Math.min(Number.MAX_SAFE_INTEGER, ...sent), highest: Math.max(0, ...sent) }
   }
 
@@ -58,12 +64,15 @@ export function startSweep ({
       if (session.pump.takeOverdue(graceMs)) {
         overdue.add({ userId: session.userId, seq: session.pump.knownSeq, dueAt: new Date(now()) })
       }
-      if (isStalled(session)) session.disconnect(`it has not acknowledged anything for ${stalledMs} ms`)
+      if (isStalled(session.pump)) session.disconnect(`it has not acknowledged anything for ${stalledMs} ms`)
+    }
+    for (const feed of feeds.all()) {
+      if (isStalled(feed)) feed.disconnect(`it has taken nothing for ${stalledMs} ms`)
     }
   }
 
-  const isStalled = ({ pump }: TrackedSession): boolean => pump.stalledSince !== undefined &&
-    performance.now() - pump.stalledSince > stalledMs
+  const isStalled = ({ stalledSince }: { stalledSince: number | undefined }): boolean =>
+    stalledSince !== undefined && performance.now() - stalledSince > stalledMs
 
   const sweepTimer = setInterval(() => {
     sweeping ??= sweep()
