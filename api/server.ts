@@ -2,7 +2,7 @@
  * The REST door. The list in `registerRoutes` is its table of contents.
  *
  * Stopping: the server takes no new connections, long polls answer at once with
- * what they have, running requests are finished, uploads and downloads are cut
+ * what they have, event streams end, running requests are finished, uploads and downloads are cut
  * off after a while, then the connections end.
  */
 import { type Logger } from 'pino'
@@ -17,12 +17,14 @@ import { refuseOverload, type OverloadLimits } from './limits/overload.ts'
 import { createRateLimiter, type RateLimiter, type RateLimits } from './limits/rate-limits.ts'
 import { createTransfers } from './limits/transfers.ts'
 import { listen, type Address } from './listen.ts'
+import { createEventStreams, type EventStreams } from './event-streams.ts'
 import { createLongPolls, type LongPolls } from './long-poll.ts'
 import { adminRoutes } from './routes/admin/admin.ts'
 import { attachmentRoutes, type TransferLimits } from './routes/attachments.ts'
 import { blockRoutes } from './routes/blocks.ts'
 import { conversationRoutes } from './routes/conversations.ts'
 import { deviceRoutes } from './routes/devices.ts'
+import { eventRoutes } from './routes/events.ts'
 import { inboxRoutes } from './routes/inbox.ts'
 import { messageChangeRoutes } from './routes/message-changes.ts'
 import { messageRoutes } from './routes/messages.ts'
@@ -48,6 +50,8 @@ export interface ApiDeps {
   rateLimits?: RateLimits
   overload?: OverloadLimits
   uploadPace?: UploadPace
+  /** How often a stream without events shows that it lives. */
+  heartbeatMs?: number
 }
 export interface ApiServer extends AsyncDisposable { port: number }
 
@@ -56,17 +60,20 @@ export async function startApi (address: Address, deps: ApiDeps): Promise<ApiSer
   const { messaging, log, trustProxy = false, rateLimits = { requests: 0, sends: 0 } } = deps
   const { app, requests } = createApp(log, { trustProxy })
   const polls = createLongPolls(messaging.wakes)
+  const streams = createEventStreams(messaging.feeds, { heartbeatMs: deps.heartbeatMs })
   const uploads = createTransfers('uploads', UPLOADS)
   const downloads = createTransfers('downloads', DOWNLOADS)
   const limiter = await createRateLimiter(app, rateLimits, log)
   await serveDocumentation(app)
-  registerRoutes(app, deps, { uploads, downloads, pace: deps.uploadPace ?? UPLOAD_PACE }, polls, limiter)
+  const transfers = { uploads, downloads, pace: deps.uploadPace ?? UPLOAD_PACE }
+  registerRoutes(app, deps, transfers, { polls, streams }, limiter)
   const port = await listen(app, address)
 
   return {
     port,
     async [Symbol.asyncDispose] () {
       polls.end()
+      streams.end()
       const closed = app.close()
       const timer =
         setTimeout(() => [uploads, downloads].forEach(transfers => transfers.end()), TRANSFERS_END_WITHIN_MS)
@@ -81,7 +88,7 @@ export async function startApi (address: Address, deps: ApiDeps): Promise<ApiSer
 
 function registerRoutes (
   app: App, { messaging, attachments, ready, overload }: ApiDeps, transfers: Omit<TransferLimits, 'spend'>,
-  polls: LongPolls, limiter: RateLimiter
+  { polls, streams }: { polls: LongPolls, streams: EventStreams }, limiter: RateLimiter
 ): void {
   operationRoutes(app, ready)
   app.register(async api => {
@@ -96,6 +103,7 @@ function registerRoutes (
     participantRoutes(api, messaging, limiter.spend)
     attachmentRoutes(api, attachments, { ...transfers, spend: limiter.spend })
     inboxRoutes(api, messaging, polls)
+    eventRoutes(api, streams)
     deviceRoutes(api, messaging)
     userRoutes(api, messaging, limiter.spend)
     blockRoutes(api, messaging)

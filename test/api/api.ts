@@ -57,6 +57,7 @@ export interface TestApiOptions extends Partial<ApiDeps> {
   /** Stands between the server and its files. */
   wrapFiles?: (files: FileStore) => FileStore
   erasureSettleMs?: number
+  stalledMs?: number
 }
 
 /** Tests share the event loop with their server, and some keep it busy for longer than a server may be. */
@@ -67,7 +68,7 @@ let users = 0
 let contract: Promise<Contract> | undefined
 
 export async function startTestApi (
-  { ready, wrapFiles = files => files, erasureSettleMs = 50, ...deps }: TestApiOptions = {}
+  { ready, wrapFiles = files => files, erasureSettleMs = 50, stalledMs, ...deps }: TestApiOptions = {}
 ): Promise<TestApi> {
   const logged: string[] = []
   const log = pino({ level: 'error' }, { write: (line: string) => { logged.push(line) } })
@@ -79,6 +80,7 @@ export async function startTestApi (
     authentication: { key: { kind: 'secret', secret: SECRET }, issuer: ISSUER },
     graceMs: 10_000,
     erasureSettleMs,
+    stalledMs,
     log
   })
   const filesFolder = await mkdtemp(join(tmpdir(), 'echo-files-'))
