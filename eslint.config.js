@@ -1,7 +1,7 @@
 import neostandard from 'neostandard'
 
 export default [
-  ...neostandard({ ts: true, ignores: ['dist', 'data', 'node_modules', 'migrations/meta'] }),
+  ...neostandard({ ts: true, ignores: ['dist', 'data', 'node_modules', 'migrations/meta', 'api/grpc/generated'] }),
   {
     files: ['**/*.ts'],
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },

@@ -29,6 +29,7 @@ import { createOutage } from './store/connections/outage.ts'
 import { startEmbeddedPostgres } from './store/embedded-postgres/start.ts'
 import { type FileStore } from './store/files/file-store.ts'
 import { startLocalFiles } from './store/files/local-files.ts'
+import { readTls } from './tls.ts'
 
 export interface SystemDeps {
   log: Logger
@@ -43,6 +44,8 @@ export interface System extends AsyncDisposable {
   /** Absent without the role `broker`. */
   mqttPort?: number
   wsPort?: number
+  /** Absent without the role `api`. */
+  grpcPort?: number
   /** Present when tokens are signed with the generated secret. */
   developmentKey: Uint8Array | undefined
 }
@@ -55,9 +58,11 @@ export async function startSystem (
   const has = (role: Role): boolean => config.roles.includes(role)
   const state = { ready: false }
   try {
+    const tls = config.tls === undefined ? undefined : await readTls(config.tls)
     // HTTP comes first: a process that waits can say so, and a taken port stops the start at once.
     const waiting = await startHealth({ host: config.host, port: config.httpPort }, {
       log,
+      tls,
       ready: async () => notReady('it is starting'),
       elsewhere: () => unavailable('Echo is starting')
     }).then(server => opened.add(server))
@@ -110,13 +115,15 @@ export async function startSystem (
       ? await readinessOf({ database, cluster, push: bridge?.health(), files })
       : notReady('it is stopping')
     const api = await opened.add(files === undefined
-      ? startHealth(http, { log, ready })
+      ? startHealth(http, { log, tls, ready })
       : startApi(http, {
         messaging,
         attachments: await opened.add(startAttachments({ database, files, log })),
         log,
         ready,
         trustProxy: config.trustProxy,
+        tls,
+        grpcPort: config.grpcPort,
         rateLimits: rateLimitsOf(config)
       }))
     state.ready = true
@@ -124,6 +131,7 @@ export async function startSystem (
       httpPort: api.port,
       mqttPort: broker?.mqttPort,
       wsPort: broker?.wsPort,
+      grpcPort: api.grpcPort,
       developmentKey,
       async [Symbol.asyncDispose] () {
         state.ready = false // a load balancer looks elsewhere from here on

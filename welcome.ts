@@ -9,13 +9,19 @@ const MESSAGE = '{"conversation_id":"\'$CONVERSATION\'","content":"Hello Bob","m
 
 export async function welcome (config: Config, system: System): Promise<string> {
   const host = ['0.0.0.0', '::'].includes(config.host) ? '127.0.0.1' : config.host
-  const http = `http://${host}:${system.httpPort}`
+  const http = `${config.tls === undefined ? 'http' : 'https'}://${host}:${system.httpPort}`
   const lines = [
     '',
     'Echo is ready.',
     config.roles.includes('api')
       ? `  REST            ${http}/api/v1   (documentation: ${http}/docs)`
       : `  HTTP            ${http}/health, ${http}/ready`,
+    ...(system.grpcPort === undefined
+      ? []
+      : [
+        `  events (SSE)    ${http}/api/v1/events`,
+        `  gRPC            ${host}:${system.grpcPort}   (message.MessageService; reflection is on)`
+        ]),
     ...(system.mqttPort === undefined
       ? []
       : [

@@ -30,16 +30,22 @@ export type App = FastifyInstance<
   RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider
 >
 
+/** PEM. */
+export interface TlsCertificate { cert: Buffer, key: Buffer }
+
 export interface AppOptions {
   /** Answers what no route takes. */
   onUnknownRoute?: (request: FastifyRequest, reply: FastifyReply) => unknown
   trustProxy?: boolean
+  /** With it, the server speaks HTTPS only. */
+  tls?: TlsCertificate
 }
 
 export function createApp (
-  log: Logger, { onUnknownRoute = routeNotFound, trustProxy = false }: AppOptions = {}
+  log: Logger, { onUnknownRoute = routeNotFound, trustProxy = false, tls }: AppOptions = {}
 ): { app: App, requests: Requests } {
   const app = fastify({
+    ...tls && { https: tls } as object,
     // One hop: what stands further left in X-Forwarded-For is what the client claims.
     trustProxy: trustProxy && ((_address: string, hop: number) => hop === 0),
     loggerInstance: log as FastifyBaseLogger,

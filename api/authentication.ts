@@ -14,15 +14,19 @@ export function requireToken (
 ): void {
   app.decorateRequest(CALLER)
   app.addHook('onRequest', async request => {
-    request.setDecorator(CALLER, await authentication.authenticate(tokenOf(request)))
+    request.setDecorator(CALLER, await identify(authentication, request.headers.authorization))
   })
 }
 
 export const callerOf = (request: FastifyRequest<any, any, any, any, any, any, any, any>): Identity =>
   request.getDecorator<Identity>(CALLER)
 
-function tokenOf (request: FastifyRequest): string {
-  const header = request.headers.authorization
+/** Whose token the header carries. Throws as `authenticate` does, and `unauthenticated` without one. */
+export const identify = async (
+  authentication: Pick<Authentication, 'authenticate'>, header: string | undefined
+): Promise<Identity> => await authentication.authenticate(tokenOf(header))
+
+function tokenOf (header: string | undefined): string {
   if (header === undefined) {
     throw new AppError(
       'unauthenticated', 'token_required', 'the header `Authorization: Bearer <token>` is required'

@@ -4,18 +4,26 @@
  */
 import { type Logger } from 'pino'
 import { type AppError } from '../core/errors.ts'
-import { createApp } from './app.ts'
+import { createApp, type TlsCertificate } from './app.ts'
 import { type Readiness } from './contract/schemas.ts'
 import { listen, type Address } from './listen.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { type ApiServer } from './server.ts'
 
-export interface HealthDeps { log: Logger, ready: () => Promise<Readiness>, elsewhere?: () => AppError }
+export interface HealthDeps {
+  log: Logger
+  ready: () => Promise<Readiness>
+  /** With it, the server speaks HTTPS only. */
+  tls?: TlsCertificate
+  elsewhere?: () => AppError
+}
 
 export async function startHealth (
-  address: Address, { log, ready, elsewhere }: HealthDeps
+  address: Address, { log, ready, tls, elsewhere }: HealthDeps
 ): Promise<ApiServer> {
-  const { app } = createApp(log, { onUnknownRoute: elsewhere && (async () => { throw elsewhere() }) })
+  const { app } = createApp(log, {
+    onUnknownRoute: elsewhere && (async () => { throw elsewhere() }), tls
+  })
   operationRoutes(app, ready)
   const port = await listen(app, address)
   return {

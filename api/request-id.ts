@@ -11,7 +11,7 @@ export const REQUEST_ID_LABEL = 'request_id'
 /** Safe in a log line and in a header. */
 const WELL_FORMED = /^[A-Za-z0-9._:/+=@-]{1,128}$/
 
-export function requestIdOf ({ headers }: IncomingMessage): string {
+export function requestIdOf ({ headers }: Pick<IncomingMessage, 'headers'>): string {
   const given = headers[REQUEST_ID_HEADER]
   return typeof given === 'string' && WELL_FORMED.test(given) ? given : randomUUID()
 }

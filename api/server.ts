@@ -8,7 +8,7 @@
 import { type Logger } from 'pino'
 import { type Attachments } from '../messaging/attachments/attachments.ts'
 import { type Messaging } from '../messaging/start.ts'
-import { createApp, type App } from './app.ts'
+import { createApp, type App, type TlsCertificate } from './app.ts'
 import { requireToken } from './authentication.ts'
 import { UPLOAD_PACE, type UploadPace } from './attachments/upload-form.ts'
 import { serveDocumentation } from './contract/documentation.ts'
@@ -18,6 +18,7 @@ import { createRateLimiter, type RateLimiter, type RateLimits } from './limits/r
 import { createTransfers } from './limits/transfers.ts'
 import { listen, type Address } from './listen.ts'
 import { createEventStreams, type EventStreams } from './event-streams.ts'
+import type { GrpcServer, startGrpc } from './grpc/server.ts'
 import { createLongPolls, type LongPolls } from './long-poll.ts'
 import { adminRoutes } from './routes/admin/admin.ts'
 import { attachmentRoutes, type TransferLimits } from './routes/attachments.ts'
@@ -46,6 +47,10 @@ export interface ApiDeps {
   ready: () => Promise<Readiness>
   /** The server believes the proxy in front where a request comes from. */
   trustProxy?: boolean
+  /** With it, HTTP and gRPC speak TLS only. */
+  tls?: TlsCertificate
+  /** Where gRPC listens, on the address of HTTP; undefined: nowhere. */
+  grpcPort?: number
   /** None by default. */
   rateLimits?: RateLimits
   overload?: OverloadLimits
@@ -53,12 +58,15 @@ export interface ApiDeps {
   /** How often a stream without events shows that it lives. */
   heartbeatMs?: number
 }
-export interface ApiServer extends AsyncDisposable { port: number }
+export interface ApiServer extends AsyncDisposable {
+  port: number
+  grpcPort?: number
+}
 
 /** Port 0 is any free one. Throws an Error that names the port and its variable when the port is taken. */
 export async function startApi (address: Address, deps: ApiDeps): Promise<ApiServer> {
-  const { messaging, log, trustProxy = false, rateLimits = { requests: 0, sends: 0 } } = deps
-  const { app, requests } = createApp(log, { trustProxy })
+  const { messaging, log, trustProxy = false, tls, rateLimits = { requests: 0, sends: 0 } } = deps
+  const { app, requests } = createApp(log, { trustProxy, tls })
   const polls = createLongPolls(messaging.wakes)
   const streams = createEventStreams(messaging.feeds, { heartbeatMs: deps.heartbeatMs })
   const uploads = createTransfers('uploads', UPLOADS)
@@ -68,12 +76,21 @@ export async function startApi (address: Address, deps: ApiDeps): Promise<ApiSer
   const transfers = { uploads, downloads, pace: deps.uploadPace ?? UPLOAD_PACE }
   registerRoutes(app, deps, transfers, { polls, streams }, limiter)
   const port = await listen(app, address)
+  const grpc = deps.grpcPort === undefined
+    ? undefined
+    : await openGrpc({ ...address, port: deps.grpcPort }, { messaging, limiter, tls, trustProxy, log })
+      .catch(async (error: unknown) => {
+        await app.close()
+        throw error
+      })
 
   return {
     port,
+    grpcPort: grpc?.port,
     async [Symbol.asyncDispose] () {
       polls.end()
       streams.end()
+      const grpcClosed = grpc?.[Symbol.asyncDispose]()
       const closed = app.close()
       const timer =
         setTimeout(() => [uploads, downloads].forEach(transfers => transfers.end()), TRANSFERS_END_WITHIN_MS)
@@ -82,8 +99,15 @@ export async function startApi (address: Address, deps: ApiDeps): Promise<ApiSer
       // The remaining connections have no request: they were kept alive, or opened and never used.
       app.server.closeAllConnections()
       await closed
+      await grpcClosed
     }
   }
+}
+
+// Loaded by the processes that serve it.
+async function openGrpc (...args: Parameters<typeof startGrpc>): Promise<GrpcServer> {
+  const { startGrpc } = await import('./grpc/server.ts')
+  return await startGrpc(...args)
 }
 
 function registerRoutes (

@@ -42,6 +42,7 @@ const echo = spawn(process.execPath, ['--import', 'tsx', 'main.ts'], {
     HTTP_PORT: '0',
     MQTT_PORT: '0',
     WS_PORT: '0',
+    GRPC_PORT: '0',
     LOG_LEVEL: 'error'
   }
 })

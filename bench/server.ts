@@ -106,6 +106,7 @@ function spawnNode (
       HTTP_PORT: '0',
       MQTT_PORT: '0',
       WS_PORT: '0',
+      GRPC_PORT: '0',
       JWT_SECRET: SECRET,
       RATE_LIMIT_SENDS: '0',
       RATE_LIMIT_REQUESTS: '0',

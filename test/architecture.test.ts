@@ -23,7 +23,7 @@ const ORDER: Record<string, string[]> = {
     'attachments', 'deliver'
   ],
   broker: ['handlers', 'acl', 'aedes', 'inbox', 'transport', 'limits'],
-  api: ['routes', 'attachments', 'limits', 'contract'],
+  api: ['routes', 'grpc', 'attachments', 'limits', 'contract'],
   store: [
     'connections', 'conversations', 'people', 'log', 'messages', 'erasure', 'push', 'files', 'embedded-postgres'
   ],
@@ -32,7 +32,11 @@ const ORDER: Record<string, string[]> = {
 
 /** Packages that only one folder may know. */
 const ONLY: Record<string, string> = {
-  aedes: 'broker', 'aedes-persistence': 'broker', 'firebase-admin': 'push-bridge/fcm', pg: 'store'
+  aedes: 'broker',
+  'aedes-persistence': 'broker',
+  'firebase-admin': 'push-bridge/fcm',
+  pg: 'store',
+  '@grpc/grpc-js': 'api/grpc'
 }
 const MAX_FILES = 13
 /**

@@ -97,4 +97,4 @@ export const problem = (status: number, code: string, detail: string): ProblemBo
   ({ type: 'about:blank', title: STATUS_CODES[status] ?? 'Error', status, code, detail })
 
 // The query builder's own message repeats the parameters: user names, tokens, contents.
-const loggable = (error: unknown): unknown => error instanceof DrizzleQueryError ? error.cause : error
+export const loggable = (error: unknown): unknown => error instanceof DrizzleQueryError ? error.cause : error

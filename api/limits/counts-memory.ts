@@ -11,11 +11,21 @@ import { type Charge } from './allowances.ts'
 interface Window { current: number, endsAt: number }
 type Callback = (error: null, count: { current: number, ttl: number }) => void
 
-/** A window begins with its first count and lasts as long as the limit says. */
+/**
+ * A window begins with its first count and lasts as long as the limit says. A key begins with the name of
+ * its limit and a space; each limit has `maxKeys`.
+ */
 export function createMemoryCounts (maxKeys: number): rateLimit.FastifyRateLimitStore {
-  const windows = new LRUCache<string, Window>({ max: maxKeys })
-  return {
+  const limits = new Map<string, LRUCache<string, Window>>()
+  const windowsOf = (key: string): LRUCache<string, Window> => {
+    const limit = key.slice(0, key.indexOf(' '))
+    const known = limits.get(limit) ?? new LRUCache<string, Window>({ max: maxKeys })
+    limits.set(limit, known)
+    return known
+  }
+  const store = {
     incr (key: string, done: Callback, windowMs: number) {
+      const windows = windowsOf(key)
       const now = performance.now()
       let window = windows.get(key)
       if (window === undefined || window.endsAt <= now) {
@@ -23,8 +33,10 @@ export function createMemoryCounts (maxKeys: number): rateLimit.FastifyRateLimit
       }
       done(null, { current: ++window.current, ttl: window.endsAt - now })
     },
-    child: () => createMemoryCounts(maxKeys)
+    // Whoever counts under a key counts in one place.
+    child: () => store
   }
+  return store
 }
 
 /** Remembers of each key when its allowance is whole again. */

@@ -45,6 +45,9 @@ export interface RateLimits {
 export interface RateLimiter {
   /** To be called after `requireToken`, which finds out who the caller is. */
   limitUsers (routes: Pick<App, 'addHook'>): void
+  /** For calls that are no routes: they count with the routes. Throws `too_many`. */
+  admitAddress (address: string): Promise<void>
+  admitUser (userId: string, sends: boolean): Promise<void>
   /** Takes from what a user may have done in an hour. */
   spend: Spend
 }
@@ -81,8 +84,28 @@ export async function createRateLimiter (
     return app.createRateLimit(options)
   }
 
+  async function admit (name: string, max: number, key: string): Promise<void> {
+    if (max === 0) return
+    const count = await new Promise<{ current: number, ttl: number } | undefined>(resolve => {
+      // What cannot be counted is not limited.
+      store.incr(`${name} ${key}`, (error, counted) => resolve(error == null ? counted : undefined),
+        windowMs, max)
+    })
+    if (count === undefined || count.current <= max) return
+    rateLimitedTotal.inc({ limit: name })
+    const afterS = Math.max(1, Math.ceil(count.ttl / 1_000))
+    throw rateLimited(`more than ${max} within ${windowMs / 1_000} s`, afterS)
+  }
+
   const charge = inRedis?.charge ?? createMemoryCharge(MAX_COUNTED_IN_MEMORY)
   return {
+    async admitAddress (address) {
+      const key = addressKey(address)
+      if (requests > 0 && !isLoopback(key)) await admit('address', REQUESTS_PER_ADDRESS, key)
+    },
+    async admitUser (userId, asSend) {
+      await Promise.all([admit('user', requests, userId), asSend && admit('sends', sends, userId)])
+    },
     spend: requests === 0 ? async () => {} : createSpend(charge),
     limitUsers (routes) {
       if (requests === 0 && sends === 0) return

@@ -38,6 +38,7 @@ export interface Caller {
 
 export interface TestApi extends AsyncDisposable {
   url: string
+  grpcPort: number
   /** What every answer to a caller is held against. */
   contract: Contract
   databaseUrl: string
@@ -89,6 +90,7 @@ export async function startTestApi (
     messaging,
     attachments,
     log,
+    grpcPort: 0,
     overload: NEVER_LATE,
     ready: ready ?? (async () => ({ ready: true, dependencies: { database: { ok: true } } })),
     ...deps
@@ -101,6 +103,7 @@ export async function startTestApi (
 
   return {
     url,
+    grpcPort: api.grpcPort!,
     contract: judge,
     databaseUrl: file.url,
     messaging,

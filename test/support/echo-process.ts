@@ -26,6 +26,8 @@ export interface EchoProcess extends AsyncDisposable {
   /** NaN without the role `broker`. */
   mqttPort: number
   wsPort: number
+  /** NaN without the role `api`. */
+  grpcPort: number
   /** Everything printed so far. */
   output (): string
   /** `kill -9`: no time to do anything. */
@@ -70,6 +72,7 @@ export function spawnEcho (
       HTTP_PORT: '0',
       MQTT_PORT: '0',
       WS_PORT: '0',
+      GRPC_PORT: '0',
       JWT_SECRET: SECRET,
       LOG_LEVEL: 'info',
       RATE_LIMIT_REQUESTS: '0',
@@ -110,8 +113,8 @@ export async function readyEcho (
   }
 
   const port = (scheme: string): number =>
-    Number(new RegExp(`${scheme}://[^:\\s]+:(\\d+)`).exec(output())?.[1])
-  const http = `http://127.0.0.1:${port('http')}`
+    Number(new RegExp(`${scheme}s?://[^:\\s]+:(\\d+)`).exec(output())?.[1])
+  const http = `${output().includes('https://') ? 'https' : 'http'}://127.0.0.1:${port('http')}`
   return {
     child,
     dataDir,
@@ -119,6 +122,7 @@ export async function readyEcho (
     api: `${http}/api/v1`,
     mqttPort: port('mqtt'),
     wsPort: port('ws'),
+    grpcPort: Number(/gRPC +[^:\s]+:(\d+)/.exec(output())?.[1]),
     output,
     async kill () { await end('SIGKILL') },
     stop: (signal = 'SIGTERM') => end(signal),

@@ -38,6 +38,9 @@ export async function bundlePrograms (): Promise<AsyncDisposable> {
   })
   // Next to the code that reads them, as everywhere.
   await cp(join(ROOT, 'migrations'), folder, { recursive: true, filter: source => !source.endsWith('.ts') })
+  await cp(join(ROOT, 'api/grpc'), folder, {
+    recursive: true, filter: source => !/\.ts$|generated/.test(source)
+  })
   await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
   await writeFile(join(folder, 'package.json'), '{ "type": "module" }')
   process.env[VARIABLE] = folder

@@ -61,7 +61,7 @@ test('a development secret is made once, readable by its owner only, and `npm ru
 })
 
 test.for([
-  ['HTTP_PORT'], ['MQTT_PORT'], ['WS_PORT']
+  ['HTTP_PORT'], ['MQTT_PORT'], ['WS_PORT'], ['GRPC_PORT']
 ] as const)('a taken %s is named together with its variable, and nothing stays behind', {
   timeout: 60_000
 }, async ([variable]) => {

@@ -1,0 +1,98 @@
+/**
+ * The gRPC door: message.proto, health (grpc.health.v1) and reflection.
+ *
+ * Stopping: health says so, the server takes no new connections, streams end with UNAVAILABLE, running calls
+ * are finished, then the connections end.
+ */
+import { logVerbosity, Server, ServerCredentials, setLogVerbosity, type ServerOptions } from '@grpc/grpc-js'
+import { ReflectionService } from '@grpc/reflection'
+import { HealthImplementation } from 'grpc-health-check'
+import { type Logger } from 'pino'
+import { withinMs } from '../../core/deadline.ts'
+import { type Messaging } from '../../messaging/start.ts'
+import { type TlsCertificate } from '../app.ts'
+import { type RateLimiter } from '../limits/rate-limits.ts'
+import { type Address } from '../listen.ts'
+import { createCalls } from './calls.ts'
+import { MessageService, PACKAGE } from './definition.ts'
+import { messageService } from './message-service.ts'
+import { createMessageStreams } from './message-streams.ts'
+
+/** As a body over HTTP. */
+const MAX_REQUEST_BYTES = 256 * 1024
+/** Calls and streams of one connection; a client that needs more opens another one. */
+const MAX_CONCURRENT_CALLS = 128
+/** Of one connection, what HTTP/2 keeps for all its streams; beyond it, new ones are refused. */
+const MAX_CONNECTION_MEGABYTES = 16
+const PING_AFTER_MS = 60_000
+const PONG_WITHIN_MS = 20_000
+/** Calls that run when the server stops have so long. */
+const FINISH_WITHIN_MS = 10_000
+/** Answers that were given have so long to reach their clients. */
+const FLUSH_WITHIN_MS = 500
+
+const OPTIONS: ServerOptions = {
+  'grpc.max_receive_message_length': MAX_REQUEST_BYTES,
+  'grpc.max_concurrent_streams': MAX_CONCURRENT_CALLS,
+  'grpc.keepalive_time_ms': PING_AFTER_MS,
+  'grpc.keepalive_timeout_ms': PONG_WITHIN_MS,
+  'grpc-node.max_session_memory': MAX_CONNECTION_MEGABYTES
+}
+
+// What it would write to stderr, it also says to those who call it.
+setLogVerbosity(logVerbosity.NONE)
+
+export interface GrpcDeps {
+  messaging: Messaging
+  limiter: Pick<RateLimiter, 'admitAddress' | 'admitUser'>
+  tls?: TlsCertificate
+  trustProxy: boolean
+  log: Logger
+}
+
+export interface GrpcServer extends AsyncDisposable { port: number }
+
+/** Throws an Error that names the port and its variable when the port is taken. */
+export async function startGrpc (
+  address: Address, { messaging, limiter, tls, trustProxy, log }: GrpcDeps
+): Promise<GrpcServer> {
+  const calls = createCalls({ authentication: messaging.authentication, limiter, trustProxy, log })
+  const streams = createMessageStreams(messaging.feeds)
+  const server = new Server(OPTIONS)
+  const names = ['', 'message.MessageService']
+  const health = new HealthImplementation(Object.fromEntries(names.map(name => [name, 'SERVING'])))
+  server.addService(MessageService.service, messageService(messaging, calls, streams))
+  health.addToServer(server)
+  new ReflectionService(PACKAGE).addToServer(server)
+  const port = await bind(server, address, credentialsOf(tls))
+
+  return {
+    port,
+    async [Symbol.asyncDispose] () {
+      for (const name of names) health.setStatus(name, 'NOT_SERVING')
+      const closed = new Promise<void>(resolve => server.tryShutdown(() => resolve()))
+      streams.end()
+      await withinMs(FINISH_WITHIN_MS, calls.finished())
+      // Those who watch the health would keep their connections for ever.
+      await withinMs(FLUSH_WITHIN_MS, closed)
+      server.forceShutdown()
+    }
+  }
+}
+
+const credentialsOf = (tls: TlsCertificate | undefined): ServerCredentials => tls === undefined
+  ? ServerCredentials.createInsecure()
+  : ServerCredentials.createSsl(null, [{ cert_chain: tls.cert, private_key: tls.key }])
+
+async function bind (
+  server: Server, { host, port }: Address, credentials: ServerCredentials
+): Promise<number> {
+  const authority = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+  return await new Promise((resolve, reject) => {
+    server.bindAsync(authority, credentials, (error, bound) => {
+      if (error === null) return resolve(bound)
+      const reason = error.message.includes('EADDRINUSE') ? 'it is in use' : error.message
+      reject(new Error(`cannot listen for gRPC on port ${port} (GRPC_PORT): ${reason}`, { cause: error }))
+    })
+  })
+}
