@@ -13,6 +13,7 @@ import { startTokenExpiry } from './access/expiry.ts'
 import { startExpiry } from './log/retention.ts'
 import { startEpochs } from './log/epochs.ts'
 import { createTellResync } from './log/resync.ts'
+import { createAnnounce } from './log/announce.ts'
 import { createInboxLog, type InboxLog } from './log/read.ts'
 import { createMessageChanges, type MessageChanges } from './messages/changes.ts'
 import { createFeeds, type Feeds } from './deliver/feeds.ts'
@@ -24,6 +25,7 @@ import { type Acknowledgements, type Committer, type Sends, startCommitter } fro
 import { createPresenceNotices } from './people/presence-notices.ts'
 import { createPresenceViews, type PresenceViews } from './people/presence-views.ts'
 import { startPresence, type Presence } from './people/presence.ts'
+import { startNameTelling } from './people/name-telling.ts'
 import { createProfiles, type Profiles } from './people/profiles.ts'
 import { answerFrom } from './cluster/questions.ts'
 import { startRevocations, type Revocations } from './access/revocations.ts'
@@ -148,7 +150,9 @@ export async function startMessaging ({
     now
   })
   const expiry = startExpiry({ database, log, now }, sessions)
-  const profiles = createProfiles({ database, epoch, wake, now })
+  const nameTelling =
+    startNameTelling({ database, announce: createAnnounce({ database, epoch, wake }), now, log })
+  const profiles = createProfiles({ database, telling: nameTelling, now })
   const known = createAuthentication(authentication, { database, meet: profiles.meet, log, now })
   const notices = createPresenceNotices({ database, wakes, log })
   const presence = startPresence({ connections, cluster, notices, offlineAfterMs, now })
@@ -222,6 +226,7 @@ export async function startMessaging ({
       stopShowing()
       tokenExpiry[Symbol.dispose]()
       await expiry[Symbol.asyncDispose]()
+      await nameTelling[Symbol.asyncDispose]()
       await erasures[Symbol.asyncDispose]()
       await sweep[Symbol.asyncDispose]()
       await epochs[Symbol.asyncDispose]()

@@ -339,6 +339,14 @@ export const erasures = pgTable('erasures', {
   index('erasures_due_index').on(table.due_at).where(sql`${table.finished_at} is null`)
 ])
 
+/** Whose new name has not been told in all their conversations; at rest there are none. */
+export const name_changes = pgTable('name_changes', {
+  user_id: userId('user_id').primaryKey(),
+  /** Told in the conversations up to this one. */
+  told_to: uuid('told_to').notNull(),
+  told_at: time('told_at').notNull()
+})
+
 export const audit_log = pgTable('audit_log', {
   id: uuid('id').primaryKey(),
   actor_user_id: userId('actor_user_id').notNull(),

@@ -4,14 +4,11 @@
  * there; those who read a log later are told the name as it is by then.
  */
 import { type Identity } from '../../core/identity.ts'
-import { type Database, type Executor } from '../../store/database.ts'
-import { appendEvents, type NewEvent } from '../../store/log/inbox.ts'
-import { findName, nameAudience, setName, type StoredName } from '../../store/people/profiles.ts'
+import { type Database } from '../../store/database.ts'
+import { findName, setName, type StoredName } from '../../store/people/profiles.ts'
 import { meetUsers } from '../../store/people/users.ts'
-import { lockUsers } from '../../store/locks.ts'
-import { createAnnounce } from '../log/announce.ts'
-import { type WakeEvent } from '../deliver/wakes.ts'
 import { createSetQueue } from '../set-queue.ts'
+import { type NameTelling } from './name-telling.ts'
 
 type Claims = Pick<Identity, 'userId' | 'name' | 'issuedAt'>
 
@@ -22,25 +19,22 @@ export interface Profiles {
   meet (claims: Claims): Promise<void>
 }
 
-export function createProfiles ({ database, epoch, wake, now }: {
-  database: Database, epoch: () => string, wake: (events: WakeEvent[]) => void, now: () => number
+export function createProfiles ({ database, telling, now }: {
+  database: Database, telling: NameTelling, now: () => number
 }): Profiles {
-  const announce = createAnnounce({ database, epoch, wake })
-
   /** `choose` decides under the user's lock. */
   async function change (
     userId: string, choose: (current: StoredName) => StoredName | undefined
   ): Promise<void> {
-    await announce(await database.transact(async tx => {
-      const audience = await nameAudience(tx, userId)
-      await lockUsers(tx, [...new Set([userId, ...audience.map(member => member.user_id)])])
+    const told = await database.transact(async tx => {
+      await telling.lock(tx, userId)
       const current = await findName(tx, userId)
       const next = current === undefined ? undefined : choose(current)
-      if (current === undefined || next === undefined) return []
+      if (current === undefined || next === undefined) return undefined
       await setName(tx, userId, next)
-      if (next.name === current.name) return []
-      return await appendEvents(tx, await nameEvents(tx, userId), new Date(now()))
-    }))
+      return next.name === current.name ? undefined : await telling.begin(tx, userId)
+    })
+    if (told !== undefined) await telling.goOn(userId, told)
   }
 
   // A user who is created here has no conversation yet, so no other user is told their name.
@@ -64,18 +58,6 @@ export function createProfiles ({ database, epoch, wake, now }: {
       await change(claims.userId, current => nameFromToken(claims, current))
     }
   }
-}
-
-// Read again under the user's lock: letting a user into a conversation takes that lock
-// too, so these are all who could have seen the former name.
-async function nameEvents (tx: Executor, userId: string): Promise<NewEvent[]> {
-  const audience = await nameAudience(tx, userId)
-  return audience.map(member => ({
-    user_id: member.user_id,
-    type: 'participant_updated',
-    conversation_id: member.conversation_id,
-    data: { user_id: userId }
-  }))
 }
 
 const NAMELESS: StoredName = { name: null, name_changed_at: null }

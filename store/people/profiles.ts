@@ -6,6 +6,8 @@ import { smallConversation } from '../log/receipts.ts'
 
 /** A change is told in this many conversations of 32 participants at most, those with the latest activity. */
 const MAX_CONVERSATIONS_TOLD = 500
+/** So many of them in one transaction: 1,024 events at most. */
+export const CONVERSATIONS_PER_PIECE = 32
 
 export interface StoredName { name: string | null, name_changed_at: Date | null }
 
@@ -24,24 +26,29 @@ const AUDIENCE: Statement = {
   name: 'profiles_audience',
   text: `
     select o.conversation_id, o.user_id
-      from (select p.conversation_id
-              from conversation_participants p
-              join conversations c on c.id = p.conversation_id
-             where p.user_id = $1 and p.left_at is null and ${smallConversation('p.conversation_id')}
-             order by c.last_activity_at desc
-             limit ${MAX_CONVERSATIONS_TOLD}) as told
+      from (select conversation_id
+              from (select p.conversation_id
+                      from conversation_participants p
+                      join conversations c on c.id = p.conversation_id
+                     where p.user_id = $1 and p.left_at is null and ${smallConversation('p.conversation_id')}
+                     order by c.last_activity_at desc
+                     limit ${MAX_CONVERSATIONS_TOLD}) as latest
+             where conversation_id > $2
+             order by conversation_id
+             limit ${CONVERSATIONS_PER_PIECE}) as told
       join conversation_participants o on o.conversation_id = told.conversation_id and o.left_seq is null
      order by o.conversation_id, o.user_id`
 }
 
 /**
  * The users who have this user's name in their copy of a conversation, as far as changes of
- * names are told there. This user is one of them.
+ * names are told there: those of the next conversations after this one, by conversation. This user is one
+ * of them.
  */
 export async function nameAudience (
-  db: Executor, userId: string
+  db: Executor, userId: string, afterConversation: string
 ): Promise<Array<{ conversation_id: string, user_id: string }>> {
-  return await db.rows(AUDIENCE, [userId])
+  return await db.rows(AUDIENCE, [userId, afterConversation])
 }
 
 // Indexes: as above.
