@@ -46,6 +46,8 @@ export interface System extends AsyncDisposable {
   wsPort?: number
   /** Absent without the role `api`. */
   grpcPort?: number
+  /** Absent without TLS. */
+  mqttsPort?: number
   /** Present when tokens are signed with the generated secret. */
   developmentKey: Uint8Array | undefined
 }
@@ -67,7 +69,7 @@ export async function startSystem (
       elsewhere: () => unavailable('Echo is starting')
     }).then(server => opened.add(server))
 
-    // Before the wait for a database: a credentials file that cannot be used stops the start at once.
+    // Before the wait for a database: files that cannot be used stop the start at once.
     const sender = has('push-bridge') && config.fcm !== undefined
       ? await opened.add(openSender(config.fcm))
       : createLogSender(log)
@@ -105,7 +107,9 @@ export async function startSystem (
       }))
       : undefined
     const broker = has('broker')
-      ? await opened.add(startBroker({ ...config, willRoundMs: timings.willRoundMs }, { messaging, log }))
+      ? await opened.add(startBroker(
+        { ...config, tls, willRoundMs: timings.willRoundMs }, { messaging, log }
+      ))
       : undefined
 
     await waiting[Symbol.asyncDispose]()
@@ -132,6 +136,7 @@ export async function startSystem (
       mqttPort: broker?.mqttPort,
       wsPort: broker?.wsPort,
       grpcPort: api.grpcPort,
+      mqttsPort: broker?.mqttsPort,
       developmentKey,
       async [Symbol.asyncDispose] () {
         state.ready = false // a load balancer looks elsewhere from here on

@@ -10,6 +10,7 @@ const MESSAGE = '{"conversation_id":"\'$CONVERSATION\'","content":"Hello Bob","m
 export async function welcome (config: Config, system: System): Promise<string> {
   const host = ['0.0.0.0', '::'].includes(config.host) ? '127.0.0.1' : config.host
   const http = `${config.tls === undefined ? 'http' : 'https'}://${host}:${system.httpPort}`
+  const webSocket = `${config.tls === undefined ? 'ws' : 'wss'}://${host}:${system.wsPort}`
   const lines = [
     '',
     'Echo is ready.',
@@ -26,7 +27,11 @@ export async function welcome (config: Config, system: System): Promise<string> 
       ? []
       : [
         `  MQTT            mqtt://${host}:${system.mqttPort}`,
-        `  MQTT over WS    ws://${host}:${system.wsPort}/mqtt`
+        ...(system.mqttsPort === undefined
+          ? []
+          : [`  MQTT over TLS   mqtts://${host}:${system.mqttsPort}`]),
+        `  MQTT over WS    ${webSocket}/mqtt`,
+        `  JSON over WS    ${webSocket}/ws`
         ])
   ]
   if (system.developmentKey !== undefined) lines.push(...await demo(config, system, host, http))

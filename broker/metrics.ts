@@ -1,4 +1,4 @@
-/** What the MQTT door measures. */
+/** What the doors of devices measure. */
 import { Counter } from 'prom-client'
 import { gaugesOver } from '../messaging/gauges.ts'
 
@@ -10,11 +10,24 @@ export const connectsTotal = new Counter({
 export const throttledTotal = new Counter({
   name: 'echo_mqtt_throttled_total',
   help:
-    'Packets that waited for their turn or lost their connection, by what limits them: commands, topics, filters',
+    'Packets that waited for their turn or lost their connection, by what limits them: commands, topics, filters, pings',
   labelNames: ['limit']
 })
 
-const brokers = gaugesOver<{ counts (): { connections: number, devices: number } }>()
+export const wsUpgradesTotal = new Counter({
+  name: 'echo_ws_connects_total',
+  help: 'JSON WebSockets by outcome: accepted, refused for good, failed for now',
+  labelNames: ['outcome']
+})
+export const wsEndsTotal = new Counter({
+  name: 'echo_ws_closes_total',
+  help: 'JSON WebSockets that the server ended, by close code',
+  labelNames: ['code']
+})
+
+interface Counts { connections: number, devices: number }
+
+const brokers = gaugesOver<{ counts (): Counts, jsonCounts (): Counts }>()
 /** Shows the state of a broker until the returned function is called. */
 export const showBroker = brokers.add
 
@@ -24,5 +37,17 @@ brokers.gauge({
   of: broker => broker.counts().connections
 })
 brokers.gauge({
-  name: 'echo_mqtt_sessions', help: 'Connected devices', of: broker => broker.counts().devices
+  name: 'echo_mqtt_sessions',
+  help: 'Devices connected over MQTT',
+  of: broker => broker.counts().devices - broker.jsonCounts().devices
+})
+brokers.gauge({
+  name: 'echo_ws_connections',
+  help: 'Open JSON WebSockets, those without an accepted token included',
+  of: broker => broker.jsonCounts().connections
+})
+brokers.gauge({
+  name: 'echo_ws_sessions',
+  help: 'Devices connected over JSON WebSocket',
+  of: broker => broker.jsonCounts().devices
 })

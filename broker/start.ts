@@ -10,6 +10,8 @@
  *   publish      commands are decided before their PUBACK
  *   puback       moves the pump, and with it the device's cursor
  *   forward      the access check again, and no waiting for full sockets
+ *
+ * Clients without MQTT speak JSON over WebSocket (json-websocket/), past Aedes.
  */
 import { Aedes, type AedesOptions, type PublishPacket } from 'aedes'
 import { type Duplex } from 'node:stream'
@@ -33,16 +35,21 @@ import {
   authorizeSubscribe, FILTERS_PER_SECOND, followSubscriptions, subscribe, unsubscribe
 } from './handlers/subscribe.ts'
 import { ConnectionRegistry } from './inbox/registry.ts'
+import { type ConnectionTimes } from './json-websocket/json-connection.ts'
+import { startJsonWebSocket } from './json-websocket/start.ts'
 import { AddressLimits } from './limits/address.ts'
 import { limitPackets } from './limits/packet.ts'
 import { startRateLimit } from './limits/rate.ts'
 import { showBroker, throttledTotal } from './metrics.ts'
 import { arrive, type Arrival } from './transport/arrival.ts'
+import { type Certificate } from './transport/tls.ts'
 import { startTcpServer, startWebSocketServer, type Reception } from './transport/listeners.ts'
 
 const CONNECT_TIMEOUT_MS = 10_000
 /** As long as a device may leave its window unmoved (messaging/deliver/sweep.ts). */
 const DRAIN_TIMEOUT_MS = 60_000
+/** A ping every 54 s finds a dead peer before it has been silent for 60. */
+const WS_TIMES = { pingAfterMs: 1_000, pingEveryMs: 54_000, silenceMs: 60_000 }
 const TOPIC_PUBLISHES_PER_SECOND = 1_000
 const CLOSE_TIMEOUT_MS = 5_000
 
@@ -50,6 +57,12 @@ export interface BrokerOptions {
   host: string
   mqttPort: number
   wsPort: number
+  /** With `tls`: MQTT over TLS too. */
+  mqttsPort?: number
+  /** The WebSocket port speaks TLS. */
+  tls?: Certificate
+  /** Of pages that may open a WebSocket; undefined: those of the same host name. */
+  wsAllowedOrigins?: string[]
   /** Where topics granted by `acl` are shared with other nodes; undefined: in memory. */
   redisUrl?: string
   /** Commands per second and user; 0, the default: publishing has no limit. */
@@ -64,18 +77,23 @@ export interface BrokerOptions {
   drainTimeoutMs?: number
   /** With Redis: how often the broker looks for wills of processes that have died. */
   willRoundMs?: number
+  /** Of JSON WebSockets: pings, and how long a peer may be silent. */
+  wsTimes?: Partial<Omit<ConnectionTimes, 'drainTimeoutMs'>>
 }
 export interface Broker extends AsyncDisposable {
   mqttPort: number
   wsPort: number
+  mqttsPort: number | undefined
   /** What it remembers now. */
   counts (): BrokerCounts
+  /** Of these, JSON WebSockets: open ones, and devices among them. */
+  jsonCounts (): { connections: number, devices: number }
 }
 
 export interface BrokerCounts {
-  /** Open ones, those without an accepted CONNECT included. */
+  /** Open ones of MQTT, those without an accepted CONNECT included. */
   connections: number
-  /** Connected devices. */
+  /** Connected devices, whatever their door. */
   devices: number
   /** Addresses that hold connections. */
   addresses: number
@@ -169,6 +187,10 @@ export async function startBroker (
     })
   }
 
+  const json = startJsonWebSocket({
+    messaging, registry, commandRate, log, times: { ...WS_TIMES, ...options.wsTimes, drainTimeoutMs }
+  })
+
   // The lease of the other node's connection already fences this one.
   messaging.onOpened(({ userId, deviceId, lease }) => {
     const connection = registry.find(`${userId}/${deviceId}`)
@@ -181,11 +203,19 @@ export async function startBroker (
     await withinMs(CLOSE_TIMEOUT_MS, new Promise<void>(resolve => aedes.close(() => resolve())))
     await topics[Symbol.asyncDispose]()
   }
+  const { tls, mqttsPort, wsAllowedOrigins: allowedOrigins } = options
   const reception: Reception = { arrive: socket => arrive(socket, limits, connectTimeoutMs), accept }
-  const [tcp, webSocket] = await Promise.all([
+  const [tcp, webSocket, secureTcp] = await Promise.all([
     startTcpServer({ host, port: mqttPort, variable: 'MQTT_PORT', proxyProtocol }, reception),
-    startWebSocketServer({ host, port: wsPort, variable: 'WS_PORT', trustProxy }, reception)
+    startWebSocketServer(
+      { host, port: wsPort, variable: 'WS_PORT', trustProxy, allowedOrigins, tls },
+      { ...reception, acceptJson: json.accept }
+    ),
+    mqttsPort === undefined
+      ? undefined
+      : startTcpServer({ host, port: mqttsPort, variable: 'MQTTS_PORT', proxyProtocol, tls }, reception)
   ]).catch(async (error: unknown) => {
+    await json[Symbol.asyncDispose]()
     await closeAedes()
     throw error
   })
@@ -196,14 +226,17 @@ export async function startBroker (
     addresses: limits.size,
     publishers: commandRate.users() + topicRate.users()
   })
-  const stopShowing = showBroker({ counts })
+  const stopShowing = showBroker({ counts, jsonCounts: json.counts })
   return {
     mqttPort: tcp.port,
     wsPort: webSocket.port,
+    mqttsPort: secureTcp?.port,
     counts,
+    jsonCounts: json.counts,
     async [Symbol.asyncDispose] () {
       stopShowing()
-      await Promise.all([tcp[Symbol.asyncDispose](), webSocket[Symbol.asyncDispose]()])
+      for (const server of [tcp, webSocket, secureTcp]) await server?.[Symbol.asyncDispose]()
+      await json[Symbol.asyncDispose]()
       await closeAedes()
       for (const socket of sockets) socket.destroy()
       for (const rate of [commandRate, topicRate, filterRate]) rate[Symbol.dispose]()

@@ -61,24 +61,24 @@ export interface CommandEcho { client_message_id?: string, request_id?: string }
 // Bytes that are not UTF-8 must not be stored as replacement characters.
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
-/** Throws RefusedCommand (`invalid`) for anything that is not exactly one known command. */
-export function parseCommand (payload: Buffer): Command {
+/** A RefusedCommand (`invalid`) for anything that is not exactly one known command. */
+export function readCommand (payload: Buffer): Command | RefusedCommand {
   let value: unknown
   try {
     value = JSON.parse(utf8.decode(payload))
   } catch {
-    throw new RefusedCommand(invalid('malformed_json', 'the command is not valid JSON in UTF-8'), {})
+    return new RefusedCommand(invalid('malformed_json', 'the command is not valid JSON in UTF-8'), {})
   }
   const echo = looseEcho(value)
   const type = typeof value === 'object' && value !== null ? (value as { type?: unknown }).type : undefined
   if (typeof type !== 'string' || !Object.hasOwn(checkers, type)) {
-    throw new RefusedCommand(
+    return new RefusedCommand(
       invalid('unknown_command', `type must be one of ${Object.keys(COMMANDS).join(', ')}`), echo
     )
   }
   const checker = checkers[type]!
   if (!checker.Check(value)) {
-    throw new RefusedCommand(
+    return new RefusedCommand(
       invalid('invalid_request', describeErrors(checker.Errors(value), 'command')), echo
     )
   }

@@ -6,7 +6,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { AppError, findAppError } from '../core/errors.ts'
-import { parseCommand, RefusedCommand, type Command, type CommandEcho } from '../core/commands.ts'
+import { RefusedCommand, type Command, type CommandEcho } from '../core/commands.ts'
 import { type Identity } from '../core/identity.ts'
 import { inboxCounters } from '../store/people/users.ts'
 import { type Door } from './send/queue.ts'
@@ -33,19 +33,17 @@ export interface Reply {
 
 /** Resolves to what the sender is told, if anything. Throws when the command could not be decided now. */
 export async function decideCommand (
-  messaging: Messaging, context: CommandContext, payload: Buffer
+  messaging: Messaging, context: CommandContext, command: Command | RefusedCommand
 ): Promise<Reply | undefined> {
-  let echo: CommandEcho = {}
+  const echo = command instanceof RefusedCommand ? command.echo : echoOf(command)
   try {
-    const command = parseCommand(payload)
-    echo = echoOf(command)
+    if (command instanceof RefusedCommand) throw command
     const result = await execute(messaging, context, command)
     const expected = command.type === 'send_message' || echo.request_id !== undefined
     return expected ? { type: 'accepted', ...echo, ...result } : undefined
   } catch (error) {
     const refusal = finalRefusal(error)
     if (refusal === undefined) throw error
-    if (refusal instanceof RefusedCommand) echo = refusal.echo
     return { type: 'rejected', ...echo, error: { code: refusal.code, detail: refusal.message } }
   }
 }

@@ -22,7 +22,7 @@ const ORDER: Record<string, string[]> = {
     'admin', 'messages', 'conversations', 'access', 'people', 'cluster', 'log', 'send', 'receipts',
     'attachments', 'deliver'
   ],
-  broker: ['handlers', 'acl', 'aedes', 'inbox', 'transport', 'limits'],
+  broker: ['json-websocket', 'handlers', 'acl', 'aedes', 'inbox', 'transport', 'limits'],
   api: ['routes', 'grpc', 'attachments', 'limits', 'contract'],
   store: [
     'connections', 'conversations', 'people', 'log', 'messages', 'erasure', 'push', 'files', 'embedded-postgres'

@@ -4,7 +4,7 @@ import { type Client, type PublishPacket } from 'aedes'
 import { type Logger } from 'pino'
 import { isUserTopic } from '../../core/topics.ts'
 import { asEchoClient } from '../aedes/client.ts'
-import { type DeviceConnection } from '../inbox/device-connection.ts'
+import { mqttConnectionOf, type DeviceConnection } from '../inbox/device-connection.ts'
 import { isQueueId } from '../inbox/packets.ts'
 import { type ConnectionRegistry } from '../inbox/registry.ts'
 import { createCommandIds } from './command-ids.ts'
@@ -62,7 +62,7 @@ export function startMemoryTopics (
       },
       async subscriptionsByClient (client) {
         const stored = await sessions.subscriptions(client.id)
-        const connection = registry.find(client.id)
+        const connection = mqttConnectionOf(registry, client.id)
         if (connection === undefined) return stored
         for (const { topic, qos } of stored) ensureQueue(connection).filters.set(topic, qos)
         return stored

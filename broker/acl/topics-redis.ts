@@ -18,7 +18,7 @@ import { asEchoClient } from '../aedes/client.ts'
 import { type Emitter } from '../aedes/emitter.ts'
 import { type Persistence } from '../aedes/persistence.ts'
 import { levelOf } from '../connection-errors.ts'
-import { type DeviceConnection } from '../inbox/device-connection.ts'
+import { mqttConnectionOf, type DeviceConnection } from '../inbox/device-connection.ts'
 import { isQueueId } from '../inbox/packets.ts'
 import { type ConnectionRegistry } from '../inbox/registry.ts'
 import { createCommandIds } from './command-ids.ts'
@@ -142,7 +142,7 @@ export function startRedisTopics (
     },
     async subscriptionsByClient (client) {
       const stored = await sessions.subscriptions(client.id)
-      const own = registry.find(client.id)
+      const own = mqttConnectionOf(registry, client.id)
       if (own !== undefined) for (const { topic, qos } of stored) ensureQueue(own).filters.set(topic, qos)
       return stored
     },

@@ -10,7 +10,7 @@ import { Readable } from 'node:stream'
 import { type Client, type Subscription } from 'aedes'
 import { isUserTopic } from '../../core/topics.ts'
 import { subscriptionKind } from '../access.ts'
-import { type DeviceConnection } from '../inbox/device-connection.ts'
+import { mqttConnectionOf, type DeviceConnection } from '../inbox/device-connection.ts'
 import { type ConnectionRegistry } from '../inbox/registry.ts'
 import { asEchoClient } from './client.ts'
 
@@ -71,7 +71,7 @@ export const willOf = ({ clientId, lease }: Pick<DeviceConnection, 'clientId' | 
 
 export function createFencedPersistence ({ registry, inner, acknowledge }: FenceOptions): Persistence {
   const connectionOf = (client: Named): DeviceConnection | undefined =>
-    asEchoClient(client as Client).connection ?? registry.find(client.id)
+    asEchoClient(client as Client).connection ?? mqttConnectionOf(registry, client.id)
   const usesInner = (client: Named): boolean => connectionOf(client)?.identity.acl !== undefined
   const splitStored = new WeakMap<object, Promise<void>>()
   // Aedes removes a will after its connection, with nothing but the id. The older connection ends first.

@@ -15,7 +15,7 @@ import { mayPublish } from '../access.ts'
 import { asEchoClient, type EchoClient, type Refusal } from '../aedes/client.ts'
 import { ClientFault } from '../connection-errors.ts'
 import { DeviceConnection } from '../inbox/device-connection.ts'
-import { EarlyListener } from '../inbox/own-topics.ts'
+import { openDevice } from '../inbox/opening.ts'
 import { type ConnectionRegistry } from '../inbox/registry.ts'
 import { connectsTotal } from '../metrics.ts'
 
@@ -48,27 +48,22 @@ async function openConnection (
   const identity = await authenticateUser(messaging, packet)
   const deviceId = checkClientId(packet)
   checkWill(identity, packet)
-  const clean = packet.clean === true
-  const { userId } = identity
-  // Most stored sessions go on with their inbox; a device with `acl` is more likely a sensor.
-  const early = clean || identity.acl !== undefined ? undefined : new EarlyListener(messaging.wakes, userId)
-  const clientId = `${userId}/${deviceId}`
-  try {
-    await registry.kept(clientId)
-    const opened = await messaging.openings.open({ userId, deviceId, clean }, () => !client.closed)
-    // The close of a socket that is gone by now has been seen already.
-    if (opened === undefined || client.closed) return
-    const connection = new DeviceConnection({
-      client, identity, deviceId, clean, opened, before: registry.before(clientId), early, messaging, log
-    })
-    client.connection = connection
-    packet.clientId = connection.clientId
-    registry.opening(connection)
-    connection.onClose(messaging.connections.add(connection))
-    messaging.cluster.opened({ userId, deviceId, lease: opened.lease })
-  } finally {
-    early?.stop()
-  }
+  await openDevice({ messaging, registry }, {
+    userId: identity.userId,
+    deviceId,
+    clean: packet.clean === true,
+    // Most stored sessions go on with their inbox; a device with `acl` is more likely a sensor.
+    listens: packet.clean !== true && identity.acl === undefined,
+    isOpen: () => !client.closed,
+    create (found) {
+      const connection = new DeviceConnection({
+        client, identity, deviceId, clean: packet.clean === true, ...found, messaging, log
+      })
+      client.connection = connection
+      packet.clientId = connection.clientId
+      return connection
+    }
+  })
 }
 
 async function authenticateUser (messaging: Messaging, packet: ConnectPacket): Promise<Identity> {

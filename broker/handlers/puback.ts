@@ -15,9 +15,6 @@ export function acknowledge (connection: DeviceConnection | undefined, packetId:
   connection?.touch()
   const delivery = connection?.ownTopics.delivery
   if (delivery === undefined || !isInboxId(packetId)) return true
-  const { pump, trace } = delivery
-  const seq = seqOfInboxId(packetId, pump.ackedSeq)
-  trace?.acknowledged(seq)
-  pump.acknowledge(seq)
+  delivery.acknowledged(seqOfInboxId(packetId, delivery.pump.ackedSeq))
   return true
 }

@@ -7,6 +7,7 @@
  */
 import { type Client, type PublishPacket } from 'aedes'
 import { type Logger } from 'pino'
+import { readCommand } from '../../core/commands.ts'
 import { failureLevel } from '../../core/errors.ts'
 import { decideCommand, type Reply } from '../../messaging/commands.ts'
 import { type Messaging } from '../../messaging/start.ts'
@@ -16,6 +17,7 @@ import { type AclTopics } from '../acl/topics-memory.ts'
 import { asEchoClient } from '../aedes/client.ts'
 import { willOf } from '../aedes/persistence.ts'
 import { ClientFault, levelOf } from '../connection-errors.ts'
+import { decideInOrder } from '../inbox/commands-in-order.ts'
 import { type DeviceConnection } from '../inbox/device-connection.ts'
 import { type RateLimit } from '../limits/rate.ts'
 
@@ -76,8 +78,6 @@ function runCommand (
   done: Callback
 ): void {
   packet.retain = false
-  // It closes, and the client sends all of them again: what comes behind the one that failed must not be
-  // done before it.
   if (connection.undecided) return done(new Error('a command before this one could not be decided'))
   const decide = (): Promise<Reply | undefined> => decideCommand(messaging, {
     door: 'mqtt',
@@ -85,24 +85,15 @@ function runCommand (
     deviceId: connection.clean ? undefined : connection.deviceId,
     renew: identity => connection.renew(identity),
     skipTo: seq => connection.ownTopics.delivery?.pump.skipTo(seq)
-  }, packet.payload as Buffer)
-  const deciding = commandRate.take(connection.userId, connection)?.then(() => {
+  }, readCommand(packet.payload as Buffer))
+  const waited = (): void => {
     // It has no PUBACK, so the client sends it again.
     if (connection.closed && packet.qos > 0) {
       throw new ClientFault('the connection closed before the command was decided')
     }
     connection.refreshKeepalive()
-    return decide()
-  }) ?? decide()
-  deciding.catch(() => { connection.undecided = true }) // told below, when those before it are decided
-  // Several commands are decided at once; their PUBACKs keep the order they came in [MQTT-4.6.0-2].
-  const answered = connection.decided.then(() => deciding).then(async reply => {
-    if (reply !== undefined) connection.ownTopics.reply(Buffer.from(JSON.stringify(reply)))
-    // A client that does not read its replies is not read from either.
-    await connection.socket.drained()
-  })
-  connection.decided = answered.catch(() => {})
-  answered.then(() => done(null), (error: unknown) => {
+  }
+  decideInOrder(commandRate, connection, decide, waited).then(() => done(null), (error: unknown) => {
     log[failureLevel(error)](
       { err: error, user_id: connection.userId }, 'a command could not be decided; its connection closes'
     )

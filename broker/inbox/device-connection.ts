@@ -8,15 +8,18 @@
  */
 import { type Logger } from 'pino'
 import { type Identity } from '../../core/identity.ts'
-import { type Connection, type ConnectionState } from '../../messaging/deliver/connections.ts'
+import { type ConnectionState } from '../../messaging/deliver/connections.ts'
+import { type EarlyListener } from '../../messaging/deliver/early-listener.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import { type StoredSubscription } from '../../migrations/schema.ts'
 import { type OpenedDevice } from '../../store/people/device-sessions.ts'
 import { levelOf } from '../connection-errors.ts'
+import { type CommandLine } from './commands-in-order.ts'
 import { DeviceSocket, type SocketHolder } from './device-socket.ts'
-import { type DeliveryTarget } from './inbox-delivery.ts'
-import { OwnTopics, type EarlyListener } from './own-topics.ts'
+import { type MqttTarget } from './mqtt-delivery.ts'
+import { OwnTopics } from './own-topics.ts'
 import { keepIdsApart } from './packets.ts'
+import { type ConnectionRegistry, type ConnectionsBefore, type RegisteredConnection } from './registry.ts'
 import { StoredSession } from './stored-session.ts'
 import { Subscriptions } from './subscriptions.ts'
 
@@ -27,13 +30,6 @@ export interface ConnectionClient extends SocketHolder {
   _nextId: number
   _keepaliveTimer: NodeJS.Timeout | null
   close (): void
-}
-
-export interface ConnectionsBefore {
-  /** One of them is still there, and its session may not be stored yet. */
-  open: boolean
-  /** The last event that was sent to the session; undefined: not known here. */
-  sentSeq: number | undefined
 }
 
 export interface DeviceConnectionOptions {
@@ -50,7 +46,7 @@ export interface DeviceConnectionOptions {
   log: Logger
 }
 
-export class DeviceConnection implements Connection, DeliveryTarget {
+export class DeviceConnection implements MqttTarget, RegisteredConnection, CommandLine {
   identity: Identity
   readonly userId: string
   readonly deviceId: string
@@ -67,7 +63,7 @@ export class DeviceConnection implements Connection, DeliveryTarget {
   forwarded: { brokerId: string, brokerCounter: number } | undefined
   /** When the device last sent something (milliseconds since 1970). */
   activeAt: number
-  /** The commands of this connection are acknowledged in the order they came [MQTT-4.6.0-2]. */
+  /** Commands are acknowledged in the order they came [MQTT-4.6.0-2]. */
   decided: Promise<unknown> = Promise.resolve()
   /** The device has opened another connection. */
   replaced = false
@@ -110,6 +106,11 @@ export class DeviceConnection implements Connection, DeliveryTarget {
 
   /** Aedes's client ids are global; a user id has no slash, so two users can never share one. */
   get clientId (): string { return `${this.userId}/${this.deviceId}` }
+  /** What the registry keeps of its session. */
+  get mqttSession (): { sentSeq: number | undefined } | undefined {
+    return this.clean ? undefined : this.ownTopics
+  }
+
   get closed (): boolean { return this.#closed }
   get address (): string | undefined { return this.#client.address }
 
@@ -118,6 +119,14 @@ export class DeviceConnection implements Connection, DeliveryTarget {
     const { userId, deviceId, lease } = this
     if (subscriptions.length > 0) this.ownTopics.listen()
     this.ownTopics.startAt(await this.#messaging.openings.save({ userId, deviceId, lease, subscriptions }))
+  }
+
+  reply (payload: Buffer): void {
+    this.ownTopics.reply(payload)
+  }
+
+  async drained (): Promise<void> {
+    await this.socket.drained()
   }
 
   /** The device has sent something. */
@@ -176,4 +185,12 @@ export class DeviceConnection implements Connection, DeliveryTarget {
       token_expires_at: this.identity.expiresAt * 1000
     }
   }
+}
+
+/** The connection over MQTT of this client id, if its latest one is. */
+export function mqttConnectionOf (
+  registry: Pick<ConnectionRegistry, 'find'>, clientId: string
+): DeviceConnection | undefined {
+  const connection = registry.find(clientId)
+  return connection instanceof DeviceConnection ? connection : undefined
 }

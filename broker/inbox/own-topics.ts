@@ -7,15 +7,16 @@
  */
 import { type Logger } from 'pino'
 import { inboxTopic, liveTopic, repliesTopic } from '../../core/topics.ts'
-import { type WakeEvent, type WakeListener, type Wakes } from '../../messaging/deliver/wakes.ts'
+import { type EarlyListener } from '../../messaging/deliver/early-listener.ts'
+import { type WakeEvent, type WakeListener } from '../../messaging/deliver/wakes.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import { type StartingPoint } from '../../store/people/device-sessions.ts'
-import { InboxDelivery, type DeliveryTarget } from './inbox-delivery.ts'
+import { MqttDelivery, type MqttTarget } from './mqtt-delivery.ts'
 import { encodePublish, replyId } from './packets.ts'
 import { type Subscriptions } from './subscriptions.ts'
 
 export interface OwnTopicsOptions {
-  target: DeliveryTarget
+  target: MqttTarget
   subscriptions: Subscriptions
   /** The last event that was sent to the session before; undefined: not known here. */
   sentSeq: number | undefined
@@ -23,24 +24,9 @@ export interface OwnTopicsOptions {
   log: Logger
 }
 
-/** Listens for a user's events before there is a connection that could. */
-export class EarlyListener implements WakeListener {
-  /** The end of the log as far as heard; 0: nothing was heard. */
-  heardSeq = 0
-  readonly stop: () => void
-
-  constructor (wakes: Wakes, userId: string) {
-    this.stop = wakes.listen(userId, this)
-  }
-
-  wake (events: WakeEvent[]): void {
-    this.heardSeq = Math.max(this.heardSeq, events.at(-1)!.seq)
-  }
-}
-
 export class OwnTopics implements WakeListener {
   readonly #options: OwnTopicsOptions
-  #delivery: InboxDelivery | undefined
+  #delivery: MqttDelivery | undefined
   #stopListening: (() => void) | undefined
   /** The end of the log as far as heard since it listens. */
   #heardSeq = 0
@@ -63,7 +49,7 @@ export class OwnTopics implements WakeListener {
   }
 
   /** Undefined while the inbox is not subscribed to. */
-  get delivery (): InboxDelivery | undefined { return this.#delivery }
+  get delivery (): MqttDelivery | undefined { return this.#delivery }
 
   get #userId (): string { return this.#options.target.userId }
 
@@ -100,7 +86,7 @@ export class OwnTopics implements WakeListener {
     if (inboxQos === this.#delivery?.qos) return
     this.#end()
     if (inboxQos === undefined) return
-    this.#delivery = new InboxDelivery({ target, qos: inboxQos, sentBefore: this.#sentSeq, messaging, log })
+    this.#delivery = new MqttDelivery({ target, qos: inboxQos, sentBefore: this.#sentSeq, messaging, log })
     this.#delivery.begin(this.#start, this.#heardSeq)
     this.#start = undefined
   }

@@ -15,6 +15,8 @@ export interface Arrival {
   address: string | undefined
   /** Sets where it comes from. False: the address has too many, and it is closed. */
   admit (address: string | undefined): boolean
+  /** From now on this ends it when it takes too long, in place of closing the socket. */
+  onLate (end: () => void): void
   /** CONNECT is here: from now on the client waits for the CONNACK. */
   connecting (): void
   /** CONNECT is accepted. */
@@ -22,7 +24,8 @@ export interface Arrival {
 }
 
 export function arrive (socket: Socket, limits: AddressLimits, connectTimeoutMs: number): Arrival {
-  const deadline = setTimeout(() => socket.destroy(), connectTimeoutMs)
+  let end = (): void => { socket.destroy() }
+  const deadline = setTimeout(() => end(), connectTimeoutMs)
   socket.once('close', () => clearTimeout(deadline))
   let finished = (): void => {}
   return {
@@ -41,6 +44,7 @@ export function arrive (socket: Socket, limits: AddressLimits, connectTimeoutMs:
       socket.once('close', admission.left)
       return true
     },
+    onLate (instead) { end = instead },
     connecting () { deadline.refresh() },
     finished () {
       clearTimeout(deadline)

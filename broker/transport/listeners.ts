@@ -1,4 +1,4 @@
-/** Where devices come in: MQTT over TCP, and over WebSocket at `/mqtt`. */
+/** Where devices come in: MQTT over TCP or TLS, and WebSockets, MQTT at `/mqtt` and JSON at `/ws`. */
 import { createServer as createHttpServer, type IncomingMessage, type Server as HttpServer } from 'node:http'
 import {
   createServer as createTcpServer, isIP, type AddressInfo, type Server as TcpServer, type Socket
@@ -6,9 +6,12 @@ import {
 import { type Duplex } from 'node:stream'
 import { WebSocketServer, createWebSocketStream } from 'ws'
 import { type Arrival } from './arrival.ts'
+import { isAllowedOrigin } from './origin.ts'
 import { readProxyHeader } from './proxy-protocol.ts'
+import { createSecure, type Certificate } from './tls.ts'
 
 export const MQTT_PATH = '/mqtt'
+export const JSON_PATH = '/ws'
 const MAX_FRAME_BYTES = 256 * 1024
 /** Connections that the process has not accepted yet. Beyond it clients try again after 1, 3, 7, … s. */
 const BACKLOG = 4_096
@@ -24,14 +27,21 @@ export interface Reception {
   accept (connection: Duplex, arrival: Arrival): void
 }
 
-/** With `proxyProtocol` every connection begins with a header: a balancer says where it comes from. */
+/**
+ * With `proxyProtocol` every connection begins with a header: a balancer says where it comes from. With
+ * `tls` the handshake comes next.
+ */
 export async function startTcpServer (
-  options: ListenOptions & { proxyProtocol: boolean }, { arrive, accept }: Reception
+  options: ListenOptions & { proxyProtocol: boolean, tls?: Certificate }, { arrive, accept }: Reception
 ): Promise<ListeningServer> {
+  const secure = options.tls === undefined ? undefined : createSecure(options.tls)
   const server = createTcpServer({ noDelay: true, keepAlive: true }, socket => {
     const arrival = arrive(socket)
+    const enter = (): void => secure === undefined
+      ? accept(socket, arrival)
+      : secure(socket, secured => accept(secured, arrival))
     if (!options.proxyProtocol) {
-      if (arrival.admit(socket.remoteAddress)) accept(socket, arrival)
+      if (arrival.admit(socket.remoteAddress)) enter()
       return
     }
     const ignore = (): void => {} // its close is what counts
@@ -39,20 +49,33 @@ export async function startTcpServer (
     socket.on('error', ignore).once('close', () => clearTimeout(timer))
     readProxyHeader(socket, (error, address) => {
       clearTimeout(timer)
-      if (error !== undefined) socket.destroy()
-      else if (arrival.admit(address)) accept(socket.off('error', ignore), arrival)
+      if (error !== undefined) return socket.destroy()
+      socket.off('error', ignore)
+      if (arrival.admit(address)) enter()
     })
   })
   return await listen(server, options)
 }
 
-/** With `trustProxy` the proxy in front says in a header where a connection comes from. */
+export interface WebSocketOptions extends ListenOptions {
+  /** The proxy in front says in a header where a connection comes from. */
+  trustProxy: boolean
+  /** Of pages. Undefined: of the same host name at JSON_PATH, any at MQTT_PATH. */
+  allowedOrigins?: string[]
+  tls?: Certificate
+}
+
+/** MQTT has frames of its own; JSON WebSockets are upgraded by their door. */
+export interface WebSocketReception extends Reception {
+  acceptJson (request: IncomingMessage, socket: Duplex, head: Buffer, arrival: Arrival): void
+}
+
 export async function startWebSocketServer (
-  options: ListenOptions & { trustProxy: boolean }, { arrive, accept }: Reception
+  options: WebSocketOptions, { arrive, accept, acceptJson }: WebSocketReception
 ): Promise<ListeningServer> {
-  const server = createHttpServer((_, response) => {
+  const http = createHttpServer((_, response) => {
     response.writeHead(426, { upgrade: 'websocket', 'content-type': 'text/plain' })
-      .end(`MQTT over WebSocket is at ${MQTT_PATH}\n`)
+      .end(`MQTT over WebSocket is at ${MQTT_PATH}, JSON at ${JSON_PATH}\n`)
   })
   const sockets = new WebSocketServer({
     noServer: true,
@@ -62,20 +85,37 @@ export async function startWebSocketServer (
   })
   sockets.on('wsClientError', (_, socket) => socket.destroy())
   const arrivals = new WeakMap<Duplex, Arrival>()
-  server.on('connection', socket => {
+  const arriveAt = (socket: Socket): Arrival | undefined => {
     const arrival = arrive(socket)
     arrivals.set(socket, arrival)
-    if (!options.trustProxy) arrival.admit(socket.remoteAddress)
-  })
-  server.on('upgrade', (request, socket, head) => {
+    return options.trustProxy || arrival.admit(socket.remoteAddress) ? arrival : undefined
+  }
+  http.on('upgrade', (request, socket, head) => {
     socket.on('error', () => socket.destroy())
     const arrival = arrivals.get(socket)!
     if (options.trustProxy && !arrival.admit(forwardedFor(request) ?? request.socket.remoteAddress)) return
-    if (request.url?.split('?', 1)[0] !== MQTT_PATH) {
-      socket.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n')
-      return
+    const refuse = (status: string): void => {
+      socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
     }
+    const path = request.url?.split('?', 1)[0]
+    if (path !== MQTT_PATH && path !== JSON_PATH) return refuse('404 Not Found')
+    const anyPage = path === MQTT_PATH && options.allowedOrigins === undefined
+    if (!anyPage && !isAllowedOrigin(request.headers, options.allowedOrigins)) return refuse('403 Forbidden')
+    if (path === JSON_PATH) return acceptJson(request, socket, head, arrival)
     sockets.handleUpgrade(request, socket, head, socket => accept(createWebSocketStream(socket), arrival))
+  })
+  if (options.tls === undefined) {
+    http.on('connection', arriveAt)
+    return await listen(http, options)
+  }
+  const secure = createSecure(options.tls)
+  const server = createTcpServer({ noDelay: true, keepAlive: true }, socket => {
+    const arrival = arriveAt(socket)
+    if (arrival === undefined) return
+    secure(socket, secured => {
+      arrivals.set(secured, arrival)
+      http.emit('connection', secured)
+    })
   })
   return await listen(server, options)
 }

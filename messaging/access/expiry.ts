@@ -11,7 +11,7 @@ export function startTokenExpiry ({ connections, now }: {
   const timer = setInterval(() => {
     const seconds = now() / 1_000
     for (const connection of connections.all()) {
-      if (connection.identity.expiresAt < seconds) connection.disconnect('its token has expired')
+      if (connection.identity.expiresAt < seconds) connection.disconnect('its token has expired', 'token')
     }
   }, CHECK_MS)
   return { [Symbol.dispose]: () => clearInterval(timer) }

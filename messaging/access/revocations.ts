@@ -47,7 +47,7 @@ export function startRevocations (
   function apply ({ userId, validAfter }: Revocation): void {
     authentication.forget(userId)
     for (const connection of [...connections.of(userId)]) {
-      if (isRevoked(connection.identity, validAfter)) connection.disconnect('its token was revoked')
+      if (isRevoked(connection.identity, validAfter)) connection.disconnect('its token was revoked', 'token')
     }
   }
 

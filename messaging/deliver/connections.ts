@@ -24,12 +24,15 @@ export interface ConnectionState {
   token_expires_at: number
 }
 
+/** Why a connection is ended, where its door has a code for it. */
+export type EndCause = 'token' | 'replaced' | 'too_many' | 'slow'
+
 export interface Connection {
   readonly userId: string
   readonly deviceId: string
   /** What its token says; changes when it sends a fresh one. */
   readonly identity: Pick<Identity, 'issuedAt' | 'expiresAt'>
-  disconnect (reason: string): void
+  disconnect (reason: string, cause?: EndCause): void
   state (): ConnectionState
 }
 

@@ -117,9 +117,14 @@ export class Pump implements WakeListener {
       (this.#early ??= new Set()).add(seq)
       return
     }
+    this.#moveTo(this.#runFrom(seq))
+  }
+
+  /** Where the unbroken run of acknowledged events ends that has got to `seq`. */
+  #runFrom (seq: number): number {
     let run = seq
     while (this.#early?.delete(run + 1) === true) run++
-    this.#moveTo(run)
+    return run
   }
 
   /** The device has everything up to `seq`, by whatever way it came: nothing of it is sent again. */
@@ -127,7 +132,7 @@ export class Pump implements WakeListener {
     if (this.#closed || !this.#started || seq <= this.#ackedSeq) return
     for (const early of this.#early ?? []) if (early <= seq) this.#early!.delete(early)
     this.#sentSeq = Math.max(this.#sentSeq, seq)
-    this.#moveTo(seq)
+    this.#moveTo(this.#runFrom(seq))
   }
 
   drained (): void {

@@ -14,6 +14,7 @@ import { type MessageDraft } from '../../core/message-rules.ts'
 import { type DeliveryState, type MessageView } from '../../core/views.ts'
 import { openDatabase } from '../../store/database.ts'
 import { createDatabase, runSql, SERVER_VARIABLE } from './database.ts'
+import { connectJson, type JsonDevice, type JsonDeviceOptions } from './json-device.ts'
 import { SECRET, signToken, type TokenOptions } from './tokens.ts'
 import { until } from './until.ts'
 
@@ -67,12 +68,16 @@ export interface RawClient extends Disposable {
 
 export type RawConnect = Omit<Partial<IConnectPacket>, 'password'> & { password: string }
 
-export interface TestBroker extends AsyncDisposable, Pick<Broker, 'mqttPort' | 'wsPort' | 'counts'> {
+type OfBroker = Pick<Broker, 'mqttPort' | 'mqttsPort' | 'wsPort' | 'counts' | 'jsonCounts'>
+
+export interface TestBroker extends AsyncDisposable, OfBroker {
   messaging: Messaging
   /** Lines that were logged, as a warning or worse unless `logLevel` says otherwise. */
   logged: Json[]
   token (userId: string, options?: TokenOptions): Promise<string>
   device (userId: string, options?: DeviceOptions): Promise<Device>
+  /** A device on the JSON WebSocket, with its token on the upgrade; without `deviceId` it is anonymous. */
+  json (userId: string, options?: TokenOptions & JsonDeviceOptions): Promise<JsonDevice>
   raw (): RawClient
   /** A raw client that sent CONNECT and got a CONNACK. */
   rawDevice (userId: string, options?: TokenOptions & Partial<RawConnect>): Promise<RawClient>
@@ -142,7 +147,9 @@ export async function startTestBroker ({
   return {
     mqttPort: broker.mqttPort,
     wsPort: broker.wsPort,
+    mqttsPort: broker.mqttsPort,
     counts: broker.counts,
+    jsonCounts: broker.jsonCounts,
     messaging,
     logged,
     token: (userId, options) => signToken(userId, { issuer, ...options }),
@@ -151,6 +158,13 @@ export async function startTestBroker ({
       const token = options.token ?? await signToken(userId, { issuer, ...options })
       const device = await connectDevice(broker, userId, token, options)
       clients.push({ end: () => { device.client.end(true) } })
+      return device
+    },
+
+    async json (userId, options = {}) {
+      const token = options.token ?? await signToken(userId, { issuer, ...options })
+      const device = await connectJson(broker.wsPort, { ...options, token })
+      clients.push({ end: () => device.ws.terminate() })
       return device
     },
 

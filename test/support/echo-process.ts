@@ -114,7 +114,7 @@ export async function readyEcho (
 
   const port = (scheme: string): number =>
     Number(new RegExp(`${scheme}s?://[^:\\s]+:(\\d+)`).exec(output())?.[1])
-  const http = `${output().includes('https://') ? 'https' : 'http'}://127.0.0.1:${port('http')}`
+  const http = `${output().includes('https://127.0.0.1') ? 'https' : 'http'}://127.0.0.1:${port('http')}`
   return {
     child,
     dataDir,

@@ -9,7 +9,7 @@ import { upgradeRequest } from './upgrade-request.ts'
 
 test('an upgrade to an address that is no URL is refused', async () => {
   await using broker = await startTestBroker()
-  for (const path of ['//', '/\\', '*', '/mqtt/', '/ws', 'http://[/mqtt']) {
+  for (const path of ['//', '/\\', '*', '/mqtt/', '/ws/', 'http://[/mqtt']) {
     const socket = connect({ host: '127.0.0.1', port: broker.wsPort })
     const answer = new Promise<string>(resolve => {
       let text = ''

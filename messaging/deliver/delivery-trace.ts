@@ -4,7 +4,7 @@
  */
 import { type Logger } from 'pino'
 import { eventObject } from '../../core/events.ts'
-import { type PumpEvent } from '../../messaging/deliver/pump.ts'
+import { type PumpEvent } from './pump.ts'
 
 export interface DeliveryTrace {
   /** Events up to `ackedSeq` are acknowledged and forgotten. */

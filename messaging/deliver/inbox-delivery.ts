@@ -1,19 +1,19 @@
 /**
- * Delivery of an inbox to one connection, from the subscription to its end.
+ * Delivery of an inbox to one connection, whatever its door, from where it begins to its end.
  *
  * The pump decides what is sent when. This finds the place in the log where it
- * starts, writes what it sends, and says at the end what is left to be pushed.
+ * starts, and says at the end what is left to be pushed. How an event is written is the door's.
  */
 import { type Logger } from 'pino'
 import { failureLevel } from '../../core/errors.ts'
-import { inboxTopic } from '../../core/topics.ts'
-import { Pump, WINDOW, type PumpConnection, type PumpEvent } from '../../messaging/deliver/pump.ts'
-import { type TrackedSession } from '../../messaging/deliver/tracked-sessions.ts'
-import { type Messaging } from '../../messaging/start.ts'
+import { type Delivery } from '../../core/events.ts'
 import { type StartingPoint } from '../../store/people/device-sessions.ts'
+import { type EndCause } from './connections.ts'
 import { createDeliveryTrace, type DeliveryTrace } from './delivery-trace.ts'
-import { type DeviceSocket } from './device-socket.ts'
-import { encodeEvents } from './packets.ts'
+import { type Openings } from './openings.ts'
+import { type Overdue } from './overdue.ts'
+import { Pump, type PumpConnection, type PumpOptions } from './pump.ts'
+import { type TrackedSession, type TrackedSessions } from './tracked-sessions.ts'
 
 const RETRY_START_MS = 1_000
 
@@ -21,58 +21,74 @@ const RETRY_START_MS = 1_000
 export interface DeliveryTarget {
   readonly userId: string
   readonly deviceId: string
+  /** It neither reads nor moves a stored cursor. */
   readonly clean: boolean
   readonly lease: number
-  readonly socket: DeviceSocket
   /** The device has opened another connection. */
   readonly replaced: boolean
-  disconnect (reason: string): void
+  disconnect (reason: string, cause?: EndCause): void
+}
+
+/** What writes the events of a delivery in the terms of its door. */
+export interface EventWriter extends PumpConnection {
+  /** The place in the log is known; writing begins next. */
+  located? (start: StartingPoint): void
+}
+
+/** Of the messaging. */
+export interface DeliveryDeps {
+  inboxLog: { after: PumpOptions['readLog'] }
+  acknowledgements: {
+    add (acknowledgement: {
+      userId: string, deviceId: string | undefined, seq: number, deliveries: Delivery[], lease: number
+    }): void
+  }
+  trackedSessions: Pick<TrackedSessions, 'add' | 'remove'>
+  openings: Pick<Openings, 'locate'>
+  overdue: Pick<Overdue, 'ended'>
 }
 
 export interface InboxDeliveryOptions {
   target: DeliveryTarget
-  /** 0: a live copy, which acknowledges nothing and starts at the end of the log. */
-  qos: 0 | 1
-  /** The last event that was sent to the session before; undefined: not known here. */
-  sentBefore: number | undefined
-  messaging: Messaging
+  /** False: a live copy, which acknowledges nothing and starts at the end of the log. */
+  tracked: boolean
+  writer: EventWriter
+  messaging: DeliveryDeps
   log: Logger
 }
 
-export class InboxDelivery implements PumpConnection {
-  readonly qos: 0 | 1
+export class InboxDelivery {
   readonly pump: Pump
   readonly trace: DeliveryTrace | undefined
   readonly #target: DeliveryTarget
-  readonly #messaging: Messaging
+  readonly #writer: EventWriter
+  readonly #messaging: DeliveryDeps
   readonly #log: Logger
   readonly #session: TrackedSession | undefined
-  #sentBefore: number | undefined
-  #waitsForDrain = false
   #closed = false
 
-  constructor ({ target, qos, sentBefore, messaging, log }: InboxDeliveryOptions) {
+  constructor ({ target, tracked, writer, messaging, log }: InboxDeliveryOptions) {
     const { userId, deviceId, clean, lease } = target
     const { inboxLog, acknowledgements, trackedSessions } = messaging
     this.#target = target
-    this.qos = qos
-    this.#sentBefore = sentBefore
+    this.#writer = writer
     this.#messaging = messaging
     this.#log = log
     this.trace = createDeliveryTrace(log, { user_id: userId, device_id: deviceId })
     this.pump = new Pump({
       userId,
       deviceId,
-      connection: this,
+      connection: writer,
       readLog: inboxLog.after,
       onAcknowledged: (seq, deliveries) => acknowledgements.add({
         userId, deviceId: clean ? undefined : deviceId, seq, deliveries, lease
       }),
-      tracked: qos === 1,
+      tracked,
       now: () => performance.now()
     })
-    if (qos === 0) return
-    this.#session = { userId, deviceId, pump: this.pump, disconnect: reason => target.disconnect(reason) }
+    if (!tracked) return
+    const disconnect = (reason: string): void => target.disconnect(reason, 'slow')
+    this.#session = { userId, deviceId, pump: this.pump, disconnect }
     trackedSessions.add(this.#session)
   }
 
@@ -110,32 +126,11 @@ export class InboxDelivery implements PumpConnection {
 
   // After the device's own cursor, or where the user's devices have got to; a live
   // copy at the end of the log.
-  #startPump ({ inbox_seq, acked_seq, cursor }: StartingPoint, heardSeq: number): void {
-    const place = this.qos === 0 ? inbox_seq : (this.#target.clean ? undefined : cursor) ?? acked_seq
-    // After another node, or a restart: the window behind the cursor may have been sent [MQTT-3.3.1-1].
-    this.#sentBefore ??= cursor === null ? 0 : Math.min(cursor + WINDOW, inbox_seq)
+  #startPump (start: StartingPoint, heardSeq: number): void {
+    const { inbox_seq, acked_seq, cursor } = start
+    const place = this.pump.tracked ? (this.#target.clean ? undefined : cursor) ?? acked_seq : inbox_seq
+    this.#writer.located?.(start)
     this.pump.start(place, Math.max(inbox_seq, heardSeq))
-  }
-
-  /** The last event that was sent to the session, now or before; undefined: not known. */
-  get sentSeq (): number | undefined {
-    if (this.qos === 0 || this.#sentBefore === undefined) return this.#sentBefore
-    return Math.max(this.#sentBefore, this.pump.sentSeq)
-  }
-
-  /** Hands events of the pump to the socket. */
-  write (events: PumpEvent[]): boolean {
-    const { userId, socket } = this.#target
-    this.trace?.written(events, this.pump.ackedSeq)
-    const free = socket.write(encodeEvents(inboxTopic(userId), events, this.qos, this.#sentBefore))
-    if (!free && !this.#waitsForDrain) {
-      this.#waitsForDrain = true
-      socket.onceDrained(() => {
-        this.#waitsForDrain = false
-        this.pump.drained()
-      })
-    }
-    return free
   }
 
   close (): void {
