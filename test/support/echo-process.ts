@@ -97,7 +97,7 @@ export async function readyEcho (
 ): Promise<EchoProcess> {
   const ended = (): boolean => child.exitCode !== null || child.signalCode !== null
   await until(() => output().includes('Echo is ready.') || ended(), 'Echo has started', START_DEADLINE_MS)
-  const lastAddress = roles.includes('broker') ? /ws:\/\/\S+\n/ : /\/(docs\)|ready)\n/
+  const lastAddress = roles.includes('broker') ? /wss?:\/\/\S+\n/ : /\/(docs\)|ready)\n/
   await until(() => lastAddress.test(output()) || ended(), 'Echo has printed its addresses')
   if (ended()) throw new Error(`Echo ended while starting:\n${output()}`)
 
