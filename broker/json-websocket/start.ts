@@ -163,8 +163,8 @@ export function startJsonWebSocket (
       authenticateFrame(ws, caller, frame, isBinary).then(connection => {
         if (connection === undefined) return
         command = serve(ws, connection)
+        ws.resume() // first: the frames that wait may pause it again
         early!.splice(0).forEach(([frame, isBinary]) => command!(frame, isBinary))
-        if (!connection.closed) ws.resume()
         wsUpgradesTotal.inc({ outcome: 'accepted' })
       }).catch((error: unknown) => {
         const { code, detail } = tell(error)

@@ -1,8 +1,10 @@
 /** Rude clients: each ends with a defined answer or code, costs bounded memory, and no other notices. */
+import { type Socket } from 'node:net'
 import { expect, test } from 'vitest'
 import { WINDOW } from '../../../messaging/deliver/pump.ts'
 import { MAX_DEVICES } from '../../../broker/inbox/registry.ts'
 import { seqsAfter, startTestBroker } from '../../support/broker.ts'
+import { connectJson } from '../../support/json-device.ts'
 import { until } from '../../support/until.ts'
 
 const NOBODY = '018f0000-0000-7000-8000-000000000000'
@@ -48,6 +50,19 @@ test('commands beyond the rate wait, and keep their order', async () => {
   await until(() => bob.replies.length === 400, 'all are answered', 20_000)
   expect(bob.replies.map(reply => Number(reply.request_id))).toEqual(Array.from({ length: 400 }, (_, i) => i))
   expect(performance.now() - started).toBeGreaterThan(900) // 100 beyond the burst of 300
+})
+
+test('a flood that comes together with the token is not read beyond its rate either', async () => {
+  await using broker = await startTestBroker({ broker: { rateLimitSends: 10 } })
+  await using bob = await connectJson(broker.wsPort)
+  const { _socket: socket } = bob.ws as unknown as { _socket: Socket }
+  socket.cork()
+  bob.send({ type: 'auth', token: await broker.token('bob') })
+  for (let i = 0; i < 150; i++) bob.send('{}')
+  socket.uncork() // one chunk
+  for (let i = 0; i < 500; i++) bob.send('x'.repeat(64 * 1024))
+  await until(() => bob.replies.length >= 40, 'more than the burst is answered')
+  expect(bob.ws.bufferedAmount).toBeGreaterThan(16 * 1024 * 1024)
 })
 
 test('acknowledging costs nothing of the rate', async () => {
