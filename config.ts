@@ -1,5 +1,6 @@
 /** Environment to Config: every problem is listed at once, and nothing is read from anywhere else. */
-import { OURS, VARIABLES, type Values, type Variable } from './config-table.ts'
+import { judgeUnknown } from './config-near-misses.ts'
+import { VARIABLES, type Values, type Variable } from './config-table.ts'
 import { type TokenKey } from './messaging/access/authentication.ts'
 // Types alone: the SDKs behind them are loaded when they are used.
 import type { FcmTarget } from './push-bridge/fcm/sender.ts'
@@ -64,7 +65,9 @@ export function loadConfig (environment: Environment, args: string[] = []): Conf
     warnings: findings.warnings
   }
   checkTogether(config, findings)
-  warnAboutUnknown(given, findings)
+  const unknown = judgeUnknown(given)
+  findings.problems.push(...unknown.problems)
+  findings.warnings.push(...unknown.warnings)
   if (findings.problems.length > 0) throw new ConfigError(findings.problems)
   return config
 }
@@ -164,19 +167,14 @@ function checkTogether (config: Config, { problems, warnings }: Findings): void 
   if (config.databaseUrl === undefined && config.tokenKey === undefined) {
     warnings.push('tokens are signed with a generated development secret')
   }
+  if (config.databaseUrl === undefined && config.tokenKey !== undefined) {
+    warnings.push('DATABASE_URL is not set: everything is kept in an embedded database below DATA_DIR')
+  }
   if (config.mqttsPort !== undefined && config.tls === undefined) {
     problems.push('MQTTS_PORT needs TLS_CERT and TLS_KEY too')
   }
   if (!['127.0.0.1', '::1', 'localhost'].includes(config.host)) {
     const doors = config.tls === undefined ? 'MQTT, HTTP and gRPC are' : 'MQTT_PORT is'
     warnings.push(`HOST=${config.host}: ${doors} reachable from outside without TLS`)
-  }
-}
-
-function warnAboutUnknown (given: Environment, { warnings }: Findings): void {
-  const known = new Set(Object.values(VARIABLES).map(({ name }) => name as string))
-  for (const name of Object.keys(given)) {
-    if (known.has(name)) continue
-    if (OURS.test(name)) warnings.push(`${name} is not a variable of Echo`)
   }
 }

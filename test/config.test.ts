@@ -138,3 +138,38 @@ test('origins of pages are a list of what browsers send', () => {
     expect(() => loadConfig({ WS_ALLOWED_ORIGINS: wrong })).toThrow(`not "${wrong}"`)
   }
 })
+
+test('a name that is nearly one of ours is refused with the one that is meant', () => {
+  const nearly = {
+    DATABASE_URI: 'DATABASE_URL',
+    DB_HOST: 'DATABASE_URL',
+    POSTGRES_URL: 'DATABASE_URL',
+    REDIS_HOST: 'REDIS_URL',
+    LOGLEVEL: 'LOG_LEVEL',
+    log_level: 'LOG_LEVEL',
+    PORT: 'HTTP_PORT',
+    JWT_KEY: 'JWT_SECRET',
+    JWT_JWKS_URI: 'JWT_JWKS_URL'
+  }
+  for (const [name, meant] of Object.entries(nearly)) {
+    expect(() => loadConfig({ [name]: 'x' }), name)
+      .toThrow(`${name} is not a variable of Echo: ${meant} is meant`)
+  }
+})
+
+test('a platform may set PORT where HTTP_PORT is set too, and other names are left alone', () => {
+  expect(loadConfig({ PORT: '3000', HTTP_PORT: '3000' }).httpPort).toBe(3000)
+  // What Kubernetes sets for a service called redis, shells for themselves, and libpq reads.
+  for (const name of ['REDIS_PORT', 'REDIS_SERVICE_HOST', 'HOSTNAME', 'PGPASSWORD', 'POSTGRES_PASSWORD']) {
+    expect(loadConfig({ [name]: 'x' }).warnings.join(), name).not.toContain(name)
+  }
+  expect(loadConfig({ MQTT_TOPIC: 'x' }).warnings).toContain('MQTT_TOPIC is not a variable of Echo')
+})
+
+test('a secret of production without a database is warned of: the data are in the embedded one', () => {
+  const warning = 'DATABASE_URL is not set: everything is kept in an embedded database below DATA_DIR'
+  const key = { JWT_SECRET: 's'.repeat(32) }
+  expect(loadConfig(key).warnings).toContain(warning)
+  expect(loadConfig({}).warnings).not.toContain(warning)
+  expect(loadConfig({ ...key, DATABASE_URL: 'postgres://x' }).warnings).not.toContain(warning)
+})
