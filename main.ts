@@ -1,15 +1,13 @@
 /** The process: environment, signals, exit. All roles, or those named as arguments. */
-import { existsSync } from 'node:fs'
 import { ConfigError, loadConfig } from './config.ts'
+import { readEnvironment } from './environment.ts'
 import { stop, stopSignal } from './lifecycle.ts'
 import { createLog } from './log.ts'
 import { startSystem } from './system.ts'
 import { welcome } from './welcome.ts'
 
-if (existsSync('.env')) process.loadEnvFile('.env') // never overrides what is set
-
 try {
-  const config = loadConfig(process.env, process.argv.slice(2))
+  const config = loadConfig(readEnvironment(), process.argv.slice(2))
   const log = createLog(config.logLevel)
   for (const warning of config.warnings) log.warn(warning)
   const abort = new AbortController()

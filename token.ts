@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { loadConfig } from './config.ts'
 import { isUserId } from './core/identity.ts'
 import { developmentSecret } from './development-secret.ts'
+import { readEnvironment } from './environment.ts'
 import { issueToken } from './messaging/access/tokens.ts'
 
 const USAGE =
@@ -31,7 +32,7 @@ async function run (args: string[]): Promise<string> {
   if (positionals.length !== 1 || !isUserId(userId)) {
     throw new Error(`${USAGE}\na user id is 1 to 64 characters of A-Z a-z 0-9 _ . : -`)
   }
-  const config = loadConfig(process.env)
+  const config = loadConfig(readEnvironment())
   if (config.tokenKey !== undefined && config.tokenKey.kind !== 'secret') {
     throw new Error(
       'tokens are verified with a public key here: only the holder of the private key can issue them'

@@ -2,9 +2,10 @@
  * `npm run migrate`: migrates the database at DATABASE_URL; `-- --new-epoch` is the last step
  * of a restore.
  */
-import { migrate } from './migrate.ts'
+import { readEnvironment } from './environment.ts'
+import { migrate } from './migrations/migrate.ts'
 
-const url = process.env.DATABASE_URL
+const url = readEnvironment().DATABASE_URL
 const unknown = process.argv.slice(2).filter(argument => argument !== '--new-epoch')
 if (url === undefined || url === '') {
   console.error('DATABASE_URL must name the database to migrate (the embedded one migrates itself at start)')
