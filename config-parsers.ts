@@ -52,10 +52,14 @@ export const origins: Parser<string[]> = (text, refuse) => {
   return list
 }
 
-/** `schemes` as in `redis:`. */
+/** `schemes` as in `redis:`. The host may be left out where the query names a socket. */
 export const url = (...schemes: string[]): Parser<string> => (text, refuse) => {
   if (!schemes.some(scheme => text.startsWith(`${scheme}//`))) {
     refuse(`must begin with ${schemes.map(scheme => `${scheme}//`).join(' or ')}`)
+  } else if (text.includes('#')) {
+    refuse('has a #, which ends a URL: in a password it is written %23')
+  } else if (!URL.canParse(text.replace('@/', '@localhost/'))) {
+    refuse('is no URL: in a password, / is written %2F, : %3A, @ %40, ? %3F and % %25')
   }
   return text
 }

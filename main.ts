@@ -1,8 +1,9 @@
 /** The process: environment, signals, exit. All roles, or those named as arguments. */
-import { ConfigError, loadConfig } from './config.ts'
+import { loadConfig } from './config.ts'
 import { readEnvironment } from './environment.ts'
 import { stop, stopSignal } from './lifecycle.ts'
 import { createLog } from './log.ts'
+import { reasonOf } from './start-failures.ts'
 import { startSystem } from './system.ts'
 import { welcome } from './welcome.ts'
 
@@ -20,7 +21,6 @@ try {
   await stopping
   await stop(system, log)
 } catch (error) {
-  const known = error instanceof ConfigError || (error instanceof Error && !('code' in error))
-  console.error(known ? `Echo did not start: ${error.message}` : error)
+  console.error(`Echo did not start: ${reasonOf(error)}`)
   process.exit(1)
 }

@@ -2,19 +2,28 @@
  * `npm run migrate`: migrates the database at DATABASE_URL; `-- --new-epoch` is the last step
  * of a restore.
  */
+import { VARIABLES } from './config-table.ts'
 import { readEnvironment } from './environment.ts'
 import { migrate } from './migrations/migrate.ts'
+import { reasonOf } from './start-failures.ts'
 
-const url = readEnvironment().DATABASE_URL
-const unknown = process.argv.slice(2).filter(argument => argument !== '--new-epoch')
-if (url === undefined || url === '') {
-  console.error('DATABASE_URL must name the database to migrate (the embedded one migrates itself at start)')
+try {
+  console.log(await run(readEnvironment().DATABASE_URL, process.argv.slice(2)))
+} catch (error) {
+  console.error(reasonOf(error))
   process.exitCode = 1
-} else if (unknown.length > 0) {
-  console.error(`unknown argument: ${unknown.join(' ')} (known: --new-epoch)`)
-  process.exitCode = 1
-} else {
-  const newEpoch = process.argv.includes('--new-epoch')
+}
+
+async function run (url: string | undefined, args: string[]): Promise<string> {
+  if (url === undefined || url === '') {
+    throw new Error(
+      'DATABASE_URL must name the database to migrate (the embedded one migrates itself at start)'
+    )
+  }
+  VARIABLES.databaseUrl.parse(url, problem => { throw new Error(`DATABASE_URL ${problem}`) })
+  const unknown = args.filter(argument => argument !== '--new-epoch')
+  if (unknown.length > 0) throw new Error(`unknown argument: ${unknown.join(' ')} (known: --new-epoch)`)
+  const newEpoch = args.includes('--new-epoch')
   await migrate(url, { newEpoch })
-  console.log(newEpoch ? 'migrated; the inbox logs have a new epoch' : 'migrated')
+  return newEpoch ? 'migrated; the inbox logs have a new epoch' : 'migrated'
 }

@@ -18,6 +18,7 @@ import { alone } from './messaging/cluster/cluster.ts'
 import { startRedisCluster, type HeartbeatOptions } from './messaging/cluster/cluster-redis.ts'
 import { startMessaging, type MessagingDeps } from './messaging/start.ts'
 import { migrate } from './migrations/migrate.ts'
+import { refuseNewerSchema } from './migrations/newer-schema.ts'
 import { createLogSender } from './push-bridge/log-sender.ts'
 import type { FcmTarget } from './push-bridge/fcm/sender.ts'
 import { type PushSender } from './push-bridge/sender.ts'
@@ -76,6 +77,7 @@ export async function startSystem (
     const databaseUrl = config.databaseUrl ?? await startDatabase(config, log, opened)
     const database = await opened.add(openDatabase(databaseUrl, createOutage(log)))
     await waitFor('the database', probeDatabase(database), { log, signal })
+    await refuseNewerSchema(sql => database.autocommit.rows({ name: 'newest_migration', text: sql }, []))
     const { now } = await opened.add(startClock(database, log))
     if (config.redisUrl !== undefined) await waitFor('Redis', probeRedis(config.redisUrl), { log, signal })
     const cluster = await opened.add(

@@ -26,13 +26,33 @@ const SLOW = new Set(['57014', '55P03'])
 // or starting, 58: I/O error, 25006: read only, 25P03: the transaction was idle for too long.
 const AWAY = /^(08|53|55000|57P|58|25006|25P03)/
 
+// What the driver finds wrong with how it is to connect: waiting heals none of it, and it has no codes.
+const MISCONFIGURED: Array<[RegExp, string]> = [
+  [/^SASL: .*password must be/, 'the server asks for a password, and DATABASE_URL has none'],
+  [/does not support SSL/, 'DATABASE_URL asks for TLS, which the server does not speak']
+]
+
+/** Says what is wrong with DATABASE_URL. */
+export class WrongDatabaseUrl extends Error {}
+
+/** Undefined when it is none. */
+export function wrongUrl (error: unknown): WrongDatabaseUrl | undefined {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if (cause instanceof WrongDatabaseUrl) return cause
+    const { message } = cause
+    const found = MISCONFIGURED.find(([pattern]) => pattern.test(message))
+    if (found !== undefined) return new WrongDatabaseUrl(found[1])
+  }
+  return undefined
+}
+
 /**
  * Throws nothing: returns `DatabaseAway` and `DatabaseSlow` for what they describe, any other error of the
  * server as it is. Whatever the driver throws that is no answer at all means that the connection is gone.
  */
 export function translated (error: unknown): unknown {
   if (error instanceof AppError) return error
-  if (!(error instanceof pg.DatabaseError)) return new DatabaseAway(error)
+  if (!(error instanceof pg.DatabaseError)) return wrongUrl(error) ?? new DatabaseAway(error)
   if (SLOW.has(error.code ?? '')) return new DatabaseSlow(error)
   return AWAY.test(error.code ?? '') ? new DatabaseAway(error) : error
 }

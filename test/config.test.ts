@@ -173,3 +173,17 @@ test('a secret of production without a database is warned of: the data are in th
   expect(loadConfig({}).warnings).not.toContain(warning)
   expect(loadConfig({ ...key, DATABASE_URL: 'postgres://x' }).warnings).not.toContain(warning)
 })
+
+test('a URL that its password breaks is refused with how to write it, and without the password', () => {
+  for (const [password, problem] of [
+    ['hunter#2', /DATABASE_URL has a #.*%23/], ['hunter/2', /DATABASE_URL is no URL.*%2F/]
+  ] as const) {
+    const wrong = { JWT_SECRET: 's'.repeat(32), DATABASE_URL: `postgres://echo:${password}@db:5432/echo` }
+    expect(() => loadConfig(wrong)).toThrow(problem)
+    expect(() => loadConfig(wrong)).not.toThrow(/hunter/)
+    const right = `postgres://echo:${encodeURIComponent(password)}@db:5432/echo`
+    expect(loadConfig({ ...wrong, DATABASE_URL: right }).databaseUrl).toBe(right)
+  }
+  const socket = 'postgres://postgres@/echo?host=%2Frun%2Fpostgresql'
+  expect(loadConfig({ JWT_SECRET: 's'.repeat(32), DATABASE_URL: socket }).databaseUrl).toBe(socket)
+})
