@@ -96,9 +96,14 @@ export async function readyEcho (
   { child, output }: ReturnType<typeof spawnEcho>, { dataDir, roles = ['broker'] }: EchoProcessOptions
 ): Promise<EchoProcess> {
   const ended = (): boolean => child.exitCode !== null || child.signalCode !== null
-  await until(() => output().includes('Echo is ready.') || ended(), 'Echo has started', START_DEADLINE_MS)
   const lastAddress = roles.includes('broker') ? /wss?:\/\/\S+\n/ : /\/(docs\)|ready)\n/
-  await until(() => lastAddress.test(output()) || ended(), 'Echo has printed its addresses')
+  try {
+    await until(() => output().includes('Echo is ready.') || ended(), 'Echo has started', START_DEADLINE_MS)
+    await until(() => lastAddress.test(output()) || ended(), 'Echo has printed its addresses')
+  } catch (error) {
+    child.kill('SIGKILL') // nobody else could end it
+    throw error
+  }
   if (ended()) throw new Error(`Echo ended while starting:\n${output()}`)
 
   async function end (signal: NodeJS.Signals): Promise<number | null> {
