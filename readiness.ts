@@ -2,11 +2,10 @@
  * Whether a process can do its work: waiting for what it needs at start, and the state of each dependency
  * later.
  */
-import { Redis } from 'ioredis'
 import { type Logger } from 'pino'
 import { type Readiness } from './api/contract/schemas.ts'
 import { withinMs } from './core/deadline.ts'
-import { AppError, findAppError } from './core/errors.ts'
+import { findAppError } from './core/errors.ts'
 import { type Cluster } from './messaging/cluster/cluster.ts'
 import { type PushHealth } from './push-bridge/pace/gate.ts'
 import { type Database } from './store/database.ts'
@@ -43,25 +42,6 @@ export async function waitFor (
 
 export const probeDatabase = (database: Database) =>
   async (): Promise<void> => { await readEpoch(database.autocommit) }
-
-export const probeRedis = (url: string) => async (): Promise<void> => {
-  const redis = new Redis(url, {
-    lazyConnect: true,
-    maxRetriesPerRequest: 0,
-    retryStrategy: () => null,
-    commandTimeout: 2_000,
-    connectTimeout: 2_000
-  })
-  redis.on('error', () => {}) // connect() reports it
-  try {
-    await redis.connect()
-    await redis.ping()
-  } catch (error) {
-    throw new AppError('unavailable', 'unavailable', 'Redis does not answer', { cause: error })
-  } finally {
-    redis.disconnect()
-  }
-}
 
 /** The parts of a process that may fail while it runs. */
 export interface Dependencies {

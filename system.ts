@@ -18,12 +18,13 @@ import { alone } from './messaging/cluster/cluster.ts'
 import { startRedisCluster, type HeartbeatOptions } from './messaging/cluster/cluster-redis.ts'
 import { startMessaging, type MessagingDeps } from './messaging/start.ts'
 import { migrate } from './migrations/migrate.ts'
-import { refuseNewerSchema } from './migrations/newer-schema.ts'
+import { refuseOtherSchema } from './migrations/other-schema.ts'
 import { createLogSender } from './push-bridge/log-sender.ts'
 import type { FcmTarget } from './push-bridge/fcm/sender.ts'
 import { type PushSender } from './push-bridge/sender.ts'
 import { startPushBridge } from './push-bridge/start.ts'
-import { notReady, probeDatabase, probeRedis, readinessOf, waitFor } from './readiness.ts'
+import { notReady, probeDatabase, readinessOf, waitFor } from './readiness.ts'
+import { probeRedis } from './redis-probe.ts'
 import { startClock } from './store/clock.ts'
 import { openDatabase } from './store/database.ts'
 import { createOutage } from './store/connections/outage.ts'
@@ -77,7 +78,7 @@ export async function startSystem (
     const databaseUrl = config.databaseUrl ?? await startDatabase(config, log, opened)
     const database = await opened.add(openDatabase(databaseUrl, createOutage(log)))
     await waitFor('the database', probeDatabase(database), { log, signal })
-    await refuseNewerSchema(sql => database.autocommit.rows({ name: 'newest_migration', text: sql }, []))
+    await refuseOtherSchema(sql => database.autocommit.rows({ name: 'newest_migration', text: sql }, []))
     const { now } = await opened.add(startClock(database, log))
     if (config.redisUrl !== undefined) await waitFor('Redis', probeRedis(config.redisUrl), { log, signal })
     const cluster = await opened.add(

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { drizzle } from 'drizzle-orm/node-postgres'
 import { migrate as runMigrations } from 'drizzle-orm/node-postgres/migrator'
 import pg from 'pg'
-import { refuseNewerSchema } from './newer-schema.ts'
+import { refuseNewerSchema } from './other-schema.ts'
 
 const LOCK_KEY = 0x6563686F // "echo"
 

@@ -13,7 +13,7 @@ export interface RedisServer extends Server {
 }
 
 export async function prepareRedis (
-  folder: string, logFile: string, onCrash: (name: string, how: string) => void
+  folder: string, logFile: string, onCrash: (name: string, how: string) => void, args: string[] = []
 ): Promise<RedisServer> {
   const port = await freePort()
   await mkdir(folder, { recursive: true })
@@ -21,12 +21,13 @@ export async function prepareRedis (
     name: 'redis',
     command: 'redis-server',
     args: [
-      '--bind', '127.0.0.1', '--port', String(port), '--save', '', '--appendonly', 'no', '--dir', folder
+      '--bind', '127.0.0.1', '--port', String(port), '--save', '', '--appendonly', 'no', '--dir', folder,
+      ...args
     ],
     env: { PATH: process.env.PATH },
     cwd: folder,
     logFile,
-    isReady: () => ask(port, 'PING').then(answer => answer.startsWith('+PONG'), () => false),
+    isReady: () => ask(port, 'PING').then(answer => /^(\+PONG|-NOAUTH)/.test(answer), () => false),
     onCrash
   })
   return Object.assign(server, {

@@ -1,11 +1,14 @@
 /** What a person reads whose database does not let Echo in: one line, and no wait that heals nothing. */
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import pg from 'pg'
 import pino from 'pino'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { Opened } from '../../lifecycle.ts'
 import { reasonOf } from '../../start-failures.ts'
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../store/embedded-postgres/start.ts'
+import { prepareRedis } from '../chaos/redis.ts'
 import { runCommand } from '../support/command.ts'
 import { createDatabase, databaseUrl, runSql } from '../support/database.ts'
 import { scratchFolder, spawnEcho } from '../support/echo-process.ts'
@@ -41,7 +44,7 @@ test.for([
 ] as const)('%s ends the start, and a migration, with the cause in one line', {
   timeout: TIMEOUT
 }, async ([, url, cause]) => {
-  for (const output of [await failedStart(url()), await failedMigration(url())]) {
+  for (const output of [await failedStart({ DATABASE_URL: url() }), await failedMigration(url())]) {
     const lines = output.split('\n').filter(line => line !== '' && !line.startsWith('{'))
     expect(lines).toEqual([expect.stringMatching(cause)])
     expect(lines[0]).toContain('DATABASE_URL')
@@ -49,7 +52,8 @@ test.for([
 })
 
 test('a database that is not migrated ends the start with the command', { timeout: TIMEOUT }, async () => {
-  expect(await failedStart(databaseUrl(server.url, 'postgres'))).toContain('run `npm run migrate`')
+  expect(await failedStart({ DATABASE_URL: databaseUrl(server.url, 'postgres') }))
+    .toContain('run `npm run migrate`')
 })
 
 test('a schema that is newer than the code stops the start and a migration', { timeout: TIMEOUT }, async () => {
@@ -57,8 +61,40 @@ test('a schema that is newer than the code stops the start and a migration', { t
   await runSql(
     database.url, "insert into drizzle.__drizzle_migrations (hash, created_at) values ('x', 9999999999999)"
   )
-  expect(await failedStart(database.url)).toMatch(/Echo did not start: the schema .* is newer than this version/)
+  expect(await failedStart({ DATABASE_URL: database.url })).toMatch(/Echo did not start: the schema .* is newer than this version/)
   expect(await failedMigration(database.url)).toMatch(/^the schema .* is newer than this version/)
+})
+
+test('a schema that is older than the code stops the start with the command', { timeout: TIMEOUT }, async () => {
+  await using database = await createDatabase()
+  await runSql(
+    database.url,
+    'delete from drizzle.__drizzle_migrations where id = (select max(id) from drizzle.__drizzle_migrations)'
+  )
+  expect(await failedStart({ DATABASE_URL: database.url }))
+    .toMatch(/Echo did not start: the schema .* is older than this version .*run `npm run migrate`/)
+})
+
+test.for([
+  ['a wrong password', ':wrong@', '', /WRONGPASS .*\(the password in it is wrong/],
+  ['no password', '', '', /NOAUTH .*\(the server asks for a password, and REDIS_URL has none\)/],
+  ['a number of no database', ':right@', '/99', /DB index is out of range/]
+] as const)('%s for Redis ends the start with the cause in one line', {
+  timeout: TIMEOUT
+}, async ([, user, path, cause]) => {
+  await using opened = new Opened()
+  const { path: data } = await opened.add(scratchFolder())
+  const redis = await prepareRedis(data, join(data, 'redis.log'), () => {}, ['--requirepass', 'right'])
+  await redis.start()
+  await opened.add({ async [Symbol.asyncDispose] () { await redis.stop() } })
+  const database = await opened.add(createDatabase())
+  const output = await failedStart({
+    DATABASE_URL: database.url, REDIS_URL: `${redis.url.replace('//', `//${user}`)}${path}`
+  })
+  const lines = output.split('\n').filter(line => line !== '' && !line.startsWith('{'))
+  expect(lines).toEqual([expect.stringMatching(cause)])
+  expect(lines[0]).toContain('REDIS_URL: ')
+  expect(lines[0]).not.toMatch(/wrong@/)
 })
 
 test('a user who may not migrate learns what is needed', { timeout: TIMEOUT }, async () => {
@@ -83,9 +119,9 @@ test('a bug keeps its stack', () => {
   expect(reasonOf(new TypeError('x is not a function'))).toMatch(/x is not a function\n {4}at /)
 })
 
-async function failedStart (url: string): Promise<string> {
+async function failedStart (env: NodeJS.ProcessEnv): Promise<string> {
   await using data = await scratchFolder()
-  const { child, output } = spawnEcho({ dataDir: data.path, env: { DATABASE_URL: url } })
+  const { child, output } = spawnEcho({ dataDir: data.path, env })
   const [code] = await once(child, 'close')
   expect(code, output()).toBe(1)
   return output()
