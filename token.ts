@@ -1,7 +1,7 @@
 /** `npm run -s token -- <user-id> …`: prints a JWT and nothing else. USAGE has the options. */
 import { parseArgs } from 'node:util'
 import { loadConfig } from './config.ts'
-import { isUserId } from './core/identity.ts'
+import { isUserId, USER_ID_RULE } from './core/identity.ts'
 import { developmentSecret } from './development-secret.ts'
 import { readEnvironment } from './environment.ts'
 import { issueToken } from './messaging/access/tokens.ts'
@@ -30,7 +30,7 @@ async function run (args: string[]): Promise<string> {
   })
   const [userId] = positionals
   if (positionals.length !== 1 || !isUserId(userId)) {
-    throw new Error(`${USAGE}\na user id is 1 to 64 characters of A-Z a-z 0-9 _ . : -`)
+    throw new Error(`${USAGE}\na user id is ${USER_ID_RULE}`)
   }
   const config = loadConfig(readEnvironment())
   if (config.tokenKey !== undefined && config.tokenKey.kind !== 'secret') {

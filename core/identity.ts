@@ -2,7 +2,14 @@
 import { invalid, AppError } from './errors.ts'
 import { isTopicFilter } from './topics.ts'
 
-const USER_ID = /^[A-Za-z0-9_.:-]{1,64}$/
+/**
+ * A user id has neither `/` nor a space: one of these stands between it and other parts in topics, keys and
+ * client ids. `+` and `#` are wildcards of MQTT.
+ */
+export const USER_ID_PATTERN = '^[A-Za-z0-9_.:|@-]{1,64}$'
+export const USER_ID_RULE = '1 to 64 of A-Z a-z 0-9 _ . : | @ -'
+
+const USER_ID = new RegExp(USER_ID_PATTERN)
 const MAX_NAME_LENGTH = 200
 
 /** Extra MQTT topic filters of IoT-style devices, already cleaned of unsafe ones. */
@@ -23,7 +30,7 @@ export const isUserId = (value: unknown): value is string => typeof value === 's
 
 export function requireUserId (value: string): string {
   if (!isUserId(value)) {
-    throw invalid('invalid_user_id', 'a user id is 1 to 64 characters of A-Z a-z 0-9 _ . : -')
+    throw invalid('invalid_user_id', `a user id is ${USER_ID_RULE}`)
   }
   return value
 }
@@ -34,7 +41,7 @@ export function requireUserId (value: string): string {
  */
 export function identityFromClaims (claims: Record<string, unknown>): Identity {
   if (!isUserId(claims.sub)) {
-    throw refused('`sub` must be a user id: 1 to 64 characters of A-Z a-z 0-9 _ . : -')
+    throw refused(`\`sub\` must be a user id: ${USER_ID_RULE}`)
   }
   if (typeof claims.exp !== 'number') throw refused('`exp` is required')
   return {

@@ -4,13 +4,14 @@
  * `refer` points to them.
  */
 import { Type, type Static, type TSchema, type TUnsafe } from 'typebox'
+import { USER_ID_PATTERN, USER_ID_RULE } from '../../core/identity.ts'
 import { MESSAGE_TYPES, Mention } from '../../core/message-rules.ts'
 
 export const UUID_EXAMPLE = '01980f5c-6f1e-7cc3-98a4-1d2b3c4d5e6f'
 
 export const Uuid = Type.String({ format: 'uuid', examples: [UUID_EXAMPLE] })
 export const UserId = Type.String({
-  pattern: '^[A-Za-z0-9_.:-]{1,64}$', description: '1 to 64 of A-Z a-z 0-9 _ . : -', examples: ['alice']
+  pattern: USER_ID_PATTERN, description: USER_ID_RULE, examples: ['alice']
 })
 export const DeviceId = Type.String({
   minLength: 1, maxLength: 128, description: 'Chosen by the device; the MQTT client id', examples: ['pixel-8']

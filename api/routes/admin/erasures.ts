@@ -35,7 +35,7 @@ export function erasureRoutes (app: App, { erasures }: Messaging): void {
   }, async (request, reply) => {
     const { id } = request.params
     const erasure = await erasures.request(callerOf(request).userId, id)
-    return await reply.code(202).header('location', `/api/v1/admin/users/${id}/erasure`)
+    return await reply.code(202).header('location', `/api/v1/admin/users/${encodeURIComponent(id)}/erasure`)
       .send(erasureView(erasure))
   })
 

@@ -1,0 +1,22 @@
+/** Which texts are user ids, and what the claims of a token mean. */
+import { expect, test } from 'vitest'
+import { identityFromClaims, isUserId } from '../../core/identity.ts'
+import { isTopicName, ownFilters } from '../../core/topics.ts'
+
+test.each([
+  'alice', '0198-4a', 'tenant-1:Al.ice_2', 'auth0|64f1c0ffee0000000000beef', 'waad|x_y-Z', 'ann.lee@example.com',
+  '@', '|', 'x'.repeat(64)
+])('%s is a user id, in topics too', id => {
+  expect(isUserId(id)).toBe(true)
+  expect(ownFilters(id)[0]).toBe(`user/${id}/inbox`)
+  expect(isTopicName(`user/${id}/inbox`)).toBe(true)
+})
+
+// A slash, a space and a wildcard would be read as more than one id where ids are put together.
+test.each([
+  '', 'x'.repeat(65), 'a/b', 'a b', 'ann+news@example.com', 'a#', 'a\0', 'a\n', 'ä', 'a%7Cb', 'a,b', 'a$b', 7,
+  null
+])('%j is no user id', id => {
+  expect(isUserId(id)).toBe(false)
+  expect(() => identityFromClaims({ sub: id, exp: 1 })).toThrow('`sub` must be a user id')
+})
