@@ -23,6 +23,7 @@ export interface Variable<T = unknown> {
 /** FCM keeps a push for 28 days at most. */
 const MAX_PUSH_EXPIRE_MS = 28 * 86_400_000
 const MAX_RATE = 1_000_000
+const MAX_STOP_DELAY_MS = 600_000
 
 /** By the name of its value. */
 export const VARIABLES = {
@@ -196,6 +197,14 @@ export const VARIABLES = {
     doc: 'Behind a load balancer: MQTT over TCP begins with the PROXY protocol (1 or 2). Only the balancer may ' +
       'then reach the port.'
   },
+  stopDelayMs: {
+    name: 'STOP_DELAY_MS',
+    parse: integer(0, MAX_STOP_DELAY_MS),
+    example: '3000',
+    doc: 'After SIGTERM or Ctrl-C, /ready is 503 for so many milliseconds before anything closes, so that a load ' +
+      'balancer looks elsewhere first; a second signal ends the wait. By default 3000, and 0 where tokens are ' +
+      'signed with the generated secret.'
+  },
   logLevel: {
     name: 'LOG_LEVEL',
     parse: logLevel,
@@ -211,7 +220,7 @@ export const READ_ELSEWHERE: Array<Pick<Variable, 'name' | 'secret' | 'doc'>> = 
 ]
 
 /** A name that begins so and is none of these is a mistake. */
-export const OURS = /^(MQTTS?|WS|GRPC|TLS|JWT|PUSH|RATE_LIMIT|FCM|S3)_/
+export const OURS = /^(MQTTS?|WS|GRPC|TLS|JWT|PUSH|RATE_LIMIT|FCM|S3|STOP)_/
 
 type ValueOf<V> = V extends { parse: Parser<infer T> }
   ? V extends { default: string } ? T : T | undefined

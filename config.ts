@@ -9,9 +9,12 @@ import type { S3Options } from './store/files/s3-files.ts'
 export const ROLES = ['broker', 'api', 'push-bridge'] as const
 export type Role = (typeof ROLES)[number]
 
+/** Longer than a load balancer takes that looks each second and believes the second answer. */
+const STOP_DELAY_MS = 3_000
+
 /** Values that only mean something together. */
 type Parts = 's3Endpoint' | 's3Bucket' | 's3Region' | 's3PathStyle' | 'jwtSecret' | 'jwtJwksUrl' |
-  'jwtPublicKey' | 'credentialsFile' | 'fcmEndpoint' | 'tlsCert' | 'tlsKey'
+  'jwtPublicKey' | 'credentialsFile' | 'fcmEndpoint' | 'tlsCert' | 'tlsKey' | 'stopDelayMs'
 
 /** Files in PEM. */
 export interface TlsFiles { cert: string, key: string }
@@ -27,6 +30,8 @@ export interface Config extends Omit<Values, Parts> {
   fcm: FcmTarget | undefined
   /** Undefined: no door speaks TLS. */
   tls: TlsFiles | undefined
+  /** How long the process says that it is not ready before it stops. */
+  stopDelayMs: number
   /** What a person should know at start: unknown variables, insecure settings. */
   warnings: string[]
 }
@@ -53,15 +58,18 @@ export function loadConfig (environment: Environment, args: string[] = []): Conf
   const roles = readRoles(args, findings)
   const {
     s3Endpoint, s3Bucket, s3Region, s3PathStyle, jwtSecret, jwtJwksUrl, jwtPublicKey, credentialsFile,
-    fcmEndpoint, tlsCert, tlsKey, ...values
+    fcmEndpoint, tlsCert, tlsKey, stopDelayMs, ...values
   } = readValues(given, findings)
+  const tokenKey = tokenKeyOf({ jwtSecret, jwtJwksUrl, jwtPublicKey }, findings)
   const config: Config = {
     ...values,
     roles,
     s3: bucketOf({ s3Endpoint, s3Bucket, s3Region, s3PathStyle }, given, findings),
-    tokenKey: tokenKeyOf({ jwtSecret, jwtJwksUrl, jwtPublicKey }, findings),
+    tokenKey,
     fcm: fcmOf({ credentialsFile, fcmEndpoint }, findings),
     tls: tlsOf({ tlsCert, tlsKey }, findings),
+    // Nobody balances the load of a process that makes its own secret.
+    stopDelayMs: stopDelayMs ?? (tokenKey === undefined ? 0 : STOP_DELAY_MS),
     warnings: findings.warnings
   }
   checkTogether(config, findings)

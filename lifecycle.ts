@@ -1,7 +1,10 @@
 /** Opening one after the other, closing newest first; signals and the deadline for stopping. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Logger } from 'pino'
 
-const STOP_WITHIN_MS = 30_000
+/** From the first thing that closes on. */
+export const STOP_WITHIN_MS = 30_000
+const SAME_SIGNAL_MS = 500
 
 /** The resources opened so far. Starting is all or nothing: a start that fails half-way closes them. */
 export class Opened implements AsyncDisposable {
@@ -27,14 +30,37 @@ export class Opened implements AsyncDisposable {
   }
 }
 
-/**
- * Resolves with the signal's name on the first SIGINT or SIGTERM. Later ones are ignored, because under npm
- * Ctrl-C reaches the process twice.
- */
-export async function stopSignal (): Promise<NodeJS.Signals> {
-  return await new Promise(resolve => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve(signal))
+export interface StopSignals {
+  /** Resolves with the first SIGINT or SIGTERM. */
+  first: Promise<NodeJS.Signals>
+  /**
+   * Aborts with a later one: somebody does not want to wait. One that comes at once is the first one again,
+   * because npm passes on what its whole process group gets.
+   */
+  again: AbortSignal
+}
+
+export function stopSignals (): StopSignals {
+  const again = new AbortController()
+  let firstAt: number | undefined
+  const first = new Promise<NodeJS.Signals>(resolve => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.on(signal, () => {
+        firstAt ??= performance.now()
+        if (performance.now() - firstAt > SAME_SIGNAL_MS) again.abort()
+        resolve(signal)
+      })
+    }
   })
+  return { first, again: again.signal }
+}
+
+/** The time in which load balancers find out, unless `signal` ends it: everything is served as before. */
+export async function leave (
+  system: { leave (): void }, { delayMs, signal }: { delayMs: number, signal: AbortSignal }
+): Promise<void> {
+  system.leave()
+  await sleep(delayMs, undefined, { signal }).catch(() => {}) // the only error is the abort
 }
 
 /**

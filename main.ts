@@ -1,7 +1,7 @@
 /** The process: environment, signals, exit. All roles, or those named as arguments. */
 import { loadConfig } from './config.ts'
 import { readEnvironment } from './environment.ts'
-import { stop, stopSignal } from './lifecycle.ts'
+import { leave, stop, stopSignals } from './lifecycle.ts'
 import { createLog } from './log.ts'
 import { reasonOf } from './start-failures.ts'
 import { startSystem } from './system.ts'
@@ -12,13 +12,15 @@ try {
   const log = createLog(config.logLevel)
   for (const warning of config.warnings) log.warn(warning)
   const abort = new AbortController()
-  const stopping = stopSignal().then(signal => {
-    log.info({ signal }, 'stopping')
+  const { first, again } = stopSignals()
+  const stopping = first.then(signal => {
+    log.info({ signal, delay_ms: config.stopDelayMs }, 'stopping')
     abort.abort(new Error(`stopped by ${signal} while starting`))
   })
   const system = await startSystem(config, { log, signal: abort.signal })
   process.stdout.write(await welcome(config, system))
   await stopping
+  await leave(system, { delayMs: config.stopDelayMs, signal: again })
   await stop(system, log)
 } catch (error) {
   console.error(`Echo did not start: ${reasonOf(error)}`)

@@ -52,6 +52,8 @@ export interface System extends AsyncDisposable {
   mqttsPort?: number
   /** Present when tokens are signed with the generated secret. */
   developmentKey: Uint8Array | undefined
+  /** From here on it says that it is not ready, and serves as before. */
+  leave (): void
 }
 
 /** Starts all or nothing. */
@@ -134,6 +136,10 @@ export async function startSystem (
         rateLimits: rateLimitsOf(config)
       }))
     state.ready = true
+    const leave = (): void => {
+      state.ready = false
+      api.leave?.()
+    }
     return {
       httpPort: api.port,
       mqttPort: broker?.mqttPort,
@@ -141,8 +147,9 @@ export async function startSystem (
       grpcPort: api.grpcPort,
       mqttsPort: broker?.mqttsPort,
       developmentKey,
+      leave,
       async [Symbol.asyncDispose] () {
-        state.ready = false // a load balancer looks elsewhere from here on
+        leave()
         await opened[Symbol.asyncDispose]()
       }
     }

@@ -61,6 +61,8 @@ export interface ApiDeps {
 export interface ApiServer extends AsyncDisposable {
   port: number
   grpcPort?: number
+  /** Where readiness is not asked for, says that the process stops. */
+  leave? (): void
 }
 
 /** Port 0 is any free one. Throws an Error that names the port and its variable when the port is taken. */
@@ -87,6 +89,7 @@ export async function startApi (address: Address, deps: ApiDeps): Promise<ApiSer
   return {
     port,
     grpcPort: grpc?.port,
+    leave: () => grpc?.leave(),
     async [Symbol.asyncDispose] () {
       polls.end()
       streams.end()

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { loadConfig } from '../config.ts'
+import { STOP_WITHIN_MS } from '../lifecycle.ts'
 
 const compose = parse((await readFile('docker-compose.yml', 'utf8')).replaceAll(
   /\$\{JWT_SECRET:[^}]*\}/g, 's'.repeat(32)
@@ -46,5 +47,14 @@ test('metrics are not passed on to the outside', () => {
 test('only the load balancer can be reached from outside', () => {
   for (const [name, { ports }] of Object.entries<any>(compose.services)) {
     expect(ports !== undefined, name).toBe(name === 'balancer')
+  }
+})
+
+test('a process that stops is noticed before it closes, and has the time to close', () => {
+  const [, inter, fall] = /check inter (\d+)s fall (\d+)/.exec(balancer)!
+  for (const [name, { environment, stop_grace_period: grace }] of ours) {
+    const { stopDelayMs } = loadConfig(environment)
+    expect(Number(inter) * Number(fall) * 1_000, name).toBeLessThan(stopDelayMs)
+    expect(parseInt(grace) * 1_000, name).toBeGreaterThan(stopDelayMs + STOP_WITHIN_MS)
   }
 })

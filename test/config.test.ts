@@ -44,6 +44,14 @@ test('the limits have an effect: nothing warns that they have none', () => {
   }).warnings.join()).not.toMatch(/PROXY|RATE/)
 })
 
+test('a process waits before it stops, unless it makes its own secret', () => {
+  const secret = { JWT_SECRET: 's'.repeat(32) }
+  expect(loadConfig({}).stopDelayMs).toBe(0)
+  expect(loadConfig(secret).stopDelayMs).toBe(3_000)
+  expect(loadConfig({ ...secret, STOP_DELAY_MS: '0' }).stopDelayMs).toBe(0)
+  expect(loadConfig({ STOP_DELAY_MS: '250' }).stopDelayMs).toBe(250)
+})
+
 test('pushes go to FCM, to a stand-in, or into the log', () => {
   expect(loadConfig({}).fcm).toBeUndefined()
   expect(loadConfig({ GOOGLE_APPLICATION_CREDENTIALS: '/etc/account.json' })).toMatchObject({

@@ -38,7 +38,7 @@ test('every file that a document names exists', () => {
   const missing: string[] = []
   for (const document of documents.filter(name => name !== HISTORY)) {
     for (const path of pathsIn(read(document))) {
-      if (!files.includes(path)) missing.push(`${document} names ${path}`)
+      if (!files.includes(sourceOf(path))) missing.push(`${document} names ${path}`)
     }
     for (const name of bareNamesIn(read(document))) {
       if (!names.has(name)) missing.push(`${document} names ${name}, and no file is called so`)
@@ -142,6 +142,9 @@ const headingsIn = (text: string): string[] => [...withoutBlocks(text).matchAll(
 const pathsIn = (text: string): string[] =>
   [...text.matchAll(/(?<![\w./:*-])((?:\.?[a-z][\w.-]*\/)+[\w.-]+\.(?:ts|js|json|ya?ml|sql|cfg))\b/g)]
     .map(([, path]) => path!)
+
+/** What a build makes has its source at the same place. */
+const sourceOf = (path: string): string => path.replace(/^dist\/(.*)\.js$/, '$1.ts')
 
 /** A file without its folder. */
 const bareNamesIn = (text: string): string[] =>

@@ -50,7 +50,11 @@ export interface GrpcDeps {
   log: Logger
 }
 
-export interface GrpcServer extends AsyncDisposable { port: number }
+export interface GrpcServer extends AsyncDisposable {
+  port: number
+  /** Health says NOT_SERVING from here on; calls are answered as before. */
+  leave (): void
+}
 
 /** Throws an Error that names the port and its variable when the port is taken. */
 export async function startGrpc (
@@ -66,10 +70,12 @@ export async function startGrpc (
   new ReflectionService(PACKAGE).addToServer(server)
   const port = await bind(server, address, credentialsOf(tls))
 
+  const leave = (): void => { for (const name of names) health.setStatus(name, 'NOT_SERVING') }
   return {
     port,
+    leave,
     async [Symbol.asyncDispose] () {
-      for (const name of names) health.setStatus(name, 'NOT_SERVING')
+      leave()
       const closed = new Promise<void>(resolve => server.tryShutdown(() => resolve()))
       streams.end()
       await withinMs(FINISH_WITHIN_MS, calls.finished())

@@ -84,6 +84,7 @@ export async function startCluster (
         RATE_LIMIT_SENDS: '0',
         RATE_LIMIT_REQUESTS: '0',
         LOG_LEVEL: 'info',
+        STOP_DELAY_MS: '0',
         ...env
       },
       logFile: join(folder, `${name}.log`),

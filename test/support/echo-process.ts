@@ -75,6 +75,7 @@ export function spawnEcho (
       GRPC_PORT: '0',
       JWT_SECRET: SECRET,
       LOG_LEVEL: 'info',
+      STOP_DELAY_MS: '0',
       RATE_LIMIT_REQUESTS: '0',
       RATE_LIMIT_SENDS: '0',
       ...env

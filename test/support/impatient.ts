@@ -1,6 +1,6 @@
 /** Echo as main.ts runs it, except that what died is missed sooner. For tests that wait for that. */
 import { loadConfig } from '../../config.ts'
-import { stop, stopSignal } from '../../lifecycle.ts'
+import { stop, stopSignals } from '../../lifecycle.ts'
 import { createLog } from '../../log.ts'
 import { startSystem } from '../../system.ts'
 import { welcome } from '../../welcome.ts'
@@ -10,7 +10,7 @@ const TIMINGS = { heartbeatMs: 500, nodeLeaseMs: 4_000, willRoundMs: 1_500, offl
 
 const config = loadConfig(process.env, process.argv.slice(2))
 const log = createLog(config.logLevel)
-const stopping = stopSignal()
+const { first: stopping } = stopSignals()
 const system = await startSystem(config, { log, timings: TIMINGS })
 process.stdout.write(await welcome(config, system))
 await stopping
