@@ -32,6 +32,7 @@ export interface Delivery {
 
 /** The shared part of an event: `,"epoch":"…","type":"…",…}` as UTF-8. */
 export interface EventBody {
+  epoch: string
   type: EventType
   tail: Buffer
   /** Present for `new_message`. */
@@ -39,7 +40,7 @@ export interface EventBody {
 }
 
 export const encodeBody = (epoch: string, type: EventType, fields: object): EventBody =>
-  ({ type, tail: tailOf(epoch, type, JSON.stringify(fields)) })
+  ({ epoch, type, tail: tailOf(epoch, type, JSON.stringify(fields)) })
 
 /** Encodes `message` once for the two events that carry it. `told`: the sender hears of receipts. */
 export function encodeMessageBodies (
@@ -48,9 +49,12 @@ export function encodeMessageBodies (
   const fields = `{"message":${JSON.stringify(message)}}`
   return {
     received: {
-      type: 'new_message', tail: tailOf(epoch, 'new_message', fields), delivers: deliveryOf(message, told)
+      epoch,
+      type: 'new_message',
+      tail: tailOf(epoch, 'new_message', fields),
+      delivers: deliveryOf(message, told)
     },
-    sent: { type: 'message_sent', tail: tailOf(epoch, 'message_sent', fields) }
+    sent: { epoch, type: 'message_sent', tail: tailOf(epoch, 'message_sent', fields) }
   }
 }
 

@@ -134,16 +134,17 @@ export async function startMessaging ({
   const messageChanges = createMessageChanges({ database, epoch, wake, now })
   const inboxLog = createInboxLog(database.autocommit, epoch)
   const openings = createOpenings({
-    database, acknowledgements, tellResync: createTellResync({ database, epochs, wake, now })
+    database, epoch, acknowledgements, tellResync: createTellResync({ database, epochs, wake, now })
   })
   const connections = createConnections((userId, present) => presence.changed(userId, present))
-  const feeds = createFeeds({ connections, wakes, openings, readLog: inboxLog.after, now })
+  const feeds = createFeeds({ connections, wakes, openings, epoch, readLog: inboxLog.after, now })
   const sweep = startSweep({
     sessions,
     feeds,
     database,
+    epoch,
     overdue,
-    tooShort: (userId, seq) => epochs.suspect({ userId, seq }),
+    tooShort: (userId, seq, sentIn) => epochs.suspect({ userId, seq }, sentIn),
     graceMs,
     stalledMs,
     log,

@@ -17,6 +17,8 @@ export type ClusterMessage = QuestionMessage | AnswerMessage | { from: string } 
 interface WireWake {
   kind: 'wake'
   from: string
+  /** Of the bodies: they are rendered together. */
+  epoch?: string
   bodies: Array<[EventType, string, Delivery?]>
   events: Array<[string, number, number, string?]>
 }
@@ -28,7 +30,8 @@ type WirePlain = {
 
 export function encodeWake (events: WakeEvent[], from: string): string {
   const indexes = new Map<EventBody, number>()
-  const wire: WireWake = { kind: 'wake', from, bodies: [], events: [] }
+  const epoch = events.find(event => event.body !== undefined)?.body?.epoch
+  const wire: WireWake = { kind: 'wake', from, epoch, bodies: [], events: [] }
   for (const { userId, seq, body, knownTo } of events) {
     if (body !== undefined && !indexes.has(body)) {
       indexes.set(body, wire.bodies.push([body.type, body.tail.toString(), body.delivers]) - 1)
@@ -53,7 +56,7 @@ export function decodeMessage (text: string): ClusterMessage {
     JSON.parse(text) as WireWake | WireLive | WireRevoked | WirePlain | QuestionMessage | AnswerMessage
   switch (wire.kind) {
     case 'wake': {
-      const bodies = wire.bodies.map(decodeBody)
+      const bodies = wire.bodies.map(body => decodeBody(wire.epoch, body))
       return {
         kind: 'wake',
         from: wire.from,
@@ -78,8 +81,11 @@ export function decodeMessage (text: string): ClusterMessage {
   }
 }
 
-// A node of an earlier version does not say what a message delivers: its events are read from the log.
-const decodeBody = ([type, tail, delivers]: WireWake['bodies'][number]): EventBody | undefined =>
-  type === 'new_message' && delivers == null
+// A node of an earlier version says neither the epoch nor what a message delivers: its events are read from
+// the log.
+const decodeBody = (
+  epoch: string | undefined, [type, tail, delivers]: WireWake['bodies'][number]
+): EventBody | undefined =>
+  epoch === undefined || (type === 'new_message' && delivers == null)
     ? undefined
-    : { type, tail: Buffer.from(tail), delivers: delivers ?? undefined }
+    : { epoch, type, tail: Buffer.from(tail), delivers: delivers ?? undefined }

@@ -29,6 +29,7 @@ export interface FeedOptions {
 }
 
 export interface FeedDeps {
+  epoch: () => string
   readLog: PumpOptions['readLog']
   /** Milliseconds since 1970. */
   now: () => number
@@ -50,7 +51,7 @@ export class Feed implements Connection, WakeListener, PumpConnection {
   #onClose: Array<() => void> = []
   #closed = false
 
-  constructor (options: FeedOptions, { readLog, now }: FeedDeps) {
+  constructor (options: FeedOptions, { epoch, readLog, now }: FeedDeps) {
     this.#options = options
     this.identity = options.identity
     this.userId = options.identity.userId
@@ -59,6 +60,7 @@ export class Feed implements Connection, WakeListener, PumpConnection {
     this.#now = now
     this.#connectedAt = this.#activeAt = now()
     this.pump = new Pump({
+      epoch: epoch(),
       userId: this.userId,
       deviceId: this.deviceId,
       connection: this,

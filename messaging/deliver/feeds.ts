@@ -33,7 +33,7 @@ export interface FeedsDeps extends FeedDeps {
   openings: Pick<Openings, 'locate'>
 }
 
-export function createFeeds ({ connections, wakes, openings, readLog, now }: FeedsDeps): Feeds {
+export function createFeeds ({ connections, wakes, openings, epoch, readLog, now }: FeedsDeps): Feeds {
   const byUser = new Map<string, Set<Feed>>()
 
   function register (feed: Feed): void {
@@ -58,10 +58,12 @@ export function createFeeds ({ connections, wakes, openings, readLog, now }: Fee
 
   return {
     async open (options) {
-      const feed = new Feed(options, { readLog, now })
+      const feed = new Feed(options, { epoch, readLog, now })
       register(feed)
       try {
-        feed.place(...await locate(feed, options.after))
+        const place = await locate(feed, options.after)
+        if (feed.pump.epoch !== epoch()) throw resyncRequired()
+        feed.place(...place)
         // Not before: one who is turned away was never online.
         if (!feed.closed) feed.onClose(connections.add(feed))
         return feed

@@ -37,6 +37,7 @@ export interface EventWriter extends PumpConnection {
 
 /** Of the messaging. */
 export interface DeliveryDeps {
+  readonly epoch: string
   inboxLog: { after: PumpOptions['readLog'] }
   acknowledgements: {
     add (acknowledgement: {
@@ -76,6 +77,7 @@ export class InboxDelivery {
     this.#log = log
     this.trace = createDeliveryTrace(log, { user_id: userId, device_id: deviceId })
     this.pump = new Pump({
+      epoch: messaging.epoch,
       userId,
       deviceId,
       connection: writer,

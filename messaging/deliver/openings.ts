@@ -4,7 +4,7 @@
  * The starting point is read together with the lease. The caller listens for the user's
  * events before it asks, and so misses nothing: events from before the read are in the
  * starting point, and it hears of later ones. A cursor that is slightly old only sends
- * events again.
+ * events again. What was read in an epoch that is over by the time of the answer is read again.
  */
 import { type Database } from '../../store/database.ts'
 import {
@@ -31,8 +31,9 @@ export interface Openings {
  */
 export type TellResync = (devices: DeviceId[]) => Promise<void>
 
-export function createOpenings ({ database: { opening }, acknowledgements, tellResync }: {
+export function createOpenings ({ database: { opening }, epoch, acknowledgements, tellResync }: {
   database: Pick<Database, 'opening'>
+  epoch: () => string
   acknowledgements: { settled (userId: string): Promise<void> }
   tellResync: TellResync
 }): Openings {
@@ -44,7 +45,10 @@ export function createOpenings ({ database: { opening }, acknowledgements, tellR
       keyOf: ({ userId, deviceId }) => `${userId}/${deviceId}`,
       async run (devices) {
         await Promise.all(devices.map(({ userId }) => acknowledgements.settled(userId)))
-        return await inLockOrder(devices, ask)
+        for (let asked = epoch(); ; asked = epoch()) {
+          const answers = await inLockOrder(devices, ask)
+          if (asked === epoch()) return answers
+        }
       }
     })
   const opens = afterSettling(async (devices: OpeningDevice[]) => {

@@ -10,6 +10,9 @@
  * at the end of its log sends what the wake carries; otherwise it reads the log
  * after sentSeq. A device that is live and one that was away for a week differ
  * only in how far sentSeq is behind knownSeq.
+ *
+ * It lives in one epoch: its numbers mean nothing in another. What a wake carries from another one, because
+ * two processes learn of it one after the other, is read from the log instead.
  */
 import { type Delivery, type EventBody } from '../../core/events.ts'
 import { type WakeListener, type WakeEvent } from './wakes.ts'
@@ -28,6 +31,8 @@ export interface PumpConnection {
 }
 
 export interface PumpOptions {
+  /** In which its place in the log was read. */
+  epoch: string
   userId: string
   deviceId: string
   connection: PumpConnection
@@ -48,6 +53,7 @@ interface Handover { seq: number, at: number }
 
 export class Pump implements WakeListener {
   readonly userId: string
+  readonly epoch: string
   readonly tracked: boolean
   readonly #options: PumpOptions
   #sentSeq = 0
@@ -69,6 +75,7 @@ export class Pump implements WakeListener {
   constructor (options: PumpOptions) {
     this.#options = options
     this.userId = options.userId
+    this.epoch = options.epoch
     this.tracked = options.tracked
   }
 
@@ -91,7 +98,7 @@ export class Pump implements WakeListener {
     for (const { seq, body, knownTo } of events) {
       if (!this.#mayWrite() || this.#reading) break
       const next = this.#sentSeq + fresh.length + 1
-      if (seq !== next || body === undefined || next > this.#ackedSeq + WINDOW) continue
+      if (seq !== next || body?.epoch !== this.epoch || next > this.#ackedSeq + WINDOW) continue
       if (knownTo === undefined || knownTo !== this.#options.deviceId) {
         fresh.push({ seq, body })
       } else {

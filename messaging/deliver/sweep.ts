@@ -23,14 +23,15 @@ const MAX_WATCH_MS = 1_000
 const MIN_WATCH_MS = 20
 
 export function startSweep ({
-  sessions, feeds, database, overdue, tooShort, graceMs, stalledMs = STALLED_MS, log, now
+  sessions, feeds, database, epoch, overdue, tooShort, graceMs, stalledMs = STALLED_MS, log, now
 }: {
   sessions: TrackedSessions
   feeds: Pick<Feeds, 'of' | 'users' | 'all'>
   database: Database
+  epoch: () => string
   overdue: Overdue
-  /** A user's log ends before `sentSeq`. */
-  tooShort (userId: string, sentSeq: number): void
+  /** A user's log ends before `sentSeq`, which was sent in that epoch. */
+  tooShort (userId: string, sentSeq: number, epoch: string): void
   graceMs: number
   stalledMs?: number
   log: Logger
@@ -39,12 +40,13 @@ export function startSweep ({
   let sweeping: Promise<void> | undefined
 
   async function sweep (): Promise<void> {
+    const asked = epoch()
     const users = [...new Set([...sessions.users(), ...feeds.users()])]
     for (let i = 0; i < users.length; i += USERS_PER_QUERY) {
-      const known = users.slice(i, i + USERS_PER_QUERY).map(id => ({ id, ...sentOf(id) }))
+      const known = users.slice(i, i + USERS_PER_QUERY).map(id => ({ id, ...sentOf(id, asked) }))
       const highest = new Map(known.map(({ id, highest }) => [id, highest]))
       for (const { id, inbox_seq } of await changedLogs(database.autocommit, known)) {
-        if (inbox_seq < highest.get(id)!) tooShort(id, highest.get(id)!)
+        if (inbox_seq < highest.get(id)!) tooShort(id, highest.get(id)!, asked)
         for (const pump of pumpsOf(id)) pump.learn(inbox_seq)
       }
     }
@@ -53,9 +55,10 @@ export function startSweep ({
   const pumpsOf = (userId: string): Pump[] =>
     [...sessions.of(userId), ...feeds.of(userId)].map(({ pump }) => pump)
 
-  // Not what they know of: a pump that has stopped short of that is pushed on.
-  function sentOf (userId: string): { lowest: number, highest: number } {
-    const sent = pumpsOf(userId).map(pump => pump.sentSeq)
+  // Not what they know of: a pump that has stopped short of that is pushed on. One of an earlier epoch is
+  // about to be closed, and says nothing of this one.
+  function sentOf (userId: string, epoch: string): { lowest: number, highest: number } {
+    const sent = pumpsOf(userId).filter(pump => pump.epoch === epoch).map(pump => pump.sentSeq)
     return { lowest: Math.min(Number.MAX_SAFE_INTEGER, ...sent), highest: Math.max(0, ...sent) }
   }
 

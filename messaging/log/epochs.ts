@@ -24,8 +24,8 @@ export interface Epochs extends AsyncDisposable {
   since (): Date | undefined
   /** This process has committed the event. */
   committed (event: CommittedEvent): void
-  /** So much of a user's log was sent, and the log seems to end before. */
-  suspect (event: Omit<CommittedEvent, 'at'>): void
+  /** So much of a user's log was sent in `epoch`, and the log seems to end before. */
+  suspect (event: Omit<CommittedEvent, 'at'>, epoch: string): void
   onNew (listener: () => void): void
 }
 
@@ -84,7 +84,8 @@ export async function startEpochs (
       evidence.push(event)
       if (evidence.length > MAX_EVIDENCE) evidence.shift()
     },
-    suspect (event) {
+    suspect (event, of) {
+      if (of !== epoch.id) return
       suspects.set(event.userId, event)
       schedule()
     },

@@ -52,6 +52,8 @@ export async function loseCommits ({ postgres, rest, ledger, devices }: {
     for (const userId of userIds) ends.set(userId, (await inboxOf(userId)).last_seq)
     return devices.every(caughtUp) ? true : undefined
   })
+  const { epoch: last } = await inboxOf(someone!)
+  if (last !== epoch) return [{ promise: PROMISE, detail: 'a second epoch has begun after one loss' }]
   return devices.flatMap(device => {
     const { userId, deviceId } = device.record
     const events = fresh(device)

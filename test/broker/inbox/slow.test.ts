@@ -75,6 +75,7 @@ test('a device that acknowledges what it does not read is disconnected too', asy
 test('a pump that has nothing in flight but a full socket is stalled and makes its user due', () => {
   let now = 0
   const pump = new Pump({
+    epoch: 'e',
     userId: 'ann',
     deviceId: 'phone',
     connection: { write: () => false },
@@ -84,7 +85,7 @@ test('a pump that has nothing in flight but a full socket is stalled and makes i
     tracked: true,
     now: () => now
   })
-  const body = { type: 'new_message' as const, tail: Buffer.from('') }
+  const body = { epoch: 'e', type: 'new_message' as const, tail: Buffer.from('') }
   pump.start(0, 0)
   now = 1_000
   pump.wake([{ userId: 'ann', seq: 1, body }])
