@@ -50,6 +50,9 @@ export interface Authentication {
   remembered (): number
 }
 
+/** Of a key set that did not come or is none: this says nothing of the token. */
+const NO_KEYS: ReadonlySet<string> = new Set(['ERR_JWKS_TIMEOUT', 'ERR_JWKS_INVALID', 'ERR_JOSE_GENERIC'])
+
 interface RememberedUser { name: string | undefined, validAfter: Date | undefined, checkedAt: number }
 
 export interface AuthenticationDeps {
@@ -137,10 +140,9 @@ function verifier (
       if (error instanceof errors.JWTClaimValidationFailed) {
         throw refused(`the claim \`${error.claim}\` is missing or wrong`)
       }
-      if (error instanceof errors.JWKSTimeout) {
-        throw unavailable('the keys that verify tokens cannot be fetched', error)
+      if (error instanceof errors.JOSEError && !NO_KEYS.has(error.code)) {
+        throw refused('the token is not valid')
       }
-      if (error instanceof errors.JOSEError) throw refused('the token is not valid')
       throw unavailable('the keys that verify tokens cannot be fetched', error)
     }
   }

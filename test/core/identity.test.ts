@@ -20,3 +20,24 @@ test.each([
   expect(isUserId(id)).toBe(false)
   expect(() => identityFromClaims({ sub: id, exp: 1 })).toThrow('`sub` must be a user id')
 })
+
+test('every claim is read as it is documented', () => {
+  expect(identityFromClaims({ sub: 'ann', exp: 7, other: {} })).toEqual({
+    userId: 'ann', name: undefined, admin: false, acl: undefined, issuedAt: undefined, expiresAt: 7
+  })
+  const claims = { sub: 'ann', exp: 7, iat: 3, name: ' Ann ', scope: 'read admin', acl: { pub: ['a/#'] } }
+  expect(identityFromClaims(claims)).toEqual({
+    userId: 'ann', name: 'Ann', admin: true, acl: { pub: ['a/#'], sub: [] }, issuedAt: 3, expiresAt: 7
+  })
+  expect(identityFromClaims({ sub: 'ann', exp: 7, scope: ['admin', 7] }).admin).toBe(true)
+  expect(identityFromClaims({ sub: 'ann', exp: 7, scope: 'administrator' }).admin).toBe(false)
+  expect(identityFromClaims({ sub: 'ann', exp: 7, name: '😀'.repeat(300) }).name).toBe('😀'.repeat(200))
+})
+
+test.each([
+  [{ exp: '7' }, '`exp` is required'],
+  [{ name: 7 }, '`name` must be a string'],
+  [{ acl: 'a/#' }, '`acl` must be']
+])('%j makes a token invalid', (claims, problem) => {
+  expect(() => identityFromClaims({ sub: 'ann', exp: 7, ...claims })).toThrow(problem)
+})

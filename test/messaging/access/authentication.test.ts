@@ -1,4 +1,8 @@
-/** How long a user is known without a look at the database, and what is said of a token. */
+/** How long a user is known without a look at the database, what is said of a token, how keys are found. */
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { type AddressInfo } from 'node:net'
+import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import pino from 'pino'
 import { afterEach, expect, test, vi } from 'vitest'
 import { createAuthentication } from '../../../messaging/access/authentication.ts'
@@ -80,4 +84,33 @@ test('a token is told once that it names filters which grant nothing', async () 
   }])
   await authentication.authenticate(await signToken('dora', { claims: { acl: { sub: [7] } } }))
   expect(lines[1]).toMatchObject({ user_id: 'dora', filters: ['a number'] })
+})
+
+test('a key set that cannot be fetched makes no token invalid: it is asked for again', async () => {
+  const { privateKey, publicKey } = await generateKeyPair('ES256')
+  const keys = JSON.stringify({ keys: [{ ...await exportJWK(publicKey), kid: 'k', alg: 'ES256' }] })
+  const answers: Array<[number, string]> = [[500, 'oops'], [200, '<html>'], [200, '{"keys":7}'], [200, keys]]
+  const server = createServer((_, response) => {
+    const [status, body] = answers.shift()!
+    response.writeHead(status).end(body)
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  try {
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+    const database =
+      { opening: { rows: async () => [{ i: 1, tokens_valid_after: new Date(0) }] } } as unknown as Database
+    const authentication = createAuthentication(
+      { key: { kind: 'jwks', url } }, { database, meet: async () => {}, log, now: Date.now })
+    const token = await new SignJWT({}).setProtectedHeader({ alg: 'ES256', kid: 'k' })
+      .setSubject('ann').setIssuedAt().setExpirationTime('1h').sign(privateKey)
+    for (let i = 0; i < 3; i++) {
+      await expect(authentication.authenticate(token)).rejects.toMatchObject({ fault: 'unavailable' })
+    }
+    expect((await authentication.authenticate(token)).userId).toBe('ann')
+    const stranger = await new SignJWT({}).setProtectedHeader({ alg: 'ES256', kid: 'other' })
+      .setSubject('ann').setExpirationTime('1h').sign(privateKey)
+    await expect(authentication.authenticate(stranger)).rejects.toMatchObject({ fault: 'unauthenticated' })
+  } finally {
+    server.close()
+  }
 })
