@@ -153,7 +153,9 @@ export const Device = Type.Object({
   platform: orNull(Platform),
   push_token: orNull(Type.String()),
   acked_seq: orNull(Seq),
-  last_seen_at: Time
+  last_seen_at: Type.Unsafe<string>({
+    ...Time, description: 'While the device is connected, to the minute'
+  })
 }, { $id: 'Device' })
 
 export const OwnProfile = Type.Object({

@@ -28,7 +28,7 @@ import { type Acknowledgement } from '../receipts/acknowledgements.ts'
 import { cursorsOf, moveAcknowledged } from '../receipts/cursors.ts'
 import { participantKey, planDelivered, planRead, reachedBy, type ReceiptPlan } from '../receipts/marks.ts'
 import { type PreparedRead } from '../receipts/read-receipts.ts'
-import { planSends, readSendContext, type SendContext, type SendPlan } from '../send/plan.ts'
+import { planSends, readKnown, readSendContext, type SendContext, type SendPlan } from '../send/plan.ts'
 import { type Send, type SendOutcome } from '../send/queue.ts'
 import { type Epochs } from './epochs.ts'
 import { renderLive } from './render.ts'
@@ -196,10 +196,11 @@ async function decide (
   const missing = rising.flatMap(({ sender_user_id: id }) =>
     id === null || users.has(id) || asked.has(id) ? [] : [id])
   if (missing.length > 0) throw new UsersMissing(missing)
+  const known = await readKnown(tx, sends)
   // Read under the lock, so that a message is not older than the participant it waited for.
   const at = new Date(deps.now())
   const epoch = deps.epochs.current()
-  const plan = planSends(batch.sends, { ...sends, conversations, epoch }, at)
+  const plan = planSends(batch.sends, { ...sends, conversations, known, epoch }, at)
   const { present, certain } = await deps.findSessions([...new Set(plan.events.map(event => event.user_id))])
   const reached = moveAcknowledged(acknowledgements, users)
   const receipts = planDelivered(reachedBy(acknowledgements).values(), marks, at)

@@ -13,7 +13,8 @@ import { type LockedConversation } from '../../store/locks.ts'
 import { type NewEvent } from '../../store/log/inbox.ts'
 import { MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS } from '../../store/log/receipts.ts'
 import {
-  findRepeats, readMembers, readReplyTargets, type Member, type NewMessage, type ReplyTarget, type Shown
+  findRepeats, readMembers, readReplyTargets, readStored, type Member, type NewMessage, type ReplyTarget,
+  type Shown
 } from '../../store/log/sends.ts'
 import { messageView } from '../../store/messages/messages.ts'
 import { sendingNotAllowed } from '../membership.ts'
@@ -28,8 +29,8 @@ export interface SendContext {
   replyTargets: Map<string, ReplyTarget>
   /** Those named in the batch that may be sent, by id. */
   attachments: Map<string, OwnAttachment>
-  /** Stored or about to be stored, by sender and client_message_id. */
-  known: Map<string, { fingerprint: string | null, result: SendResult }>
+  /** Messages that were sent before with one of the batch's client_message_ids. */
+  repeats: string[]
 }
 
 export interface SendPlan {
@@ -65,17 +66,26 @@ export async function readSendContext (tx: Executor, sends: Send[]): Promise<Sen
     members,
     replyTargets,
     attachments,
-    known: new Map(repeats.map(row => [
-      repeatKey(row.sender_user_id, row.client_message_id!),
-      {
-        fingerprint: row.client_fingerprint,
-        result: { message: messageView(row, row.status), repeated: true }
-      }
-    ]))
+    repeats
   }
 }
 
-type Context = SendContext & { conversations: Map<string, LockedConversation>, epoch: string }
+/** By sender and client_message_id: messages that are stored or about to be stored. */
+export type KnownSends = Map<string, { fingerprint: string | null, result: SendResult }>
+
+export async function readKnown (tx: Executor, { repeats }: SendContext): Promise<KnownSends> {
+  const stored = await readStored(tx, repeats)
+  return new Map(stored.map(row => [
+    repeatKey(row.sender_user_id, row.client_message_id!),
+    { fingerprint: row.client_fingerprint, result: { message: messageView(row, row.status), repeated: true } }
+  ]))
+}
+
+type Context = SendContext & {
+  conversations: Map<string, LockedConversation>
+  known: KnownSends
+  epoch: string
+}
 type Plan = SendPlan
 
 export function planSends (sends: Send[], context: Context, at: Date): SendPlan {

@@ -129,7 +129,8 @@ const markColumns = (marks: ReadMark[]): unknown[] => [
   marks.map(mark => mark.conversation_id), marks.map(mark => mark.user_id), marks.map(mark => mark.up_to_seq)
 ]
 
-// Marks only rise, whatever else changed the row meanwhile.
+// Marks only rise, whatever else changed the row meanwhile. The users are locked, so nobody else writes these
+// rows; `on conflict` would log each of them twice.
 const RAISE: Statement = {
   name: 'receipts_raise',
   text: `
@@ -146,7 +147,10 @@ const RAISE: Statement = {
     select s.conversation_id, s.user_id, s.status, s.up_to_seq, $10::timestamptz, s.client_at
       from unnest($5::uuid[], $6::text[], $7::text[], $8::bigint[], $9::timestamptz[])
            as s (conversation_id, user_id, status, up_to_seq, client_at)
-    on conflict do nothing`
+     where not exists (
+             select 1 from delivery_status d
+              where d.conversation_id = s.conversation_id and d.user_id = s.user_id and d.status = s.status
+                and d.up_to_seq = s.up_to_seq)`
 }
 
 /** New marks of one participant; 0 leaves one as it is. */

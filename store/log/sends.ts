@@ -33,23 +33,39 @@ export interface NewMessage {
   hidden: boolean
 }
 
-// Index: messages_client_message_id_unique.
+// Asked for every message, and nearly always in vain: what the answer to a repeat needs is read when there is
+// one. Index: messages_client_message_id_unique.
 const REPEATS: Statement = {
   name: 'sends_repeats',
   text: `
-    select ${messageColumns('m', 'm.sender_user_id')}, m.client_fingerprint,
-           ${statusColumn('m', 'm.sender_user_id')} as status
+    select m.id
       from unnest($1::text[], $2::text[]) as r (sender_user_id, client_message_id)
       join messages m on m.sender_user_id = r.sender_user_id and m.client_message_id = r.client_message_id`
 }
 
-export type StoredSend = MessageWithStatus & { client_fingerprint: string | null }
-
-/** The messages that already carry one of these (sender, client_message_id) pairs. */
+/** The ids of messages that already carry one of these (sender, client_message_id) pairs. */
 export async function findRepeats (
   tx: Executor, senders: string[], clientMessageIds: string[]
-): Promise<StoredSend[]> {
-  return await tx.rows(REPEATS, [senders, clientMessageIds])
+): Promise<string[]> {
+  const rows = await tx.rows<{ id: string }>(REPEATS, [senders, clientMessageIds])
+  return rows.map(row => row.id)
+}
+
+// Index: messages_pkey.
+const STORED: Statement = {
+  name: 'sends_stored',
+  text: `
+    select ${messageColumns('m', 'm.sender_user_id')}, m.client_fingerprint,
+           ${statusColumn('m', 'm.sender_user_id')} as status
+      from unnest($1::uuid[]) as r (id)
+      join messages m on m.id = r.id`
+}
+
+export type StoredSend = MessageWithStatus & { client_fingerprint: string | null }
+
+/** These messages as their senders see them. */
+export async function readStored (tx: Executor, messageIds: string[]): Promise<StoredSend[]> {
+  return messageIds.length === 0 ? [] : await tx.rows(STORED, [messageIds])
 }
 
 // Indexes: conversations_pkey once per conversation, conversation_participants_pkey. Former members are read

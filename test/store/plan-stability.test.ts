@@ -15,7 +15,9 @@ import {
   conversationsWithReceipts, deliveredMarks, findReadables, nextDeliveries, raiseMarks, risingReads,
   sendersBelow
 } from '../../store/log/receipts.ts'
-import { findRepeats, readMembers, readReplyTargets, writeMessages } from '../../store/log/sends.ts'
+import {
+  findRepeats, readMembers, readReplyTargets, readStored, writeMessages
+} from '../../store/log/sends.ts'
 import { findMessage, messagesAfter, messagesBefore } from '../../store/messages/messages.ts'
 import {
   advanceCursors, findFenced, openDevices, startingPoints
@@ -62,6 +64,7 @@ const HOT: Record<string, (db: Executor, at: Date) => Promise<unknown>> = {
     await readMembers(db, [HUGE, directId(1)], [HUB])
     await findRepeats(db, [HUB], ['c'])
     await readReplyTargets(db, [messageId(1)])
+    await readStored(db, [messageId(1)])
   },
   'what sends write': async (db, at) => {
     await writeMessages(db, [newMessage], at)

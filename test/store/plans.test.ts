@@ -23,7 +23,9 @@ import {
   deliveredMarks, findReadables, nextDeliveries, raiseMarks, risingReads, sendersBelow
 } from '../../store/log/receipts.ts'
 import { lockConversations, lockMembers, lockUsers } from '../../store/locks.ts'
-import { findRepeats, readMembers, readReplyTargets, writeMessages } from '../../store/log/sends.ts'
+import {
+  findRepeats, readMembers, readReplyTargets, readStored, writeMessages
+} from '../../store/log/sends.ts'
 import { addWords, unindexedCounts } from '../../store/messages/search-index.ts'
 import {
   findHits, foundMessages, searchedConversations, type SearchedConversation
@@ -214,6 +216,7 @@ describe('a send', () => {
       await explain(db => findRepeats(db, [PEER, HUB], ['c-2', 'c-40'])), 100,
       'messages_client_message_id_unique'
     )
+    expectBounded(await explain(db => readStored(db, [messageId(1), messageId(2)])), 100, 'messages_pkey')
   })
 
   test('reads members and the message it replies to', async () => {
