@@ -1,9 +1,9 @@
 import neostandard from 'neostandard'
 
 export default [
-  ...neostandard({ ts: true, ignores: ['dist', 'data', 'node_modules', 'migrations/meta', 'api/grpc/generated'] }),
+  ...neostandard({ ts: true, ignores: ['**/dist', 'data', 'node_modules', 'migrations/meta', 'api/grpc/generated'] }),
   {
-    files: ['**/*.ts'],
+    files: ['**/*.ts', '**/*.tsx'],
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     rules: {
       // Rows and wire fields keep their snake_case names from end to end: one name, nothing to map.

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { type Logger } from 'pino'
 import { startHealth } from './api/health-server.ts'
 import { type RateLimits } from './api/limits/rate-limits.ts'
+import { type Pages } from './api/pages/pages.ts'
 import { startApi } from './api/server.ts'
 import { startBroker, type BrokerOptions } from './broker/start.ts'
 import { type Config, type Role } from './config.ts'
@@ -14,11 +15,13 @@ import { developmentSecret } from './development-secret.ts'
 import { Opened } from './lifecycle.ts'
 import { startAttachments } from './messaging/attachments/attachments.ts'
 import { type TokenKey } from './messaging/access/authentication.ts'
+import { issueToken } from './messaging/access/tokens.ts'
 import { alone } from './messaging/cluster/cluster.ts'
 import { startRedisCluster, type HeartbeatOptions } from './messaging/cluster/cluster-redis.ts'
 import { startMessaging, type MessagingDeps } from './messaging/start.ts'
 import { migrate } from './migrations/migrate.ts'
 import { refuseOtherSchema } from './migrations/other-schema.ts'
+import { logEntryOf } from './push-bridge/log-entry.ts'
 import { createLogSender } from './push-bridge/log-sender.ts'
 import type { FcmTarget } from './push-bridge/fcm/sender.ts'
 import { type PushSender } from './push-bridge/sender.ts'
@@ -32,6 +35,9 @@ import { startEmbeddedPostgres } from './store/embedded-postgres/start.ts'
 import { type FileStore } from './store/files/file-store.ts'
 import { startLocalFiles } from './store/files/local-files.ts'
 import { readTls } from './tls.ts'
+
+/** Written by `npm run build:web`. */
+const PAGES = join(import.meta.dirname, 'web/dist')
 
 export interface SystemDeps {
   log: Logger
@@ -106,6 +112,7 @@ export async function startSystem (
         log,
         now,
         onPushDue: messaging.onPushDue,
+        onSent: (push, result) => messaging.pushLog.add(logEntryOf(push, result, now())),
         graceMs: config.pushGraceMs,
         privacy: config.pushPrivacy,
         options: { expireAfterMs: config.pushExpireMs }
@@ -133,6 +140,7 @@ export async function startSystem (
         trustProxy: config.trustProxy,
         tls,
         grpcPort: config.grpcPort,
+        pages: pagesOf(config, broker?.wsPort, developmentKey),
         rateLimits: rateLimitsOf(config)
       }))
     state.ready = true
@@ -166,6 +174,16 @@ async function startDatabase ({ dataDir }: Config, log: Logger, opened: Opened):
   await migrate(url)
   return url
 }
+
+/** Pages get tokens only where the secret is the one that Echo has made for development. */
+const pagesOf = (
+  { wsPort, jwtIssuer: issuer, jwtAudience: audience }: Config, openPort = wsPort,
+  secret: Uint8Array | undefined
+): Pages => ({
+  folder: PAGES,
+  webSocketPort: openPort,
+  issueToken: secret && (wanted => issueToken({ ...wanted, secret, issuer, audience }))
+})
 
 const rateLimitsOf = ({ rateLimitRequests, rateLimitSends, redisUrl }: Config): RateLimits =>
   ({ requests: rateLimitRequests, sends: rateLimitSends, redisUrl })

@@ -10,13 +10,19 @@ const MESSAGE = '{"conversation_id":"\'$CONVERSATION\'","content":"Hello Bob","m
 export async function welcome (config: Config, system: System): Promise<string> {
   const host = ['0.0.0.0', '::'].includes(config.host) ? '127.0.0.1' : config.host
   const http = `${config.tls === undefined ? 'http' : 'https'}://${host}:${system.httpPort}`
+  // By name: that is what a browser shows, and what people type.
+  const page = `${http.replace('//127.0.0.1:', '//localhost:')}/`
   const webSocket = `${config.tls === undefined ? 'ws' : 'wss'}://${host}:${system.wsPort}`
   const lines = [
     '',
     'Echo is ready.',
-    config.roles.includes('api')
-      ? `  REST            ${http}/api/v1   (documentation: ${http}/docs)`
-      : `  HTTP            ${http}/health, ${http}/ready`,
+    ...(config.roles.includes('api')
+      ? [
+        `  Open            ${page}   (the console for administrators: ${page}console)`,
+        '',
+        `  REST            ${http}/api/v1   (documentation: ${http}/docs)`
+        ]
+      : [`  HTTP            ${http}/health, ${http}/ready`]),
     ...(system.grpcPort === undefined
       ? []
       : [

@@ -20,6 +20,7 @@ import { listen, type Address } from './listen.ts'
 import { createEventStreams, type EventStreams } from './event-streams.ts'
 import type { GrpcServer, startGrpc } from './grpc/server.ts'
 import { createLongPolls, type LongPolls } from './long-poll.ts'
+import { servePages, type Pages } from './pages/pages.ts'
 import { adminRoutes } from './routes/admin/admin.ts'
 import { attachmentRoutes, type TransferLimits } from './routes/attachments.ts'
 import { blockRoutes } from './routes/blocks.ts'
@@ -53,6 +54,8 @@ export interface ApiDeps {
   grpcPort?: number
   /** None by default. */
   rateLimits?: RateLimits
+  /** The chat page and the console; none by default. */
+  pages?: Pages
   overload?: OverloadLimits
   uploadPace?: UploadPace
   /** How often a stream without events shows that it lives. */
@@ -75,6 +78,7 @@ export async function startApi (address: Address, deps: ApiDeps): Promise<ApiSer
   const downloads = createTransfers('downloads', DOWNLOADS)
   const limiter = await createRateLimiter(app, rateLimits, log)
   await serveDocumentation(app)
+  if (deps.pages !== undefined) await servePages(app, deps.pages, tls === undefined ? 'http' : 'https')
   const transfers = { uploads, downloads, pace: deps.uploadPace ?? UPLOAD_PACE }
   registerRoutes(app, deps, transfers, { polls, streams }, limiter)
   const port = await listen(app, address)

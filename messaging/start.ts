@@ -27,6 +27,7 @@ import { createPresenceViews, type PresenceViews } from './people/presence-views
 import { startPresence, type Presence } from './people/presence.ts'
 import { startNameTelling } from './people/name-telling.ts'
 import { createProfiles, type Profiles } from './people/profiles.ts'
+import { createPushLog, type PushLog } from './cluster/push-log.ts'
 import { answerFrom } from './cluster/questions.ts'
 import { startRevocations, type Revocations } from './access/revocations.ts'
 import { createSearch, type Search } from './messages/search.ts'
@@ -78,6 +79,8 @@ export interface Messaging extends AsyncDisposable {
   revocations: Pick<Revocations, 'revoke'>
   erasures: Pick<Erasures, 'request' | 'find' | 'onErasing'>
   userConnections: UserConnections
+  /** What the push bridge of this process has sent. */
+  pushLog: Pick<PushLog, 'add'>
   statistics: () => Promise<Statistics>
   wakes: Wakes
   overdue: Overdue
@@ -131,6 +134,7 @@ export async function startMessaging ({
     log
   })
   const { sends, acknowledgements, readReceipts } = committer
+  const pushLog = createPushLog()
   const messageChanges = createMessageChanges({ database, epoch, wake, now })
   const inboxLog = createInboxLog(database.autocommit, epoch)
   const openings = createOpenings({
@@ -188,7 +192,7 @@ export async function startMessaging ({
     pushDue: pushDueHere,
     abandoned: presence.abandoned,
     reappeared: presence.reappeared,
-    answers: answerFrom(connections, sessions)
+    answers: answerFrom(connections, sessions, pushLog)
   }, { listening: local.users, tracked: sessions.users, online: presence.entered, observed: local.observed })
   const stopShowing = showParts({ database, sends, acknowledgements, sessions, connections, feeds, cluster })
 
@@ -215,6 +219,7 @@ export async function startMessaging ({
     revocations,
     erasures,
     userConnections: createUserConnections({ database, cluster }),
+    pushLog,
     statistics: () => gatherStatistics(database, cluster),
     wakes,
     overdue,

@@ -14,10 +14,13 @@ export interface Dispatched {
   believed: boolean
 }
 
+/** Hears of every push and what became of it. */
+export type OnSent = (push: Push, result: PushResult) => void
+
 export type Dispatch = (pushes: Push[]) => Promise<Dispatched>
 
-export function createDispatch ({ sender, gate, trust, sendTimeoutMs, log }: {
-  sender: PushSender, gate: Gate, trust: Trust, sendTimeoutMs: number, log: Logger
+export function createDispatch ({ sender, gate, trust, sendTimeoutMs, onSent, log }: {
+  sender: PushSender, gate: Gate, trust: Trust, sendTimeoutMs: number, onSent?: OnSent, log: Logger
 }): Dispatch {
   async function sendPart (part: Push[]): Promise<PushResult[]> {
     try {
@@ -41,6 +44,7 @@ export function createDispatch ({ sender, gate, trust, sendTimeoutMs, log }: {
     gate.learn(pushes, results)
     const believed = trust.judge(countDevices(pushes, results))
     report(pushes, results, log)
+    if (onSent !== undefined) pushes.forEach((push, i) => onSent(push, results[i]!))
     return { results, believed }
   }
 }

@@ -16,7 +16,7 @@ import { requestRecovery } from '../store/push/recovery.ts'
 import { createAlarm } from './pace/alarm.ts'
 import { retryDelayMs } from './pace/backoff.ts'
 import { createBatchDelivery } from './batch.ts'
-import { createDispatch } from './dispatch.ts'
+import { createDispatch, type OnSent } from './dispatch.ts'
 import { createGate, type PushHealth } from './pace/gate.ts'
 import { dueRows, oldestDueSeconds } from './metrics.ts'
 import { deliverReads } from './reads.ts'
@@ -69,6 +69,7 @@ export interface PushBridgeDeps {
   privacy?: PushPrivacy
   /** Registers a callback for the hint that rows were written. */
   onPushDue?: (listener: () => void) => void
+  onSent?: OnSent
   now?: () => number
   random?: () => number
   options?: Partial<PushBridgeOptions>
@@ -81,8 +82,8 @@ export interface PushBridge extends AsyncDisposable {
 
 /** Resolves when the loop runs. Closing stops claiming and waits, within bounds, for what is in flight. */
 export async function startPushBridge ({
-  database, epoch, sender, log, graceMs, privacy = 'preview', onPushDue, now = Date.now, random = Math.random,
-  options
+  database, epoch, sender, log, graceMs, privacy = 'preview', onPushDue, onSent, now = Date.now,
+  random = Math.random, options
 }: PushBridgeDeps): Promise<PushBridge> {
   const settings = { ...DEFAULTS, ...options }
   const closing = new AbortController()
@@ -95,7 +96,9 @@ export async function startPushBridge ({
   await requestRecovery(database.autocommit, new Date(now() + graceMs))
   const gate = createGate({ now, random, log })
   const trust = createTrust(log)
-  const dispatch = createDispatch({ sender, gate, trust, sendTimeoutMs: settings.sendTimeoutMs, log })
+  const dispatch = createDispatch({
+    sender, gate, trust, sendTimeoutMs: settings.sendTimeoutMs, onSent, log
+  })
   const deliver = createBatchDelivery({
     ...settings, database, dispatch, gate, privacy, epoch, log, now, random, signal: giveUp.signal
   })

@@ -98,7 +98,7 @@ test('the table of rooms has every folder of the code, two levels deep, and no o
   const [, section = ''] = read('docs/architecture.md').split('\n## Rooms\n')
   const listed = section.split('\n## ')[0]!.split('\n')
     .flatMap(line => /^\| `([\w-]+(?:\/[\w-]+)?)\/`/.exec(line)?.[1] ?? [])
-  const folders = new Set(files.filter(file => file.endsWith('.ts')).flatMap(file => {
+  const folders = new Set(files.filter(file => /\.tsx?$/.test(file)).flatMap(file => {
     const [room, sub, ...rest] = file.split('/')
     if (sub === undefined) return []
     return rest.length > 0 && room !== MIRROR ? [room!, `${room}/${sub}`] : [room!]

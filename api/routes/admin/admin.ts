@@ -8,6 +8,7 @@ import { UserById } from '../../contract/schemas.ts'
 import { auditRoutes } from './audit.ts'
 import { erasureRoutes } from './erasures.ts'
 import { messageVersionRoutes } from './message-versions.ts'
+import { pushRoutes } from './pushes.ts'
 import { sessionRoutes } from './sessions.ts'
 import { statisticsRoutes } from './statistics.ts'
 
@@ -22,6 +23,7 @@ export function adminRoutes (app: App, messaging: Messaging): void {
   erasureRoutes(app, messaging)
   statisticsRoutes(app, messaging)
   auditRoutes(app, messaging)
+  pushRoutes(app, messaging)
   messageVersionRoutes(app, messaging)
 
   app.post('/users/:id/revoke', {

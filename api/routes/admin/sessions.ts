@@ -2,14 +2,15 @@
 import { Type } from 'typebox'
 import { checkText } from '../../../core/message-rules.ts'
 import { type ConnectionState } from '../../../messaging/deliver/connections.ts'
-import { type Answers } from '../../../messaging/cluster/questions.ts'
+import { byLag, type Answers } from '../../../messaging/cluster/questions.ts'
 import { type Messaging } from '../../../messaging/start.ts'
 import { MAX_DEVICES_SHOWN } from '../../../messaging/admin/user-connections.ts'
 import { type StoredDevice } from '../../../store/people/devices.ts'
 import { type App } from '../../app.ts'
 import { callerOf } from '../../authentication.ts'
 import { adminOperation, problems } from '../../contract/operations.ts'
-import { DeviceId, orNull, Platform, Seq, Time, UserById } from '../../contract/schemas.ts'
+import { DEFAULT_PAGE, pageLimit } from '../../contract/paging.ts'
+import { DeviceId, orNull, Platform, Seq, Time, UserById, UserId } from '../../contract/schemas.ts'
 
 export const AskedNodes = Type.Object({
   answered: Type.Array(Type.String({ description: 'A process; its id lasts as long as it runs' })),
@@ -24,7 +25,7 @@ export const AskedNodes = Type.Object({
 export const askedNodes = ({ answers, silent, nodesKnown }: Answers<unknown>) =>
   ({ answered: answers.map(({ node }) => node), silent, complete: nodesKnown && silent.length === 0 })
 
-const LiveSession = Type.Object({
+const liveSession = {
   node: Type.String(),
   door: Type.Enum(['mqtt', 'websocket', 'grpc', 'sse'], { description: 'How it is connected' }),
   device_id: DeviceId,
@@ -33,14 +34,18 @@ const LiveSession = Type.Object({
       '`tracked` acknowledges, `live` is a copy without tracking, `none` has not subscribed to the inbox'
   }),
   clean_session: Type.Boolean(),
-  address: orNull(Type.String({
-    description: 'Where the device is, as far as a balancer in between tells', examples: ['203.0.113.7']
-  })),
   connected_at: Time,
   last_active_at: Time,
   unacknowledged: Type.Integer({ minimum: 0, description: 'Events sent and not acknowledged' }),
   lag: Type.Integer({ minimum: 0, description: 'Events from what is acknowledged to the end of the log' }),
   token_expires_at: Time
+}
+
+const LiveSession = Type.Object({
+  ...liveSession,
+  address: orNull(Type.String({
+    description: 'Where the device is, as far as a balancer in between tells', examples: ['203.0.113.7']
+  }))
 })
 
 const KnownDevice = Type.Object({
@@ -51,7 +56,28 @@ const KnownDevice = Type.Object({
   last_seen_at: Time
 })
 
-export function sessionRoutes (app: App, { userConnections }: Messaging): void {
+export function sessionRoutes (app: App, { userConnections, cluster }: Messaging): void {
+  app.get('/sessions', {
+    schema: {
+      ...adminOperation(
+        'The connections that are furthest behind, of all users on every node',
+        'Of each node so many, then of all together. Without addresses, and so without a trace in the audit log.'
+      ),
+      querystring: Type.Object({ limit: pageLimit() }),
+      response: {
+        200: Type.Object({
+          sessions: Type.Array(Type.Object({ user_id: UserId, ...liveSession })), nodes: AskedNodes
+        }, { description: 'The largest lag first, then the latest' }),
+        ...problems('admin_required')
+      }
+    }
+  }, async request => {
+    const { limit = DEFAULT_PAGE } = request.query
+    const asked = await cluster.ask('furthest_behind', { limit })
+    const sessions = asked.answers.flatMap(({ node, answer }) => answer.map(state => ({ node, ...state })))
+    return { sessions: sessions.sort(byLag).slice(0, limit).map(sessionView), nodes: askedNodes(asked) }
+  })
+
   app.get('/users/:id/sessions', {
     schema: {
       ...adminOperation(
@@ -106,9 +132,11 @@ export function sessionRoutes (app: App, { userConnections }: Messaging): void {
   })
 }
 
+type Times = Pick<ConnectionState, 'connected_at' | 'last_active_at' | 'token_expires_at'>
+
 const iso = (ms: number): string => new Date(ms).toISOString()
 
-const sessionView = (state: ConnectionState) => ({
+const sessionView = <State extends Times>(state: State) => ({
   ...state,
   connected_at: iso(state.connected_at),
   last_active_at: iso(state.last_active_at),

@@ -1,6 +1,16 @@
 import { type Rows } from './world.ts'
 
 export const admin: Rows = {
+  'GET /admin/sessions': {
+    success: { 200: ({ root }) => root.get('/admin/sessions?limit=5') },
+    problems: { admin_required: ({ alice }) => alice.get('/admin/sessions') },
+    outsider: ['admin_required', ({ mallory }) => mallory.get('/admin/sessions')]
+  },
+  'GET /admin/pushes': {
+    success: { 200: ({ root }) => root.get('/admin/pushes') },
+    problems: { admin_required: ({ alice }) => alice.get('/admin/pushes') },
+    outsider: ['admin_required', ({ mallory }) => mallory.get('/admin/pushes')]
+  },
   'GET /admin/users/{id}/sessions': {
     success: { 200: ({ root, alice }) => root.get(`/admin/users/${alice.id}/sessions`) },
     problems: {

@@ -144,3 +144,31 @@ test('without the scope or without a token nothing is shown and nothing ends', a
   }
   expect([phone.ended, await audit(alice.id)]).toEqual([undefined, []])
 })
+
+test('of all users, those furthest behind come first, without addresses and without a trace', async () => {
+  const [alice, bob] = [await seen('alice'), await seen('bob')]
+  const ends = [
+    saidToBeThere(alice.id, { device_id: 'late', lag: 70, unacknowledged: 64 }),
+    saidToBeThere(bob.id, { device_id: 'new', connected_at: 9_000 }),
+    saidToBeThere(bob.id, { device_id: 'old' })
+  ].map(connection => api.messaging.connections.add(connection))
+  const { status, body } = await root.get('/admin/sessions?limit=2')
+  for (const end of ends) end()
+  expect(status).toBe(200)
+  expect(body.sessions.map((session: { device_id: string }) => session.device_id)).toEqual(['late', 'new'])
+  expect(body.sessions[0]).toEqual({
+    user_id: alice.id,
+    node: 'alone',
+    door: 'mqtt',
+    device_id: 'late',
+    delivery: 'tracked',
+    clean_session: false,
+    connected_at: '1970-01-01T00:00:01.000Z',
+    last_active_at: '1970-01-01T00:00:02.000Z',
+    unacknowledged: 64,
+    lag: 70,
+    token_expires_at: '1970-01-01T00:00:03.000Z'
+  })
+  expect(body.nodes).toEqual(ALONE)
+  expect(await audit(alice.id)).toEqual([])
+})
