@@ -42,11 +42,17 @@ export const logLevel: Parser<string> = (text, refuse) => {
   refuse(`must be one of ${LOG_LEVELS.join(', ')}`)
 }
 
+/** Of apps in a web view, such as capacitor://localhost; URL knows no origin for them. */
+const APP_ORIGIN = /^(?!https?:)[a-z][a-z0-9+.-]*:\/\/[a-z0-9.-]+(:\d+)?$/
+
 /** As browsers send them: scheme, host and port, nothing behind. */
+const isOrigin = (text: string): boolean =>
+  APP_ORIGIN.test(text) || (!text.includes('*') && URL.canParse(text) && new URL(text).origin === text)
+
 export const origins: Parser<string[]> = (text, refuse) => {
   const list = text.split(',').map(origin => origin.trim()).filter(origin => origin !== '')
   for (const origin of list) {
-    if (origin === '*' || (URL.canParse(origin) && new URL(origin).origin === origin)) continue
+    if (origin === '*' || isOrigin(origin)) continue
     refuse(`must list origins such as https://app.example.com, not "${origin}"`)
   }
   return list

@@ -63,6 +63,13 @@ export const VARIABLES = {
     doc: 'Origins of pages that may open a WebSocket, separated by commas; `*` means any. By default pages of the ' +
       'same host name, and clients that are no browsers and send no Origin.'
   },
+  corsOrigins: {
+    name: 'CORS_ORIGINS',
+    parse: origins,
+    example: 'https://app.example.com,capacitor://localhost',
+    doc: 'Origins of pages that may use the REST API, separated by commas; `*` means any. By default none but ' +
+      'pages that Echo\'s own address serves.'
+  },
   dataDir: {
     name: 'DATA_DIR',
     parse: path,
@@ -220,7 +227,7 @@ export const READ_ELSEWHERE: Array<Pick<Variable, 'name' | 'secret' | 'doc'>> = 
 ]
 
 /** A name that begins so and is none of these is a mistake. */
-export const OURS = /^(MQTTS?|WS|GRPC|TLS|JWT|PUSH|RATE_LIMIT|FCM|S3|STOP)_/
+export const OURS = /^(MQTTS?|WS|CORS|GRPC|TLS|JWT|PUSH|RATE_LIMIT|FCM|S3|STOP)_/
 
 type ValueOf<V> = V extends { parse: Parser<infer T> }
   ? V extends { default: string } ? T : T | undefined

@@ -138,6 +138,7 @@ export async function startSystem (
         log,
         ready,
         trustProxy: config.trustProxy,
+        corsOrigins: config.corsOrigins,
         tls,
         grpcPort: config.grpcPort,
         pages: pagesOf(config, broker?.wsPort, developmentKey),

@@ -14,9 +14,11 @@ import { type TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { Value } from 'typebox/value'
 import { invalid } from '../core/errors.ts'
-import { answerBadConnection, answerError, routeNotFound } from './contract/problems.ts'
+import { answerBadConnection, answerError } from './contract/problems.ts'
+import { allowOrigins } from './cross-origin.ts'
 import { REQUEST_ID_LABEL, requestIdOf } from './request-id.ts'
 import { followRequests, type Requests } from './requests.ts'
+import { answerUnknownRoutes } from './unknown-routes.ts'
 
 const BODY_LIMIT_BYTES = 256 * 1024
 /** Above what any route allows; the HTTP parser knows only one for all. */
@@ -34,16 +36,18 @@ export type App = FastifyInstance<
 export interface TlsCertificate { cert: Buffer, key: Buffer }
 
 export interface AppOptions {
-  /** Answers what no route takes. */
+  /** Answers what no route takes; 404 or 405 by default. */
   onUnknownRoute?: (request: FastifyRequest, reply: FastifyReply) => unknown
   trustProxy?: boolean
+  /** Pages of other origins that may use the routes; none by default. */
+  corsOrigins?: string[]
   /** With it, the server speaks HTTPS only. */
   tls?: TlsCertificate
 }
 
-export function createApp (
-  log: Logger, { onUnknownRoute = routeNotFound, trustProxy = false, tls }: AppOptions = {}
-): { app: App, requests: Requests } {
+export async function createApp (
+  log: Logger, { onUnknownRoute, trustProxy = false, corsOrigins, tls }: AppOptions = {}
+): Promise<{ app: App, requests: Requests }> {
   const app = fastify({
     ...tls && { https: tls } as object,
     // One hop: what stands further left in X-Forwarded-For is what the client claims.
@@ -67,8 +71,10 @@ export function createApp (
   // every field that its schema does not name.
   app.setSerializerCompiler(() => data => JSON.stringify(data))
   app.setErrorHandler(answerError)
-  app.setNotFoundHandler(onUnknownRoute)
+  app.setNotFoundHandler(onUnknownRoute ?? answerUnknownRoutes(app))
   const requests = followRequests(app, log)
+  // First: a page is shown a refusal only if the answer names its origin.
+  await allowOrigins(app, corsOrigins)
   app.addHook('onRequest', refuseCompressed)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, parseJson)

@@ -21,7 +21,7 @@ export interface HealthDeps {
 export async function startHealth (
   address: Address, { log, ready, tls, elsewhere }: HealthDeps
 ): Promise<ApiServer> {
-  const { app } = createApp(log, {
+  const { app } = await createApp(log, {
     onUnknownRoute: elsewhere && (async () => { throw elsewhere() }), tls
   })
   operationRoutes(app, ready)

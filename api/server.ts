@@ -48,6 +48,8 @@ export interface ApiDeps {
   ready: () => Promise<Readiness>
   /** The server believes the proxy in front where a request comes from. */
   trustProxy?: boolean
+  /** Origins of pages that may use the API; none by default, `*` is any. */
+  corsOrigins?: string[]
   /** With it, HTTP and gRPC speak TLS only. */
   tls?: TlsCertificate
   /** Where gRPC listens, on the address of HTTP; undefined: nowhere. */
@@ -71,7 +73,7 @@ export interface ApiServer extends AsyncDisposable {
 /** Port 0 is any free one. Throws an Error that names the port and its variable when the port is taken. */
 export async function startApi (address: Address, deps: ApiDeps): Promise<ApiServer> {
   const { messaging, log, trustProxy = false, tls, rateLimits = { requests: 0, sends: 0 } } = deps
-  const { app, requests } = createApp(log, { trustProxy, tls })
+  const { app, requests } = await createApp(log, { trustProxy, corsOrigins: deps.corsOrigins, tls })
   const polls = createLongPolls(messaging.wakes)
   const streams = createEventStreams(messaging.feeds, { heartbeatMs: deps.heartbeatMs })
   const uploads = createTransfers('uploads', UPLOADS)

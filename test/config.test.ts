@@ -142,8 +142,14 @@ test('origins of pages are a list of what browsers send', () => {
   expect(loadConfig({ WS_ALLOWED_ORIGINS: 'https://app.example.com, http://localhost:5173' }).wsAllowedOrigins)
     .toEqual(['https://app.example.com', 'http://localhost:5173'])
   expect(loadConfig({ WS_ALLOWED_ORIGINS: '*' }).wsAllowedOrigins).toEqual(['*'])
-  for (const wrong of ['app.example.com', 'https://app.example.com/chat', 'null']) {
-    expect(() => loadConfig({ WS_ALLOWED_ORIGINS: wrong })).toThrow(`not "${wrong}"`)
+  expect(loadConfig({ CORS_ORIGINS: 'capacitor://localhost, ionic://app.x:80' }).corsOrigins)
+    .toEqual(['capacitor://localhost', 'ionic://app.x:80'])
+  for (const wrong of [
+    'app.example.com', 'https://app.example.com/chat', 'https://App.example.com', 'http://a:80', 'null', 'x://',
+    'capacitor://localhost/', 'https://*.example.com'
+  ]) {
+    expect(() => loadConfig({ WS_ALLOWED_ORIGINS: wrong }), wrong).toThrow(`not "${wrong}"`)
+    expect(() => loadConfig({ CORS_ORIGINS: wrong }), wrong).toThrow(`not "${wrong}"`)
   }
 })
 

@@ -3,7 +3,7 @@ import { DrizzleQueryError } from 'drizzle-orm/errors'
 import { type FastifyReply, type FastifyRequest } from 'fastify'
 import { STATUS_CODES } from 'node:http'
 import { type Socket } from 'node:net'
-import { AppError, findAppError, type Fault } from '../../core/errors.ts'
+import { findAppError, type Fault } from '../../core/errors.ts'
 import { describeErrors, type SchemaError } from '../../core/validation.ts'
 import { REQUEST_ID_HEADER } from '../request-id.ts'
 
@@ -50,10 +50,6 @@ export function answerError (error: unknown, request: FastifyRequest, reply: Fas
     reply.header('retry-after', findAppError(error)?.retryAfterS ?? RETRY_AFTER_S)
   }
   reply.code(problem.status).type(PROBLEM_TYPE).send(JSON.stringify(problem))
-}
-
-export function routeNotFound (request: FastifyRequest): never {
-  throw new AppError('not_found', 'route_not_found', `there is no ${request.method} on this path`)
 }
 
 /**

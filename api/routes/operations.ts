@@ -4,11 +4,14 @@ import { Type } from 'typebox'
 import { type App } from '../app.ts'
 import { Readiness, refer } from '../contract/schemas.ts'
 
+// Neither limited nor shown to pages: what a page of the inside could read would leave it.
+const OPERATORS = { unlimited: true, cors: false } as const
+
 const operation = (summary: string) => ({ tags: ['operations'], summary, security: [] })
 
 export function operationRoutes (app: App, ready: () => Promise<Readiness>): void {
   app.get('/health', {
-    config: { unlimited: true },
+    config: OPERATORS,
     schema: {
       ...operation('The process is alive'),
       response: { 200: Type.Object({ status: Type.Literal('ok') }, { description: 'Alive' }) }
@@ -16,7 +19,7 @@ export function operationRoutes (app: App, ready: () => Promise<Readiness>): voi
   }, async () => ({ status: 'ok' as const }))
 
   app.get('/ready', {
-    config: { unlimited: true },
+    config: OPERATORS,
     schema: {
       ...operation('The process can do its work'),
       response: { 200: refer(Readiness, 'Ready'), 503: refer(Readiness, 'A dependency is away') }
@@ -27,7 +30,7 @@ export function operationRoutes (app: App, ready: () => Promise<Readiness>): voi
   })
 
   app.get('/metrics', {
-    config: { unlimited: true },
+    config: OPERATORS,
     schema: {
       ...operation('Metrics for Prometheus'),
       description: 'Meant for the inside: a load balancer should not pass it on.',

@@ -54,7 +54,7 @@ test('what the framework refuses is a problem too', async () => {
     ), 413, 'body_too_large'],
     ['an unknown route', await alice.get('/nowhere'), 404, 'route_not_found'],
     ['an unknown route outside the API', await alice.get('//nowhere'), 404, 'route_not_found'],
-    ['a method that is not there', await alice.put('/messages', {}), 404, 'route_not_found'],
+    ['a method that is not there', await alice.put('/messages', {}), 405, 'method_not_allowed'],
     ['a malformed escape', await alice.get('/users/%zz'), 400, 'invalid_request'],
     ['an overlong parameter', await alice.get(`/users/${'x'.repeat(5_000)}`), 414, 'uri_too_long']
   ] as const) {

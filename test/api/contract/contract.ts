@@ -79,7 +79,7 @@ export function readContract (document: Json): Contract {
       const operation = findOperation(method, pathOnly)
       if (operation === undefined) {
         // What is refused before the router has looked.
-        if (![404, 415, 429].includes(status)) {
+        if (![404, 405, 415, 429].includes(status)) {
           throw new Error(`${what}: no operation of the document has this path`)
         }
         check(document.components.schemas.Problem, body, what)
