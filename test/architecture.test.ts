@@ -13,7 +13,8 @@ const ARROWS: Record<string, string[]> = {
   messaging: ['store', 'core', 'migrations'],
   broker: ['messaging', 'store', 'core', 'migrations'],
   api: ['messaging', 'store', 'core'],
-  'push-bridge': ['messaging', 'store', 'core']
+  'push-bridge': ['messaging', 'store', 'core'],
+  client: []
 }
 
 /** The rooms within a room. Each may import from those behind it, and from the files that lie beside them. */
@@ -27,7 +28,8 @@ const ORDER: Record<string, string[]> = {
   store: [
     'connections', 'conversations', 'people', 'log', 'messages', 'erasure', 'push', 'files', 'embedded-postgres'
   ],
-  'push-bridge': ['fcm', 'pace']
+  'push-bridge': ['fcm', 'pace'],
+  client: ['live', 'sync', 'outbox', 'connection', 'state', 'store', 'model', 'wire']
 }
 
 /** Packages that only one folder may know. */

@@ -5,11 +5,14 @@
  * that was seen on the way has fallen, whoever left or came back.
  */
 import { expect } from 'vitest'
+import { apply } from '../../client/model/apply.ts'
+import { emptyCopy } from '../../client/model/copy.ts'
+import { type Copy } from '../../client/model/held.ts'
+import { type InboxEvent } from '../../client/wire/events.ts'
 import { MAX_PARTICIPANTS_SHOWN, type ConversationView, type DeliveryState } from '../../core/views.ts'
 import { type Caller } from '../api/api.ts'
 import { type Action } from './actions.ts'
-import { apply, emptyCopy, openCopy, type Copy, type InboxEvent } from './client.ts'
-import { showCopy, showSnapshot, type Snapshot } from './shown.ts'
+import { openCopy, showCopy, showSnapshot, type Snapshot } from './shown.ts'
 import { createWorld, readInbox, readParticipants, takeSnapshot, type Echo } from './world.ts'
 
 /** A copy made along the way, and where its events begin: at the snapshot, or some time before it. */
@@ -31,12 +34,12 @@ export async function check (echo: Echo, seen: Map<string, number>, actions: Act
       const by = action.by % world.users.length
       const user = world.users[by]!
       const snapshot = await takeSnapshot(user)
-      const { lastSeq, conversations, histories } = snapshot
+      const { lastSeq } = snapshot
       // A snapshot may be newer than the seq it is said to continue from: then events tell what it
       // shows already.
       looks.push({
         by,
-        copy: openCopy(user.id, conversations, histories),
+        copy: openCopy(user.id, snapshot),
         after: Math.floor(action.by / world.users.length) % 2 === 0 ? lastSeq : begun[by]!,
         statuses: statusesIn(snapshot)
       })
@@ -62,8 +65,9 @@ export async function check (echo: Echo, seen: Map<string, number>, actions: Act
       follow(emptyCopy(user.id), events.flatMap(event => [event, event])), `user ${i}, every event twice`
     ).toEqual(expected)
     if (i === 0) {
+      const events = world.phone.events as InboxEvent[]
       expect(
-        follow(emptyCopy(user.id), world.phone.events), 'the phone of user 0, as things happened'
+        follow(emptyCopy(user.id), events), 'the phone of user 0, as things happened'
       ).toEqual(expected)
     }
     const statuses = statusesIn(snapshot)

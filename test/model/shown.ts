@@ -8,10 +8,13 @@
  * the other side (`held`: they stay sent, and cumulative marks pass over them), and in a large
  * conversation (`untold`) that of one's own messages, and names.
  */
+import { fromView, inOrder, messagesInOrder } from '../../client/model/copy.ts'
+import { type Copy } from '../../client/model/held.ts'
+import { statusOf } from '../../client/model/status.ts'
+import { unreadCount } from '../../client/model/unread.ts'
 import {
   MAX_PARTICIPANTS_SHOWN, type ConversationView, type DeliveryState, type MessageView
 } from '../../core/views.ts'
-import { inOrder, messagesInOrder, statusOf, unreadCount, type Copy } from './client.ts'
 
 export interface Snapshot {
   lastSeq: number
@@ -41,15 +44,26 @@ export const showSnapshot = (
     }
   })
 
+/** A copy from a snapshot with the whole of each history. */
+export const openCopy = (userId: string, { conversations, histories }: Snapshot): Copy => ({
+  userId,
+  conversations: new Map(conversations.map(view => [view.id, {
+    ...fromView(userId, view),
+    messages: new Map(histories.get(view.id)!.map(message => [message.id, message])),
+    held_from: 0,
+    unread_below: 0
+  }]))
+})
+
 export const showCopy = (copy: Copy, untold: Untold): object[] =>
-  inOrder(copy).map(({ messages: _, ...conversation }) => {
+  inOrder(copy).map(({ messages: _, held_from, unread_below, recount, ...conversation }) => {
     const held = copy.conversations.get(conversation.id)!
     const messages = messagesInOrder(held)
-    const show = shower(copy.userId, conversation, untold, message => statusOf(copy, held, message))
+    const show = shower(copy.userId, conversation, untold, message => statusOf(copy.userId, held, message))
     return {
       ...conversation,
       last_message: messages.length === 0 ? null : show(messages.at(-1)!),
-      unread_count: unreadCount(copy, held),
+      unread_count: unreadCount(copy.userId, held),
       participants: normalised(copy.userId, conversation, messages),
       messages: messages.map(show)
     }

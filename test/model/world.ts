@@ -12,7 +12,7 @@ import { startTestApi, type Answer, type Caller, type TestApi } from '../api/api
 import { connectPhone, type Phone } from '../support/phone.ts'
 import { until } from '../support/until.ts'
 import { EXACTLY, type Action } from './actions.ts'
-import { type InboxEvent } from './client.ts'
+import { type InboxEvent } from '../../client/wire/events.ts'
 import { type Snapshot } from './shown.ts'
 
 const USERS = 4
@@ -111,8 +111,9 @@ export async function createWorld ({ api, mqttPort }: Echo): Promise<World> {
     )
     const { events } = await readInbox(by, 0)
     const view = events.findLast(event =>
-      event.type === 'message_sent' && event.message.client_message_id === request.client_message_id)?.message
-    if (view !== undefined) noteMessage(by, request, view)
+      event.type === 'message_sent' && event.message.client_message_id === request.client_message_id) as
+      Extract<InboxEvent, { type: 'message_sent' }> | undefined
+    if (view !== undefined) noteMessage(by, request, view.message)
   }
 
   async function upload (by: Caller): Promise<string[]> {

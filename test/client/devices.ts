@@ -1,0 +1,34 @@
+/** Clients of the library, as devices of the users of a running Echo. */
+import { createClient, createMemoryStore, type Client, type ClientOptions } from '../../client/index.ts'
+import { type Caller } from '../api/api.ts'
+import { type Echo } from '../model/world.ts'
+import { until } from '../support/until.ts'
+
+/** Reconnects at once, so that tests need not wait. */
+export const IMPATIENT = { baseMs: 5, maxMs: 100 }
+
+export function deviceOf (
+  { api, mqttPort }: Pick<Echo, 'api' | 'mqttPort'>, user: Pick<Caller, 'id' | 'token'>,
+  options: Partial<ClientOptions> = {}
+): Client {
+  return createClient({
+    userId: user.id,
+    deviceId: 'device',
+    token: () => user.token,
+    api: api.url,
+    mqtt: `mqtt://127.0.0.1:${mqttPort}`,
+    store: createMemoryStore(),
+    backoff: IMPATIENT,
+    ...options
+  })
+}
+
+export async function startDevice (...args: Parameters<typeof deviceOf>): Promise<Client> {
+  const client = deviceOf(...args)
+  await client.start()
+  await online(client)
+  return client
+}
+
+export const online = (client: Client): Promise<unknown> =>
+  until(() => client.model.connection.phase === 'online', `${client.deviceId} is online`)
