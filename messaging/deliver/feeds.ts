@@ -23,7 +23,6 @@ export interface Feeds {
    */
   open (options: FeedOptions): Promise<Feed>
   of (userId: string): Iterable<Feed>
-  users (): string[]
   all (): Iterable<Feed>
 }
 
@@ -73,7 +72,6 @@ export function createFeeds ({ connections, wakes, openings, epoch, readLog, now
       }
     },
     of: userId => byUser.get(userId) ?? [],
-    users: () => [...byUser.keys()],
     all: () => [...byUser.values()].flatMap(own => [...own])
   }
 }

@@ -22,11 +22,14 @@ const USERS_PER_QUERY = 1_000
 const MAX_WATCH_MS = 1_000
 const MIN_WATCH_MS = 20
 
+/** How much of a user's log was handed to their connections. */
+interface SentTo { id: string, lowest: number, highest: number }
+
 export function startSweep ({
   sessions, feeds, database, epoch, overdue, tooShort, graceMs, stalledMs = STALLED_MS, log, now
 }: {
   sessions: TrackedSessions
-  feeds: Pick<Feeds, 'of' | 'users' | 'all'>
+  feeds: Pick<Feeds, 'of' | 'all'>
   database: Database
   epoch: () => string
   overdue: Overdue
@@ -41,12 +44,13 @@ export function startSweep ({
 
   async function sweep (): Promise<void> {
     const asked = epoch()
-    const users = [...new Set([...sessions.users(), ...feeds.users()])]
+    const sent = sentIn(asked)
+    const users = [...sent.values()]
     for (let i = 0; i < users.length; i += USERS_PER_QUERY) {
-      const known = users.slice(i, i + USERS_PER_QUERY).map(id => ({ id, ...sentOf(id, asked) }))
-      const highest = new Map(known.map(({ id, highest }) => [id, highest]))
+      const known = users.slice(i, i + USERS_PER_QUERY)
       for (const { id, inbox_seq } of await changedLogs(database.autocommit, known)) {
-        if (inbox_seq < highest.get(id)!) tooShort(id, highest.get(id)!, asked)
+        const { highest } = sent.get(id)!
+        if (inbox_seq < highest) tooShort(id, highest, asked)
         for (const pump of pumpsOf(id)) pump.learn(inbox_seq)
       }
     }
@@ -57,9 +61,18 @@ export function startSweep ({
 
   // Not what they know of: a pump that has stopped short of that is pushed on. One of an earlier epoch is
   // about to be closed, and says nothing of this one.
-  function sentOf (userId: string, epoch: string): { lowest: number, highest: number } {
-    const sent = pumpsOf(userId).filter(pump => pump.epoch === epoch).map(pump => pump.sentSeq)
-    return { lowest: Math.min(Number.MAX_SAFE_INTEGER, ...sent), highest: Math.max(0, ...sent) }
+  function sentIn (epoch: string): Map<string, SentTo> {
+    const sent = new Map<string, SentTo>()
+    const note = ({ userId: id, sentSeq, epoch: of }: Pump): void => {
+      if (of !== epoch) return
+      const known = sent.get(id)
+      if (known === undefined) sent.set(id, { id, lowest: sentSeq, highest: sentSeq })
+      else if (sentSeq < known.lowest) known.lowest = sentSeq
+      else if (sentSeq > known.highest) known.highest = sentSeq
+    }
+    for (const { pump } of sessions.all()) note(pump)
+    for (const { pump } of feeds.all()) note(pump)
+    return sent
   }
 
   function watch (): void {
