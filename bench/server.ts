@@ -134,9 +134,9 @@ async function readUrls (child: ChildProcess): Promise<Pick<Server, 'api' | 'mqt
   let mqttPort: number | undefined
   const timer = setTimeout(() => child.kill('SIGKILL'), START_TIMEOUT_MS)
   for await (const line of createInterface({ input: child.stdout! })) {
-    const rest = /(http:\S+\/api\/v1)/.exec(line)?.[1]
+    const rest = /(http:[^\s"]+?\/api\/v1)/.exec(line)?.[1]
     if (rest !== undefined) api ??= new URL(rest)
-    const mqtt = /mqtt:\/\/\S+:(\d+)/.exec(line)?.[1]
+    const mqtt = /mqtt:\/\/[^\s"]+?:(\d+)/.exec(line)?.[1]
     if (mqtt !== undefined) mqttPort = Number(mqtt)
     if (api !== undefined && mqttPort !== undefined) break
   }

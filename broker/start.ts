@@ -142,7 +142,7 @@ export async function startBroker (
     mq: createFencedEmitter(topics.emitter),
     persistence: createFencedPersistence({ registry, inner: topics.persistence, acknowledge }),
     preConnect: (client, packet, done) => preConnect(connectDeps, client, packet, done),
-    authenticate: (client, _user, _password, done) => authenticate(log, client, done),
+    authenticate: (client, _user, _password, done) => authenticate(messaging, client, done),
     authorizeSubscribe,
     authorizePublish: (client, packet, done) => authorizePublish(publishDeps, client, packet, done)
   } satisfies AedesOptions)
@@ -154,11 +154,15 @@ export async function startBroker (
   })
   aedes.on(
     'clientError',
-    (client, error) => log[levelOf(error)]({ client_id: client.id, err: error }, 'a connection failed')
+    (client, error) => log[levelOf(error)](
+      { client_id: client.id, address: asEchoClient(client).address, err: error }, 'a connection failed'
+    )
   )
   aedes.on(
     'connectionError',
-    (_, error) => log[levelOf(error)]({ err: error }, 'a connection failed before its CONNECT')
+    (client, error) => log[levelOf(error)](
+      { address: asEchoClient(client).address, err: error }, 'a connection failed before its CONNECT'
+    )
   )
   ;(aedes as NodeJS.EventEmitter).on(
     'error', error => log.error({ err: error }, 'the broker reported an error')

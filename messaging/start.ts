@@ -29,6 +29,7 @@ import { startNameTelling } from './people/name-telling.ts'
 import { createProfiles, type Profiles } from './people/profiles.ts'
 import { createPushLog, type PushLog } from './cluster/push-log.ts'
 import { answerFrom } from './cluster/questions.ts'
+import { createRefusals, type Refusals } from './access/refusals.ts'
 import { startRevocations, type Revocations } from './access/revocations.ts'
 import { createSearch, type Search } from './messages/search.ts'
 import { startSearchIndexer } from './messages/search-indexer.ts'
@@ -60,6 +61,8 @@ export interface Messaging extends AsyncDisposable {
   database: Database
   epoch: string
   authentication: Pick<Authentication, 'authenticate'>
+  /** Doors note here whom they turn away. */
+  refusals: Pick<Refusals, 'note'>
   sends: Sends
   readReceipts: Committer['readReceipts']
   search: Search
@@ -161,6 +164,7 @@ export async function startMessaging ({
   const known = createAuthentication(authentication, { database, meet: profiles.meet, log, now })
   const notices = createPresenceNotices({ database, wakes, log })
   const presence = startPresence({ connections, cluster, notices, offlineAfterMs, now })
+  const refusals = createRefusals(log)
   const tokenExpiry = startTokenExpiry({ connections, now })
   epochs.onNew(() => {
     for (const connection of connections.all()) connection.disconnect('the inbox logs have a new epoch')
@@ -178,8 +182,9 @@ export async function startMessaging ({
     now
   })
   // No node watches the sessions of one that is gone; devices that come back cancel this by acknowledging.
-  cluster.onNodeLost(() => {
-    log.warn('a node is gone; what its sessions left unacknowledged becomes due')
+  cluster.onNodeLost(nodes => {
+    if (nodes.length === 0) log.warn('Redis was emptied; what sessions left unacknowledged becomes due')
+    else log.warn({ nodes }, 'a node is gone; what its sessions left unacknowledged becomes due')
     overdue.nodeLost()
   })
   await cluster.join({
@@ -200,6 +205,7 @@ export async function startMessaging ({
     database,
     get epoch () { return epoch() },
     authentication: known,
+    refusals,
     sends,
     readReceipts,
     search: createSearch(database),
@@ -230,6 +236,7 @@ export async function startMessaging ({
     onOpened (listener) { openedListeners.push(listener) },
     async [Symbol.asyncDispose] () {
       stopShowing()
+      refusals[Symbol.dispose]()
       tokenExpiry[Symbol.dispose]()
       await expiry[Symbol.asyncDispose]()
       await nameTelling[Symbol.asyncDispose]()

@@ -13,6 +13,7 @@ import {
 import { type Logger } from 'pino'
 import { type Identity } from '../../core/identity.ts'
 import { type Authentication } from '../../messaging/access/authentication.ts'
+import { type Refusals } from '../../messaging/access/refusals.ts'
 import { identify } from '../authentication.ts'
 import { loggable } from '../contract/problems.ts'
 import { type RateLimiter } from '../limits/rate-limits.ts'
@@ -46,8 +47,9 @@ export interface Calls {
   finished (): Promise<void>
 }
 
-export function createCalls ({ authentication, limiter, trustProxy, log }: {
+export function createCalls ({ authentication, refusals, limiter, trustProxy, log }: {
   authentication: Pick<Authentication, 'authenticate'>
+  refusals: Pick<Refusals, 'note'>
   limiter: Pick<RateLimiter, 'admitAddress' | 'admitUser'>
   trustProxy: boolean
   log: Logger
@@ -84,6 +86,10 @@ export function createCalls ({ authentication, limiter, trustProxy, log }: {
         log.error({ err: loggable(err), method, ...id }, 'a call failed unexpectedly'))
       failure.metadata.set(REQUEST_ID_HEADER, requestId)
       code = failure.code
+      if (code === status.UNAUTHENTICATED) {
+        const { address, headers: { 'x-device-id': clientId } } = caller
+        refusals.note({ door: 'grpc', address, clientId, code: 'UNAUTHENTICATED', reason: failure.details })
+      }
       return { failure }
     } finally {
       if (call.cancelled) code = status.CANCELLED

@@ -60,7 +60,8 @@ export interface GrpcServer extends AsyncDisposable {
 export async function startGrpc (
   address: Address, { messaging, limiter, tls, trustProxy, log }: GrpcDeps
 ): Promise<GrpcServer> {
-  const calls = createCalls({ authentication: messaging.authentication, limiter, trustProxy, log })
+  const { authentication, refusals } = messaging
+  const calls = createCalls({ authentication, refusals, limiter, trustProxy, log })
   const streams = createMessageStreams(messaging.feeds)
   const server = new Server(OPTIONS)
   const names = ['', 'message.MessageService']

@@ -6,10 +6,14 @@ import { type Arrival } from '../transport/arrival.ts'
 /** Why a CONNECT is refused; the code goes into the CONNACK [MQTT-3.2.2-6]. */
 export interface Refusal { returnCode: 2 | 3 | 4 | 5, reason: string }
 
+/** What a CONNECT said of who sends it; the client id is another one later. */
+export interface Introduction { clientId: string, user: string | undefined }
+
 export interface EchoClient extends Client {
   /** Set in preConnect, before anything else is decided. */
   connection?: DeviceConnection
   refusal?: Refusal
+  introduction?: Introduction
   /** Until the CONNECT is accepted. */
   arrival?: Arrival
   /** Where the client is, as far as a balancer in between tells. */

@@ -33,6 +33,7 @@ export function preConnect (
 ): void {
   const client = asEchoClient(aedesClient)
   client.arrival?.connecting()
+  client.introduction = { clientId: packet.clientId, user: packet.username }
   openConnection(deps, client, packet)
     .catch((error: unknown) => { client.refusal = refusalFor(error, deps.log) })
     .finally(() => done(null, true))
@@ -41,7 +42,10 @@ export function preConnect (
 async function openConnection (
   { messaging, registry, log }: ConnectDeps, client: EchoClient, packet: ConnectPacket
 ): Promise<void> {
-  if (!SPOKEN_VERSIONS.has(packet.protocolVersion ?? 0)) return // Aedes refuses it [MQTT-3.1.2-2]
+  if (!SPOKEN_VERSIONS.has(packet.protocolVersion ?? 0)) {
+    // Aedes refuses it [MQTT-3.1.2-2].
+    return noteRefusal(messaging, client, 1, `version ${packet.protocolVersion} of MQTT is not spoken here`)
+  }
   // 0 would mean a connection that is never found dead.
   packet.keepalive = Math.min(packet.keepalive || MAX_KEEPALIVE_S, MAX_KEEPALIVE_S)
 
@@ -108,7 +112,8 @@ const RETURN_CODES: Partial<Record<AppError['fault'], Refusal['returnCode']>> =
   { unauthenticated: 4, forbidden: 5, unavailable: 3 }
 
 export function authenticate (
-  log: Logger, client: Client, done: (error: AuthenticateError | null, success: boolean | null) => void
+  messaging: Messaging, client: Client,
+  done: (error: AuthenticateError | null, success: boolean | null) => void
 ): void {
   const { connection, refusal } = asEchoClient(client)
   if (connection !== undefined && refusal === undefined) {
@@ -116,7 +121,14 @@ export function authenticate (
     return done(null, true)
   }
   const { returnCode, reason } = refusal ?? { returnCode: 3 as const, reason: 'not opened' }
-  connectsTotal.inc({ outcome: returnCode === 3 ? 'failed' : 'refused' })
-  log.info({ return_code: returnCode, reason }, 'a CONNECT was refused')
+  noteRefusal(messaging, asEchoClient(client), returnCode, reason)
   done(Object.assign(new ClientFault(reason), { returnCode }), null)
+}
+
+function noteRefusal (
+  { refusals }: Messaging, { introduction, address }: EchoClient, code: Refusal['returnCode'] | 1,
+  reason: string
+): void {
+  connectsTotal.inc({ outcome: code === 3 ? 'failed' : 'refused' })
+  refusals.note({ door: 'mqtt', address, ...introduction, code, reason })
 }

@@ -167,7 +167,7 @@ export function startJsonWebSocket (
         early!.splice(0).forEach(([frame, isBinary]) => command!(frame, isBinary))
         wsUpgradesTotal.inc({ outcome: 'accepted' })
       }).catch((error: unknown) => {
-        const { code, detail } = tell(error)
+        const { code, detail } = tell(error, caller)
         endSocket(ws, code, detail)
       })
     })
@@ -192,22 +192,28 @@ export function startJsonWebSocket (
     return connection
   }
 
-  function tell (error: unknown): { code: number, status: string, detail: string } {
+  function tell (
+    error: unknown, { arrival: { address }, deviceId: clientId }: Caller
+  ): { code: number, status: string, detail: string } {
     const told = toldError(error)
     if (told === undefined) log.error({ err: error }, 'a WebSocket could not be opened')
     const failed = told === undefined || told.code === CLOSE.tryAgain
     wsUpgradesTotal.inc({ outcome: failed ? 'failed' : 'refused' })
+    if (told !== undefined) {
+      messaging.refusals.note({ door: 'websocket', address, clientId, code: told.code, reason: told.detail })
+    }
     return told ?? { code: CLOSE.internal, status: '500 Internal Server Error', detail: 'internal error' }
   }
 
   return {
     accept (request, socket, head, arrival) {
+      const caller: Caller = { socket, arrival, deviceId: undefined }
       const refuse = (error: unknown): void => {
-        const { status, detail } = tell(error)
+        const { status, detail } = tell(error, caller)
         refuseUpgrade(socket, status, detail)
       }
       try {
-        const caller = { socket, arrival, deviceId: deviceIdOf(request) }
+        caller.deviceId = deviceIdOf(request)
         const token = bearerOf(request)
         if (token !== undefined) {
           acceptBearer(request, head, caller, token).catch(refuse)

@@ -15,6 +15,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
+import { hostname } from 'node:os'
 import { Redis } from 'ioredis'
 import { type Logger } from 'pino'
 import { withinMs } from '../../core/deadline.ts'
@@ -52,7 +53,7 @@ export function startRedisCluster (
 ): Cluster {
   /** An emptied Redis is filled again by the heartbeats of all; until then no user is known to be absent. */
   const registrationMs = 2 * heartbeatMs
-  const nodeId = randomUUID()
+  const nodeId = `${hostname()}-${randomUUID().slice(0, 8)}`
   const options = {
     commandTimeout: COMMAND_TIMEOUT_MS,
     enableOfflineQueue: false,
@@ -71,7 +72,7 @@ export function startRedisCluster (
     commandTimeout: undefined,
     maxRetriesPerRequest: null
   })
-  const lostListeners: Array<() => void> = []
+  const lostListeners: Array<(nodes: string[]) => void> = []
   const leases = createRedisHeartbeat(commands, { nodesKey: NODES, nodeId, leaseMs: nodeLeaseMs })
   const online = createRedisOnline(
     commands, nodeId, { nodesKey: NODES, presenceKey, entryMs: PRESENCE_MS, now: leases.now }
@@ -143,8 +144,8 @@ export function startRedisCluster (
       const [{ lost, added, alive }, counted] =
         await Promise.all([leases.beat(), commands.pubsub('NUMSUB', OBSERVE)])
       const now = performance.now()
-      const gone = [...nodes].filter(node => !alive.includes(node) && node !== nodeId)
-      for (const node of gone) unclaimed.add(node)
+      const gone = [...new Set([...nodes, ...lost])].filter(node => !alive.includes(node) && node !== nodeId)
+      for (const node of nodes) if (gone.includes(node)) unclaimed.add(node)
       nodes = new Set(alive)
       observers = Number(counted[1] ?? 0)
       const forgotten = added && registered
@@ -155,7 +156,7 @@ export function startRedisCluster (
       if (added) await commands.publish(ALL, JSON.stringify({ kind: 'nodes_changed', from: nodeId }))
       registered = true
       // A Redis that forgot this node has forgotten those that are gone, too.
-      if (forgotten || gone.length > 0 || lost > 0) lostListeners.forEach(listener => listener())
+      if (forgotten || gone.length > 0) lostListeners.forEach(listener => listener(gone))
       for (const node of unclaimed) {
         events?.abandoned(await online.claim(node))
         unclaimed.delete(node)
@@ -255,6 +256,7 @@ export function startRedisCluster (
       commands.on('ready', beat)
       await withinMs(JOIN_WITHIN_MS, Promise.all([subscribed, ready]))
       await heartbeat()
+      log.info({ node: nodeId }, 'the name of this process among the others')
       timer = setInterval(beat, heartbeatMs)
     },
     async trackedElsewhere (userIds) {

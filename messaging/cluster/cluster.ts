@@ -39,6 +39,7 @@ export interface Holdings {
 }
 
 export interface Cluster extends AsyncDisposable {
+  /** Where it runs, and something that no other process there has. */
   readonly nodeId: string
   /** Begins to listen; what arrives goes to `events`. */
   join (events: ClusterEvents, holdings: Holdings): Promise<void>
@@ -68,8 +69,11 @@ export interface Cluster extends AsyncDisposable {
   pushDue (): void
   /** Asks every node, this one included; resolves within ANSWER_WITHIN_MS with what came. */
   ask<K extends Kind> (about: K, asks: Questions[K]['asks']): Promise<Answers<Questions[K]['answer']>>
-  /** Called when another node's lease has run out: no process watches its sessions any more. */
-  onNodeLost (listener: () => void): void
+  /**
+   * Called when other nodes' leases have run out: no process watches their sessions any more. Without names
+   * when Redis was emptied, and nobody knows who is gone.
+   */
+  onNodeLost (listener: (nodes: string[]) => void): void
   state (): 'alone' | 'connected' | 'away'
 }
 

@@ -11,7 +11,8 @@ import { type Redis } from 'ioredis'
 const BEAT = `
 local time = redis.call('time')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local lost = redis.call('zremrangebyscore', KEYS[1], 0, now)
+local lost = redis.call('zrange', KEYS[1], 0, now, 'byscore')
+redis.call('zremrangebyscore', KEYS[1], 0, now)
 local added = redis.call('zadd', KEYS[1], now + ARGV[2], ARGV[1])
 redis.call('pexpire', KEYS[1], 10 * ARGV[2])
 return { now, lost, added, redis.call('zrange', KEYS[1], 0, -1) }`
@@ -19,11 +20,11 @@ return { now, lost, added, redis.call('zrange', KEYS[1], 0, -1) }`
 /** To be given to the client as `scripts`. */
 export const HEARTBEAT_SCRIPTS = { echoBeat: { lua: BEAT, numberOfKeys: 1 } }
 
-type Beat = (key: string, nodeId: string, leaseMs: number) => Promise<[number, number, number, string[]]>
+type Beat = (key: string, nodeId: string, leaseMs: number) => Promise<[number, string[], number, string[]]>
 
 export interface Beaten {
-  /** How many other nodes' leases had run out. */
-  lost: number
+  /** Nodes whose leases had run out. */
+  lost: string[]
   /** This node was not there. */
   added: boolean
   alive: string[]

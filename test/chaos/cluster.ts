@@ -88,7 +88,7 @@ export async function startCluster (
         ...env
       },
       logFile: join(folder, `${name}.log`),
-      isReady: output => output.includes('Echo is ready.'),
+      isReady: output => output.includes('Echo is ready'),
       onCrash
     }))
     const node = { name, http: `http://127.0.0.1:${http}`, mqttPort: mqtt }

@@ -97,10 +97,10 @@ export async function readyEcho (
   { child, output }: ReturnType<typeof spawnEcho>, { dataDir, roles = ['broker'] }: EchoProcessOptions
 ): Promise<EchoProcess> {
   const ended = (): boolean => child.exitCode !== null || child.signalCode !== null
-  const lastAddress = roles.includes('broker') ? /wss?:\/\/\S+\n/ : /\/(docs\)|ready)\n/
+  // A line of the log; the text with development tokens, or with addresses alone, where it says so.
+  const last = roles.includes('broker') ? /"msg":"Echo is ready"\}\n|wss?:\/\/\S+\n/ : /"msg":"Echo is ready"\}\n/
   try {
-    await until(() => output().includes('Echo is ready.') || ended(), 'Echo has started', START_DEADLINE_MS)
-    await until(() => lastAddress.test(output()) || ended(), 'Echo has printed its addresses')
+    await until(() => last.test(output()) || ended(), 'Echo has started', START_DEADLINE_MS)
   } catch (error) {
     child.kill('SIGKILL') // nobody else could end it
     throw error
@@ -128,7 +128,7 @@ export async function readyEcho (
     api: `${http}/api/v1`,
     mqttPort: port('mqtt'),
     wsPort: port('ws'),
-    grpcPort: Number(/gRPC +[^:\s]+:(\d+)/.exec(output())?.[1]),
+    grpcPort: Number(/(?:gRPC +|"grpc":")[^:\s]+:(\d+)/.exec(output())?.[1]),
     output,
     async kill () { await end('SIGKILL') },
     stop: (signal = 'SIGTERM') => end(signal),

@@ -3,7 +3,7 @@ import { loadConfig } from '../../config.ts'
 import { stop, stopSignals } from '../../lifecycle.ts'
 import { createLog } from '../../log.ts'
 import { startSystem } from '../../system.ts'
-import { welcome } from '../../welcome.ts'
+import { announce } from '../../welcome.ts'
 
 /** A process that hangs for 3 s on a busy machine is still there. */
 const TIMINGS = { heartbeatMs: 500, nodeLeaseMs: 4_000, willRoundMs: 1_500, offlineAfterMs: 2_000 }
@@ -12,6 +12,6 @@ const config = loadConfig(process.env, process.argv.slice(2))
 const log = createLog(config.logLevel)
 const { first: stopping } = stopSignals()
 const system = await startSystem(config, { log, timings: TIMINGS })
-process.stdout.write(await welcome(config, system))
+await announce(config, system, log)
 await stopping
 await stop(system, log)

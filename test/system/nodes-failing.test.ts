@@ -149,6 +149,9 @@ test('what a killed broker left unacknowledged becomes due for a push, and its d
   await say(rest, conversation, 'one')
   await until(() => contents(device).length === 1, 'it came and is not acknowledged')
   await doomed.kill()
+  const name = /"node":"([^"]+)","msg":"the name of this process/.exec(doomed.output())![1]!
+  await until(() => [...brokers, ...apis, bridge].some(({ output }) => output().split('\n')
+    .some(line => line.includes('a node is gone') && line.includes(name))), 'the log names it', 20_000)
   device.client.end(true)
   await say(rest, conversation, 'two')
   await until(() => pushesOf(bridge, 'abe').length > 0, 'the push came', 40_000)
