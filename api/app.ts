@@ -15,10 +15,10 @@ import { Compile } from 'typebox/compile'
 import { Value } from 'typebox/value'
 import { invalid } from '../core/errors.ts'
 import { answerBadConnection, answerError } from './contract/problems.ts'
-import { allowOrigins } from './cross-origin.ts'
+import { allowOrigins } from './requests/cross-origin.ts'
 import { REQUEST_ID_LABEL, requestIdOf } from './request-id.ts'
-import { followRequests, type Requests } from './requests.ts'
-import { answerUnknownRoutes } from './unknown-routes.ts'
+import { followRequests, type Requests } from './requests/requests.ts'
+import { answerUnknownRoutes } from './requests/unknown-routes.ts'
 
 const BODY_LIMIT_BYTES = 256 * 1024
 /** Above what any route allows; the HTTP parser knows only one for all. */

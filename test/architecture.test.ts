@@ -24,7 +24,7 @@ const ORDER: Record<string, string[]> = {
     'attachments', 'deliver'
   ],
   broker: ['json-websocket', 'handlers', 'acl', 'aedes', 'inbox', 'transport', 'limits'],
-  api: ['routes', 'grpc', 'pages', 'attachments', 'limits', 'contract'],
+  api: ['routes', 'grpc', 'pages', 'attachments', 'limits', 'requests', 'contract'],
   store: [
     'connections', 'conversations', 'people', 'log', 'messages', 'erasure', 'push', 'files', 'embedded-postgres'
   ],

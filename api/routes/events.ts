@@ -6,7 +6,7 @@ import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
 import { operation, problems } from '../contract/operations.ts'
 import { EVENT_STREAM, type EventStreams } from '../event-streams.ts'
-import { readIdHeader } from '../headers.ts'
+import { readIdHeader } from '../requests/headers.ts'
 
 const EXAMPLE = [
   'retry: 2000', 'id: 41', '',

@@ -9,7 +9,7 @@ import { callerOf } from '../authentication.ts'
 import { NoContent, operation, problems } from '../contract/operations.ts'
 import { pageLimit } from '../contract/paging.ts'
 import { InboxPage, refer } from '../contract/schemas.ts'
-import { readIdHeader } from '../headers.ts'
+import { readIdHeader } from '../requests/headers.ts'
 import { type LongPolls } from '../long-poll.ts'
 
 const DEFAULT_PAGE = 100

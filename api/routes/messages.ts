@@ -11,7 +11,7 @@ import { DEFAULT_PAGE, pageLimit } from '../contract/paging.ts'
 import {
   ById, idOf, Message, MessagePage, MessageStatus, refer, Uuid, UUID_EXAMPLE
 } from '../contract/schemas.ts'
-import { readIdHeader } from '../headers.ts'
+import { readIdHeader } from '../requests/headers.ts'
 
 const EXAMPLE =
   { conversation_id: UUID_EXAMPLE, content: 'Hello!', message_type: 'text', client_message_id: 'c-1' }

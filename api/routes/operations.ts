@@ -4,14 +4,11 @@ import { Type } from 'typebox'
 import { type App } from '../app.ts'
 import { Readiness, refer } from '../contract/schemas.ts'
 
-// Neither limited nor shown to pages: what a page of the inside could read would leave it.
-const OPERATORS = { unlimited: true, cors: false } as const
-
 const operation = (summary: string) => ({ tags: ['operations'], summary, security: [] })
 
 export function operationRoutes (app: App, ready: () => Promise<Readiness>): void {
   app.get('/health', {
-    config: OPERATORS,
+    config: { unlimited: true },
     schema: {
       ...operation('The process is alive'),
       response: { 200: Type.Object({ status: Type.Literal('ok') }, { description: 'Alive' }) }
@@ -19,7 +16,7 @@ export function operationRoutes (app: App, ready: () => Promise<Readiness>): voi
   }, async () => ({ status: 'ok' as const }))
 
   app.get('/ready', {
-    config: OPERATORS,
+    config: { unlimited: true },
     schema: {
       ...operation('The process can do its work'),
       response: { 200: refer(Readiness, 'Ready'), 503: refer(Readiness, 'A dependency is away') }
@@ -30,7 +27,7 @@ export function operationRoutes (app: App, ready: () => Promise<Readiness>): voi
   })
 
   app.get('/metrics', {
-    config: OPERATORS,
+    config: { unlimited: true },
     schema: {
       ...operation('Metrics for Prometheus'),
       description: 'Meant for the inside: a load balancer should not pass it on.',

@@ -1,6 +1,6 @@
 /** A body that is not whole in time ends its request, so that a slow sender holds no connection for ever. */
 import { type FastifyRequest } from 'fastify'
-import { answerBadConnection } from './contract/problems.ts'
+import { answerBadConnection } from '../contract/problems.ts'
 
 const BODY_WITHIN_MS = 60_000
 

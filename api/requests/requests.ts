@@ -6,8 +6,8 @@
  */
 import { type FastifyInstance } from 'fastify'
 import { type Logger } from 'pino'
-import { requestSeconds, requestsTotal } from './metrics.ts'
-import { REQUEST_ID_HEADER } from './request-id.ts'
+import { requestSeconds, requestsTotal } from '../metrics.ts'
+import { REQUEST_ID_HEADER } from '../request-id.ts'
 import { watchBody } from './slow-bodies.ts'
 
 export interface Requests {

@@ -1,7 +1,7 @@
 /** What is answered where no route takes a request: 405 for a known path (RFC 9110, 15.5.6), else 404. */
 import { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import { AppError } from '../core/errors.ts'
-import { problem, PROBLEM_TYPE } from './contract/problems.ts'
+import { AppError } from '../../core/errors.ts'
+import { problem, PROBLEM_TYPE } from '../contract/problems.ts'
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => void
 

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { request } from 'node:http'
 import { once } from 'node:events'
-import { type Caller, startTestApi, type TestApi } from './api.ts'
+import { type Caller, startTestApi, type TestApi } from '../api.ts'
 
 const ID = '01980f5c-6f1e-7cc3-98a4-1d2b3c4d5e6f'
 

@@ -1,8 +1,8 @@
 /** Pages of other origins: what a browser asks before it lets their scripts use the API. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { form, fileHead, FORM_END, FORM_TYPE, PNG } from './attachments/uploads.ts'
-import { openEvents } from '../support/event-stream.ts'
-import { type Caller, startTestApi, type TestApi } from './api.ts'
+import { form, fileHead, FORM_END, FORM_TYPE, PNG } from '../attachments/uploads.ts'
+import { openEvents } from '../../support/event-stream.ts'
+import { type Caller, startTestApi, type TestApi } from '../api.ts'
 
 const APP = 'https://app.example.com'
 const PHONE = 'capacitor://localhost'
@@ -70,13 +70,15 @@ test('a page uploads files, loads ranges of them and follows events', async () =
   expect([events.status, events.headers['access-control-allow-origin']]).toEqual([200, APP])
 })
 
-test('another page is allowed nothing, and what is for operators is no page\'s', async () => {
+test('another page is allowed nothing, and no page is allowed what is outside of the API', async () => {
   expect(allowedOrigin(await preflight(api, '/api/v1/users/me', ELSEWHERE))).toBeNull()
   const answer = await alice.request('GET', '/users/me', undefined, { headers: { origin: ELSEWHERE } })
   expect([answer.status, allowedOrigin(answer)]).toEqual([200, null])
-  for (const path of ['//metrics', '//health', '//ready']) {
+  for (const path of ['//metrics', '//health', '//ready', '//docs/json']) {
     const open = await api.anonymous().request('GET', path, undefined, { headers: { origin: APP } })
     expect([open.status, allowedOrigin(open)], path).toEqual([200, null])
+    const asked = await preflight(api, path.slice(1), APP, 'POST')
+    expect([asked.status, allowedOrigin(asked)], path).toEqual([405, null])
   }
 })
 
