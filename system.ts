@@ -7,7 +7,7 @@ import { type Logger } from 'pino'
 import { startHealth } from './api/health-server.ts'
 import { type RateLimits } from './api/limits/rate-limits.ts'
 import { type Pages } from './api/pages/pages.ts'
-import { startApi } from './api/server.ts'
+import { startApi, type ApiDeps } from './api/server.ts'
 import { startBroker, type BrokerOptions } from './broker/start.ts'
 import { type Config, type Role } from './config.ts'
 import { unavailable } from './core/errors.ts'
@@ -43,9 +43,15 @@ export interface SystemDeps {
   log: Logger
   /** Ends the wait for a database or Redis that is away at start. */
   signal?: AbortSignal
-  /** How soon what died is missed: a process, its wills, its users. Each part has its own default. */
-  timings?: HeartbeatOptions & Pick<BrokerOptions, 'willRoundMs'> & Pick<MessagingDeps, 'offlineAfterMs'>
+  /** How soon what died, or has expired, is missed. Each part has its own default. */
+  timings?: Timings
 }
+
+/** Of processes, their wills and users; of peers that are silent or take nothing; of tokens. */
+export type Timings = HeartbeatOptions &
+  Pick<BrokerOptions, 'willRoundMs' | 'drainTimeoutMs' | 'wsTimes'> &
+  Pick<MessagingDeps, 'offlineAfterMs' | 'stalledMs' | 'tokenCheckMs'> &
+  Pick<ApiDeps, 'grpcPings'>
 
 export interface System extends AsyncDisposable {
   httpPort: number
@@ -100,7 +106,7 @@ export async function startSystem (
       cluster,
       authentication: { key, issuer: config.jwtIssuer, audience: config.jwtAudience },
       graceMs: config.pushGraceMs,
-      offlineAfterMs: timings.offlineAfterMs,
+      ...timings,
       now,
       log
     }))
@@ -120,7 +126,7 @@ export async function startSystem (
       : undefined
     const broker = has('broker')
       ? await opened.add(startBroker(
-        { ...config, tls, willRoundMs: timings.willRoundMs }, { messaging, log }
+        { ...config, ...timings, tls }, { messaging, log }
       ))
       : undefined
 
@@ -142,6 +148,7 @@ export async function startSystem (
         tls,
         grpcPort: config.grpcPort,
         pages: pagesOf(config, broker?.wsPort, developmentKey),
+        grpcPings: timings.grpcPings,
         rateLimits: rateLimitsOf(config)
       }))
     state.ready = true

@@ -18,7 +18,7 @@ import { createRateLimiter, type RateLimiter, type RateLimits } from './limits/r
 import { createTransfers } from './limits/transfers.ts'
 import { listen, type Address } from './listen.ts'
 import { createEventStreams, type EventStreams } from './event-streams.ts'
-import type { GrpcServer, startGrpc } from './grpc/server.ts'
+import type { GrpcPings, GrpcServer, startGrpc } from './grpc/server.ts'
 import { createLongPolls, type LongPolls } from './long-poll.ts'
 import { servePages, type Pages } from './pages/pages.ts'
 import { adminRoutes } from './routes/admin/admin.ts'
@@ -62,6 +62,7 @@ export interface ApiDeps {
   uploadPace?: UploadPace
   /** How often a stream without events shows that it lives. */
   heartbeatMs?: number
+  grpcPings?: GrpcPings
 }
 export interface ApiServer extends AsyncDisposable {
   port: number
@@ -86,7 +87,9 @@ export async function startApi (address: Address, deps: ApiDeps): Promise<ApiSer
   const port = await listen(app, address)
   const grpc = deps.grpcPort === undefined
     ? undefined
-    : await openGrpc({ ...address, port: deps.grpcPort }, { messaging, limiter, tls, trustProxy, log })
+    : await openGrpc({ ...address, port: deps.grpcPort }, {
+      messaging, limiter, tls, trustProxy, pings: deps.grpcPings, log
+    })
       .catch(async (error: unknown) => {
         await app.close()
         throw error

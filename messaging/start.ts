@@ -46,6 +46,8 @@ export interface MessagingDeps {
   graceMs: number
   /** How long a session may acknowledge nothing of what it was sent; 60 s by default. */
   stalledMs?: number
+  /** How often it is looked for connections whose token has expired. */
+  tokenCheckMs?: number
   log: Logger
   /** The other nodes; none by default. */
   cluster?: Cluster
@@ -98,8 +100,8 @@ export interface Messaging extends AsyncDisposable {
 }
 
 export async function startMessaging ({
-  database, authentication, graceMs, stalledMs, log, cluster = alone(), offlineAfterMs, erasureSettleMs,
-  now = Date.now
+  database, authentication, graceMs, stalledMs, tokenCheckMs, log, cluster = alone(), offlineAfterMs,
+  erasureSettleMs, now = Date.now
 }: MessagingDeps): Promise<Messaging> {
   const epochs = await startEpochs({ database, log })
   const epoch = epochs.current
@@ -165,7 +167,7 @@ export async function startMessaging ({
   const notices = createPresenceNotices({ database, wakes, log })
   const presence = startPresence({ connections, cluster, notices, offlineAfterMs, now })
   const refusals = createRefusals(log)
-  const tokenExpiry = startTokenExpiry({ connections, now })
+  const tokenExpiry = startTokenExpiry({ connections, now, checkMs: tokenCheckMs })
   epochs.onNew(() => {
     for (const connection of connections.all()) connection.disconnect('the inbox logs have a new epoch')
   })

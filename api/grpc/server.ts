@@ -24,29 +24,32 @@ const MAX_REQUEST_BYTES = 256 * 1024
 const MAX_CONCURRENT_CALLS = 128
 /** Of one connection, what HTTP/2 keeps for all its streams; beyond it, new ones are refused. */
 const MAX_CONNECTION_MEGABYTES = 16
-const PING_AFTER_MS = 60_000
-const PONG_WITHIN_MS = 20_000
+const PINGS: GrpcPings = { pingAfterMs: 60_000, pongWithinMs: 20_000 }
 /** Calls that run when the server stops have so long. */
 const FINISH_WITHIN_MS = 10_000
 /** Answers that were given have so long to reach their clients. */
 const FLUSH_WITHIN_MS = 500
 
-const OPTIONS: ServerOptions = {
+const optionsWith = ({ pingAfterMs, pongWithinMs }: GrpcPings): ServerOptions => ({
   'grpc.max_receive_message_length': MAX_REQUEST_BYTES,
   'grpc.max_concurrent_streams': MAX_CONCURRENT_CALLS,
-  'grpc.keepalive_time_ms': PING_AFTER_MS,
-  'grpc.keepalive_timeout_ms': PONG_WITHIN_MS,
+  'grpc.keepalive_time_ms': pingAfterMs,
+  'grpc.keepalive_timeout_ms': pongWithinMs,
   'grpc-node.max_session_memory': MAX_CONNECTION_MEGABYTES
-}
+})
 
 // What it would write to stderr, it also says to those who call it.
 setLogVerbosity(logVerbosity.NONE)
+
+/** How a peer that is gone without a word is missed. */
+export interface GrpcPings { pingAfterMs: number, pongWithinMs: number }
 
 export interface GrpcDeps {
   messaging: Messaging
   limiter: Pick<RateLimiter, 'admitAddress' | 'admitUser'>
   tls?: TlsCertificate
   trustProxy: boolean
+  pings?: GrpcPings
   log: Logger
 }
 
@@ -58,12 +61,12 @@ export interface GrpcServer extends AsyncDisposable {
 
 /** Throws an Error that names the port and its variable when the port is taken. */
 export async function startGrpc (
-  address: Address, { messaging, limiter, tls, trustProxy, log }: GrpcDeps
+  address: Address, { messaging, limiter, tls, trustProxy, pings = PINGS, log }: GrpcDeps
 ): Promise<GrpcServer> {
   const { authentication, refusals } = messaging
   const calls = createCalls({ authentication, refusals, limiter, trustProxy, log })
   const streams = createMessageStreams(messaging.feeds)
-  const server = new Server(OPTIONS)
+  const server = new Server(optionsWith(pings))
   const names = ['', 'message.MessageService']
   const health = new HealthImplementation(Object.fromEntries(names.map(name => [name, 'SERVING'])))
   server.addService(MessageService.service, messageService(messaging, calls, streams))

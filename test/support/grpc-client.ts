@@ -47,7 +47,8 @@ export function grpcClient (
     loadPackageDefinition(loadSync(PROTO, {
       keepCase: true, longs: Number, defaults: true, oneofs: true
     })) as unknown as ProtoGrpcType
-  const client = new MessageService(`127.0.0.1:${port}`, trust)
+  // A connection of its own: clients of one process would share one, and with it its number of streams.
+  const client = new MessageService(`127.0.0.1:${port}`, trust, { 'grpc.use_local_subchannel_pool': 1 })
   const metadataOf = (entries: Record<string, string> = {}): Metadata => {
     const metadata = new Metadata()
     if (token !== undefined) metadata.set('authorization', `Bearer ${token}`)

@@ -24,16 +24,28 @@ export interface PhoneOptions {
   deviceId: string
   token: string
   port: number
+  over?: 'tcp' | 'ws'
+  /** 60 by default. */
+  keepaliveS?: number
   clean?: boolean
   subscribe?: string[]
   paused?: boolean
 }
 
 export async function connectPhone ({
-  userId, deviceId, token, port, clean = false, subscribe = [`user/${userId}/inbox`], paused = false
+  userId, deviceId, token, port, over = 'tcp', keepaliveS, clean = false,
+  subscribe = [`user/${userId}/inbox`], paused = false
 }: PhoneOptions): Promise<Phone> {
   const client = mqtt.connect({
-    port, clientId: deviceId, username: userId, password: token, clean, protocolVersion: 4, reconnectPeriod: 0
+    ...(over === 'ws' ? { protocol: 'ws', path: '/mqtt' } : {}),
+    port,
+    clientId: deviceId,
+    username: userId,
+    password: token,
+    keepalive: keepaliveS,
+    clean,
+    protocolVersion: 4,
+    reconnectPeriod: 0
   })
   const held: Array<() => void> = []
   if (paused) {

@@ -5,9 +5,8 @@ import { MessageService } from '../../../api/grpc/definition.ts'
 import { MAX_FEEDS_PER_USER } from '../../../messaging/deliver/feeds.ts'
 import { openEvents } from '../../support/event-stream.ts'
 import { grpcClient, type FollowedStream, type GrpcClient } from '../../support/grpc-client.ts'
-import { signToken } from '../../support/tokens.ts'
 import { until } from '../../support/until.ts'
-import { type Caller, direct, ISSUER, send, startTestApi, type TestApi } from '../api.ts'
+import { type Caller, direct, send, startTestApi, type TestApi } from '../api.ts'
 
 let api: TestApi
 let alice: Caller
@@ -27,7 +26,6 @@ const count = (stream: FollowedStream, n: number) =>
   until(() => stream.events.length >= n, `${n} events came`, 10_000)
 const ended = (stream: FollowedStream, withinMs = 10_000) =>
   until(() => stream.end, 'the stream ends', withinMs)
-const contents = (stream: FollowedStream) => stream.events.map(({ message }) => message?.content)
 const gone = (server: TestApi, caller: Caller) =>
   until(() => [...server.messaging.connections.of(caller.id)].length === 0, 'the stream is forgotten', 10_000)
 
@@ -82,22 +80,6 @@ test('a stream delivers nothing; an administrator sees it and ends it', async ()
   await gone(api, eve)
 })
 
-test('a stream ends with its token: when that is revoked, and when it expires', {
-  timeout: 45_000
-}, async () => {
-  const fay = await api.user('fay')
-  const expires = Math.floor(Date.now() / 1_000) + 3
-  using short = grpcClient(api.grpcPort, await signToken(fay.id, { issuer: ISSUER, expires }))
-  const expiring = await short.streamMessages({ user_id: fay.id })
-  const gil = await api.user('gil')
-  using client = clientOf(gil)
-  const revoked = await client.streamMessages({ user_id: gil.id })
-  await api.messaging.revocations.revoke('root', gil.id)
-  expect(await ended(revoked, 2_000)).toMatchObject({ status: 'ABORTED', details: 'its token was revoked' })
-  expect((await client.streamMessages({ user_id: gil.id })).end).toMatchObject({ status: 'UNAUTHENTICATED' })
-  expect(await ended(expiring, 33_000)).toMatchObject({ status: 'ABORTED', details: 'its token has expired' })
-})
-
 /** Opens a stream and reads nothing of it, not even its head, until it is resumed. */
 function openUnread (server: TestApi, caller: Caller) {
   const session = connect(`http://127.0.0.1:${server.grpcPort}`)
@@ -144,33 +126,20 @@ test('streams over gRPC and server-sent events count together: one more ends the
   expect(await ended(oldest)).toMatchObject({ status: 'ABORTED', code: 'stream_ended' })
 })
 
-test('a stream that is not read is ended, keeps nothing, and nobody else notices', {
+test('a stream that is not read gets no more than its buffers hold, and they are dropped with it', {
   timeout: 60_000
 }, async () => {
   await using other = await startTestApi({ stalledMs: 500 })
-  const [ann, ben, cat] = [await other.user('ann'), await other.user('ben'), await other.user('cat')]
+  const [ann, ben] = [await other.user('ann'), await other.user('ben')]
   const id = await direct(ann, ben)
-  const others = await direct(ann, cat)
   const { session, stream } = openUnread(other, ben)
   const feed = await until(() => [...other.messaging.feeds.all()][0], 'the stream is open')
-  using client = clientOf(cat, other)
-  const lively = await client.streamMessages({ user_id: cat.id })
   const large = 'x'.repeat(10_000)
-  const sending = Array.from({ length: 400 }, () => send(ann, id, large))
-  await send(ann, others, 'quick')
-  await count(lively, 1)
-  await Promise.all(sending)
+  await Promise.all(Array.from({ length: 400 }, () => send(ann, id, large)))
   await gone(other, ben)
   expect(feed.pump.sentSeq).toBeLessThan(300)
-  expect(lively.end).toBe(undefined)
-  // Its buffers are dropped, not kept for a client that may never read.
   await until(() => stream.rstCode === constants.NGHTTP2_CANCEL, 'it is reset', 10_000)
   session.destroy()
-  using back = clientOf(ben, other)
-  const again = await back.streamMessages({ user_id: ben.id })
-  await send(ann, id, 'again')
-  await count(again, 1)
-  expect(contents(again)).toEqual(['again'])
 })
 
 test('a server that stops ends its streams with UNAVAILABLE and finishes its calls', async () => {

@@ -94,20 +94,6 @@ test('the same client id under another user is another session', async () => {
   expect((await broker.device('ann', { deviceId: 'phone' })).sessionPresent).toBe(true)
 })
 
-test('a device that connects again replaces its older connection', async () => {
-  await using broker = await startTestBroker()
-  const older = await broker.device('ann', { subscribe: ['user/ann/inbox'] })
-  const newer = await broker.device('ann')
-  await until(() => !older.client.connected, 'the older connection is closed')
-  expect(newer.sessionPresent).toBe(true)
-  const conversation = await broker.direct('bob', 'ann')
-  await broker.say('bob', conversation, 'hello')
-  await until(
-    () => newer.events.some(event => event.message?.content === 'hello'), 'the newer connection is served'
-  )
-  expect(older.events).toEqual([])
-})
-
 test('a connection that is gone before its CONNECT is decided leaves no session', async () => {
   let decide = (): void => {}
   const undecided = new Promise<void>(resolve => { decide = resolve })

@@ -43,20 +43,6 @@ test('a device that acknowledges nothing is disconnected; on its return it gets 
   expect(again.events.map(event => event.seq)).toEqual(seqsAfter(0, 2 * WINDOW + 1))
 })
 
-test('a device that stops reading is disconnected and keeps its place', async () => {
-  await using broker = await startTestBroker({ stalledMs: 500 })
-  const conversation = await broker.direct('bob', 'ann')
-  const frozen = await subscribed(broker, 'ann', 'user/ann/inbox')
-  await frozen.nth('publish', 1)
-  frozen.packet(pubackPacket(frozen.of('publish')[0]!.messageId!))
-  frozen.freeze()
-  await say(broker, conversation, 2 * WINDOW, LARGE)
-  await until(() => broker.counts().connections === 0, 'it is disconnected')
-  const again = await broker.device('ann', { deviceId: 'raw' })
-  await until(() => again.events.length >= 2 * WINDOW, 'the rest came')
-  expect(again.events.map(event => event.seq)).toEqual(seqsAfter(1, 2 * WINDOW))
-})
-
 test('a device that acknowledges what it does not read is disconnected too', async () => {
   await using broker = await startTestBroker({ stalledMs: 500, graceMs: 100 })
   const conversation = await broker.direct('bob', 'ann')

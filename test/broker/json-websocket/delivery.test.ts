@@ -101,7 +101,7 @@ test('a device keeps its place from its first connection on, an anonymous one ha
   expect(other.events[0].seq).toBe(4)
 })
 
-test('a device is one over MQTT and JSON: the later connection wins, and goes on at the cursor', async () => {
+test('an MQTT session outlasts a JSON connection of its device', async () => {
   await using broker = await startTestBroker()
   const conversation = await broker.direct('ann', 'bob')
   const mqtt = await broker.device('bob', { deviceId: 'phone', subscribe: ['user/bob/inbox'] })
