@@ -4,7 +4,7 @@ import { type DeviceConnection } from '../inbox/device-connection.ts'
 import { type Arrival } from '../transport/arrival.ts'
 
 /** Why a CONNECT is refused; the code goes into the CONNACK [MQTT-3.2.2-6]. */
-export interface Refusal { returnCode: 2 | 3 | 4 | 5, reason: string }
+export interface Refusal { returnCode: 2 | 4 | 5, reason: string }
 
 /** What a CONNECT said of who sends it; the client id is another one later. */
 export interface Introduction { clientId: string, user: string | undefined }

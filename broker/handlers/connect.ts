@@ -4,6 +4,10 @@
  * Everything is decided in preConnect, where the packet can still be changed:
  * Aedes's client ids are global, so the id becomes one bound to the user, and
  * wills are checked here because Aedes checks them only when they are sent.
+ *
+ * While that cannot be told, because the database is away, the client waits without a CONNACK until its time
+ * is up and the connection closes. Common clients take any refusal as final: MQTT.js, as it comes, never
+ * connects again after CONNACK 3.
  */
 import { type AuthenticateError, type Client, type ConnectPacket } from 'aedes'
 import { type Logger } from 'pino'
@@ -21,6 +25,8 @@ import { connectsTotal } from '../metrics.ts'
 
 const MAX_CLIENT_ID_LENGTH = 128
 const MAX_KEEPALIVE_S = 1_800
+/** And up to twice as long, so that those who wait do not ask at once. */
+const ASK_AGAIN_MS = 1_000
 const SPOKEN_VERSIONS: ReadonlySet<number> = new Set([3, 4])
 
 export interface ConnectDeps { messaging: Messaging, registry: ConnectionRegistry, log: Logger }
@@ -34,9 +40,25 @@ export function preConnect (
   const client = asEchoClient(aedesClient)
   client.arrival?.connecting()
   client.introduction = { clientId: packet.clientId, user: packet.username }
-  openConnection(deps, client, packet)
-    .catch((error: unknown) => { client.refusal = refusalFor(error, deps.log) })
-    .finally(() => done(null, true))
+  openWhenAble(deps, client, packet).then(() => done(null, true), (error: unknown) => {
+    client.refusal = refusalFor(error)
+    if (client.refusal !== undefined) return done(null, true)
+    noteFailure(deps.messaging, client, findAppError(error)?.message ?? 'internal error')
+    done(error as Error, false) // closes the connection
+  })
+}
+
+/** Throws what waiting does not heal, and what has not healed when the client is gone. */
+async function openWhenAble (deps: ConnectDeps, client: EchoClient, packet: ConnectPacket): Promise<void> {
+  for (;;) {
+    try {
+      return await openConnection(deps, client, packet)
+    } catch (error) {
+      if (findAppError(error)?.transient !== true) throw error
+      await new Promise(resolve => setTimeout(resolve, ASK_AGAIN_MS * (1 + Math.random())).unref())
+      if (client.closed) throw error
+    }
+  }
 }
 
 async function openConnection (
@@ -100,16 +122,16 @@ function checkWill (identity: Identity, { will }: ConnectPacket): void {
   }
 }
 
-function refusalFor (error: unknown, log: Logger): Refusal {
+/** Undefined: that is no refusal. */
+function refusalFor (error: unknown): Refusal | undefined {
   if (error instanceof RefusedClientId) return { returnCode: 2, reason: error.message }
   const refusal = findAppError(error)
-  if (refusal !== undefined) return { returnCode: RETURN_CODES[refusal.fault] ?? 3, reason: refusal.message }
-  log.error({ err: error }, 'a CONNECT failed')
-  return { returnCode: 3, reason: 'internal error' }
+  const returnCode = refusal && RETURN_CODES[refusal.fault]
+  return returnCode && { returnCode, reason: refusal!.message }
 }
 
 const RETURN_CODES: Partial<Record<AppError['fault'], Refusal['returnCode']>> =
-  { unauthenticated: 4, forbidden: 5, unavailable: 3 }
+  { unauthenticated: 4, forbidden: 5 }
 
 export function authenticate (
   messaging: Messaging, client: Client,
@@ -120,8 +142,9 @@ export function authenticate (
     connectsTotal.inc({ outcome: 'accepted' })
     return done(null, true)
   }
-  const { returnCode, reason } = refusal ?? { returnCode: 3 as const, reason: 'not opened' }
-  noteRefusal(messaging, asEchoClient(client), returnCode, reason)
+  const { returnCode, reason } = refusal ?? { returnCode: 3, reason: 'the client is gone' }
+  if (refusal === undefined) noteFailure(messaging, asEchoClient(client), reason)
+  else noteRefusal(messaging, asEchoClient(client), refusal.returnCode, reason)
   done(Object.assign(new ClientFault(reason), { returnCode }), null)
 }
 
@@ -129,6 +152,11 @@ function noteRefusal (
   { refusals }: Messaging, { introduction, address }: EchoClient, code: Refusal['returnCode'] | 1,
   reason: string
 ): void {
-  connectsTotal.inc({ outcome: code === 3 ? 'failed' : 'refused' })
+  connectsTotal.inc({ outcome: 'refused' })
   refusals.note({ door: 'mqtt', address, ...introduction, code, reason })
+}
+
+function noteFailure ({ refusals }: Messaging, { introduction, address }: EchoClient, reason: string): void {
+  connectsTotal.inc({ outcome: 'failed' })
+  refusals.note({ door: 'mqtt', address, ...introduction, code: 'closed', reason })
 }

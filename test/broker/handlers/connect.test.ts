@@ -129,3 +129,30 @@ test('a refused CONNECT over WebSocket gets its CONNACK too', async () => {
   const phone = await broker.device('ann', { over: 'ws' })
   expect(phone.client.connected).toBe(true)
 })
+
+test('a CONNECT that the database is away for waits, and is accepted when it is back', async () => {
+  let asked = 0
+  await using broker = await startTestBroker({
+    replace: ({ authentication }) => ({
+      authentication: { authenticate: token => { asked++; return authentication.authenticate(token) } }
+    })
+  })
+  const restore = await broker.cutDatabase()
+  const phone = broker.raw()
+  phone.packet(connectPacket({ password: await broker.token('ann') }))
+  await until(() => asked === 2, 'it was asked again')
+  expect(phone.received).toEqual([])
+  await restore()
+  expect((await phone.nth('connack', 1)).returnCode).toBe(0)
+})
+
+test('a CONNECT that waited for too long ends without a CONNACK: any would be final for some clients', async () => {
+  await using broker = await startTestBroker({ broker: { connectTimeoutMs: 1_500 } })
+  const restore = await broker.cutDatabase()
+  const phone = broker.raw()
+  phone.packet(connectPacket({ password: await broker.token('ann') }))
+  await until(() => phone.closed, 'the connection is closed')
+  expect(phone.received).toEqual([])
+  await restore()
+  expect(await broker.connack({ password: await broker.token('ann') })).toBe(0)
+})
