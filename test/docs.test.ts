@@ -67,7 +67,8 @@ test('the index of documents has all of them', () => {
   const expected = [
     ...documents.filter(file => !file.includes('/')),
     ...files.filter(file =>
-      file.startsWith('docs/') && !isRecord(file) && !isPlot(file) && file !== 'docs/README.md')
+      file.startsWith('docs/') && file !== 'docs/README.md' &&
+      [isRecord, isPlot, isPicture].every(isOther => !isOther(file)))
   ]
   expect(expected.filter(file => !listed.has(file))).toEqual([])
 })
@@ -75,6 +76,11 @@ test('the index of documents has all of them', () => {
 test('every plot is shown where it is explained', () => {
   const shown = new Set(linksIn(read('docs/performance.md')).map(link => below('docs', link)))
   expect(files.filter(isPlot).filter(file => !shown.has(file))).toEqual([])
+})
+
+test('every picture is shown in README.md', () => {
+  const shown = new Set(linksIn(read('README.md')))
+  expect(files.filter(isPicture).filter(file => !shown.has(file))).toEqual([])
 })
 
 test('decision records are numbered without gaps, dated, with a status, and in their index', () => {
@@ -124,6 +130,7 @@ const exists = (path: string): Promise<boolean> => access(join(ROOT, path)).then
 const above = (file: string): string[] => file.split('/').map((_, i, parts) => parts.slice(0, i).join('/'))
 const isRecord = (file: string): boolean => /^docs\/decisions\/\d/.test(file)
 const isPlot = (file: string): boolean => /^docs\/performance\/.+\.svg$/.test(file)
+const isPicture = (file: string): boolean => file.startsWith('docs/images/')
 
 const withoutBlocks = (text: string): string => text.replace(/^```[\s\S]*?^```/gm, '')
 

@@ -105,8 +105,9 @@ export function createConnection (deps: ConnectionDeps): Connection {
     stop = new AbortController()
     const { signal } = stop
     try {
-      const token = await tokens.current()
       if (now() - lastOnlineAt > LONG_AWAY_MS) await catchUp()
+      // Asked for afterwards: catching up may have found that the last one is refused, and got another.
+      const token = await tokens.current()
       signal.throwIfAborted()
       const opened = session = await openSession({ ...deps.session, token, signal }, deps.handlers)
       // A server that does not know the device may have begun behind what it has not seen.

@@ -31,12 +31,14 @@ async function ask (url: string, init?: RequestInit): Promise<Response> {
 }
 
 /** Of the routes below `/api/v1/admin`. Throws Refused. */
-export async function askAdmin<T> (path: string, method = 'GET', body?: object): Promise<T> {
+export async function askAdmin<T> (
+  path: string, method = 'GET', body?: object, bearer = token.value
+): Promise<T> {
   const answer = await ask(`/api/v1/admin${path}`, {
     method,
     body: body && JSON.stringify(body),
     headers: {
-      authorization: `Bearer ${token.value}`, ...body && { 'content-type': 'application/json' }
+      authorization: `Bearer ${bearer}`, ...body && { 'content-type': 'application/json' }
     }
   })
   if (answer.status === 204) return undefined as T

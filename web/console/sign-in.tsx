@@ -10,10 +10,9 @@ export function SignIn ({ settings }: { settings: Settings }) {
     try {
       const found = (await find()).trim()
       if (claimsOf(found) === undefined) throw new Error('This is no token.')
+      await askAdmin('/statistics', 'GET', undefined, found)
       useToken(found)
-      await askAdmin('/statistics')
     } catch (error) {
-      useToken('')
       setError((error as Error).message)
     }
   }
