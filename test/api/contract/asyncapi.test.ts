@@ -9,10 +9,12 @@ import pino from 'pino'
 import { Compile } from 'typebox/compile'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { parse } from 'yaml'
+import { CLOSE } from '../../../broker/json-websocket/close-codes.ts'
 import { startBroker, type Broker } from '../../../broker/start.ts'
 import { COMMANDS } from '../../../core/commands.ts'
 import { EVENT_TYPES } from '../../../core/events.ts'
 import { runSql } from '../../support/database.ts'
+import { connectJson } from '../../support/json-device.ts'
 import { until } from '../../support/until.ts'
 import { type Caller, direct, group, send, startTestApi, type TestApi } from '../api.ts'
 import { closed } from './contract.ts'
@@ -93,6 +95,16 @@ test('the document has exactly the events and commands of the code, and the shap
   }
 })
 
+test('the document has the frames of a JSON WebSocket both ways, and how the server ends it', () => {
+  expect(messagesOf('frames')).toEqual([
+    ...messagesOf('inbox').filter(type => type !== 'message_sent'), ...messagesOf('live'),
+    ...messagesOf('replies'), ...messagesOf('outbox')
+  ])
+  const tooLarge = 1009 // decided by the library
+  expect(Object.keys(document.channels.frames['x-close-codes']).map(Number))
+    .toEqual([...Object.values(CLOSE), tooLarge].sort())
+})
+
 test('every example is what its schema says', () => {
   for (const [name, { payload, examples }] of Object.entries<any>(document.components.messages)) {
     for (const example of examples) {
@@ -148,5 +160,25 @@ test('devices receive every message of the document, and each is as described', 
       const errors = Compile(closed(document.components.messages[value.type].payload, document)).Errors(value)
       expect(errors, `${channel}: ${JSON.stringify(value)}`).toEqual([])
     }
+  }
+})
+
+test('a JSON WebSocket receives frames of the document, each as described', async () => {
+  const [gwen, hank] = [await api.user('gwen'), await api.user('hank')]
+  await using tab = await connectJson(broker.wsPort, { token: gwen.token, deviceId: 'tab' })
+  const pair = await direct(hank, gwen)
+  await send(hank, pair, 'hello')
+  tab.send({
+    type: 'send_message', conversation_id: pair, content: 'hi', message_type: 'text', client_message_id: 'c-1'
+  })
+  tab.send({ type: 'nonsense' })
+  await hank.post(`/conversations/${pair}/typing`, { is_typing: true })
+  for (const type of ['conversation_created', 'new_message', 'accepted', 'rejected', 'typing']) {
+    await until(() => tab.of(type).length > 0, `${type} has come`)
+  }
+  for (const frame of tab.frames) {
+    expect(messagesOf('frames'), frame.type).toContain(frame.type)
+    const errors = Compile(closed(document.components.messages[frame.type].payload, document)).Errors(frame)
+    expect(errors, JSON.stringify(frame)).toEqual([])
   }
 })
