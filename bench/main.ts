@@ -8,6 +8,7 @@
 import { execFileSync } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
+import { type WorldOptions } from './load/world.ts'
 import { openMeter } from './meter.ts'
 import { HELP, readOptions } from './options.ts'
 import { growth, ratios, type Result } from './ratios.ts'
@@ -47,7 +48,8 @@ async function runScenario (
 ): Promise<Row> {
   await using server = await startServer(serverOptions(name, database, options!))
   await using meter = await openMeter(server)
-  return await scenario.run({ server, meter, ...options! }, size)
+  const world: WorldOptions = { ...options!.world, phones: name === 'echo-ws' ? 'ws' : 'mqtt' }
+  return await scenario.run({ server, meter, ...options!, world }, size)
 }
 
 function printTable (scenario: Scenario, database: DatabaseKind): void {

@@ -25,6 +25,9 @@ export interface Options extends Omit<Bench, 'server' | 'meter'> {
 const DEFAULT_SCENARIOS =
   ['closed-1', 'closed-4', 'rate-200', 'rate-500', 'group', 'connect', 'idle', 'catch-up']
 
+/** Of a door beside MQTT. */
+const MESSAGES = 'closed-1,closed-4,rate-200,rate-500'
+
 export const HELP = `npm run bench -- [options]
   --only a,b             scenarios: ${SCENARIO_NAMES.join(', ')}
                          (${DEFAULT_SCENARIOS.join(',')})
@@ -36,7 +39,8 @@ export const HELP = `npm run bench -- [options]
   --users 200 --senders 64 --partners 20   all users are online; each sender writes to so many others
   --outstanding 16       the same as --only closed-16: messages under way per sender
   --seconds 8 --warm-up 4
-  --door rest            or mqtt: messages go in as commands on the outbox
+  --door rest            or mqtt: messages go in as commands on the outbox;
+                         or ws: phones with JSON over WebSocket beside those with MQTT
   --no-client-ids        messages carry no client_message_id
   --no-device            POST /messages does not name the sender's device
   --devices 10000 --group-sizes 10,100,1000 --backlogs 10000 --messages 0,10000000
@@ -52,7 +56,7 @@ export function readOptions (args: string[]): Options | undefined {
     options: {
       help: { type: 'boolean', short: 'h', default: false },
       only: { type: 'string' },
-      servers: { type: 'string', default: 'echo,one-by-one' },
+      servers: { type: 'string' },
       database: { type: 'string', default: 'postgres' },
       'database-url': { type: 'string' },
       'pg-bin': { type: 'string', default: DEBIAN_BINARIES },
@@ -77,6 +81,7 @@ export function readOptions (args: string[]): Options | undefined {
   })
   if (values.help) return undefined
   const databaseUrl = values['database-url']
+  const besideMqtt = values.door === 'ws'
   return {
     databases: databaseUrl !== undefined
       ? ['url']
@@ -86,13 +91,16 @@ export function readOptions (args: string[]): Options | undefined {
     databaseUrl,
     binaries: values['pg-bin'],
     settings: values['pg-setting'],
-    scenarios: chosenScenarios(values.only, values.outstanding).map(scenarioNamed),
-    servers: values.servers.split(',').map(name => known('--servers', name, SERVER_NAMES)),
+    scenarios: chosenScenarios(values.only ?? (besideMqtt ? MESSAGES : undefined), values.outstanding)
+      .map(scenarioNamed),
+    servers: (values.servers ?? (besideMqtt ? 'echo,echo-ws' : 'echo,one-by-one')).split(',')
+      .map(name => known('--servers', name, SERVER_NAMES)),
     world: {
       users: count('--users', values.users),
       senders: count('--senders', values.senders),
       partners: count('--partners', values.partners),
-      door: known('--door', values.door, ['rest', 'mqtt']),
+      door: besideMqtt ? 'rest' : known('--door', values.door, ['rest', 'mqtt']),
+      phones: 'mqtt',
       clientIds: !values['no-client-ids'],
       nameDevice: !values['no-device']
     },

@@ -1,15 +1,17 @@
-/** Ratios within one run: Echo to one-by-one, and one size to another. */
+/** Ratios within one run: Echo to one-by-one, its doors to each other, and one size to another. */
 import { type Row, type Scenario } from './scenarios/scenario.ts'
 
 export interface Result { scenario: string, database: string, server: string, size: number, row: Row }
 
-/** A line for each scenario, database and size that both servers ran. */
+const PAIRS = [['echo', 'one-by-one'], ['echo-ws', 'echo']] as const
+
+/** A line for each scenario, database and size that both servers of a pair ran. */
 export function ratios (scenarios: Scenario[], results: Result[]): string[] {
-  return results.filter(result => result.server === 'echo').flatMap(echo => {
-    const other = results.find(it => it.server === 'one-by-one' &&
-      it.scenario === echo.scenario && it.database === echo.database && it.size === echo.size)
-    return line(`${title(scenarios, echo)}: echo / one-by-one`, scenarios, echo, other)
-  })
+  return PAIRS.flatMap(([name, base]) => results.filter(({ server }) => server === name).flatMap(one => {
+    const other = results.find(it => it.server === base &&
+      it.scenario === one.scenario && it.database === one.database && it.size === one.size)
+    return line(`${title(scenarios, one)}: ${name} / ${base}`, scenarios, one, other)
+  }))
 }
 
 /** A line for each size beyond a scenario's first. */

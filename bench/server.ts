@@ -36,6 +36,8 @@ export interface Server extends AsyncDisposable {
   pid: number
   api: { host: string, port: number }
   mqttPort: number
+  /** Undefined for a server without WebSockets. */
+  wsPort: number | undefined
   /** Undefined for a server without a database. */
   databaseUrl: string | undefined
   token (userId: string): string
@@ -73,11 +75,12 @@ export async function startServer (options: ServerOptions): Promise<Server> {
     if (url !== undefined && options.migrate === true) await migrate(cwd, url)
     const child = spawnNode(options, { cwd, dataDir, url })
     closers.push(async () => await ended(child))
-    const { api, mqttPort } = await readUrls(child)
+    const { api, mqttPort, wsPort } = await readUrls(child, options.entry === 'main.ts')
     return {
       pid: child.pid!,
       api,
       mqttPort,
+      wsPort,
       databaseUrl: url ?? await embeddedUrl(dataDir),
       token: issueToken,
       [Symbol.asyncDispose]: close
@@ -129,21 +132,26 @@ async function ended (child: ChildProcess): Promise<void> {
   if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
 }
 
-async function readUrls (child: ChildProcess): Promise<Pick<Server, 'api' | 'mqttPort'>> {
+async function readUrls (
+  child: ChildProcess, isEcho: boolean
+): Promise<Pick<Server, 'api' | 'mqttPort' | 'wsPort'>> {
   let api: URL | undefined
   let mqttPort: number | undefined
+  let wsPort: number | undefined
   const timer = setTimeout(() => child.kill('SIGKILL'), START_TIMEOUT_MS)
   for await (const line of createInterface({ input: child.stdout! })) {
     const rest = /(http:[^\s"]+?\/api\/v1)/.exec(line)?.[1]
     if (rest !== undefined) api ??= new URL(rest)
     const mqtt = /mqtt:\/\/[^\s"]+?:(\d+)/.exec(line)?.[1]
     if (mqtt !== undefined) mqttPort = Number(mqtt)
-    if (api !== undefined && mqttPort !== undefined) break
+    const ws = /ws:\/\/[^\s"]+?:(\d+)\/ws/.exec(line)?.[1]
+    if (ws !== undefined) wsPort = Number(ws)
+    if (api !== undefined && mqttPort !== undefined && (!isEcho || wsPort !== undefined)) break
   }
   clearTimeout(timer)
   if (api === undefined || mqttPort === undefined) throw new Error('the server did not start')
   child.stdout!.resume()
-  return { api: { host: api.hostname, port: Number(api.port) }, mqttPort }
+  return { api: { host: api.hostname, port: Number(api.port) }, mqttPort, wsPort }
 }
 
 /** The embedded database is reached through the socket folder that its postmaster.pid names. */

@@ -8,6 +8,8 @@
 import { type Server } from '../server.ts'
 import { Device } from './device.ts'
 import { HttpClient, parsed } from './http.ts'
+import { JsonDevice } from './json-device.ts'
+import { seqOf } from './seq.ts'
 
 const AT_ONCE = 32
 const SETTLE_TIMEOUT_MS = 60_000
@@ -22,6 +24,8 @@ export interface WorldOptions {
   partners: number
   /** How messages go in: POST /messages, or a command on the MQTT outbox. */
   door: 'rest' | 'mqtt'
+  /** What the phones speak; only those with MQTT send commands. */
+  phones: 'mqtt' | 'ws'
   /** Whether messages carry a `client_message_id`, as those of a phone that sends again do. */
   clientIds: boolean
   /** Whether POST /messages names the sender's phone. */
@@ -33,7 +37,7 @@ export interface Partner { userId: string, conversationId: string }
 export interface User {
   id: string
   http: HttpClient
-  device: Device
+  device: Device | JsonDevice
   /** Empty for users who only receive. */
   partners: Partner[]
 }
@@ -78,19 +82,22 @@ export class World implements Disposable {
       ...(this.#options.nameDevice ? { 'x-device-id': DEVICE_ID } : {})
     })
     let lastSeq = 0
-    const device = await Device.connect({
-      host: this.#server.api.host,
-      port: this.#server.mqttPort,
+    const { api: { host }, mqttPort, wsPort } = this.#server
+    const options = {
+      host,
       userId: id,
       token,
       deviceId: DEVICE_ID,
-      onEvent: payload => {
+      onEvent: (payload: string) => {
         const seq = seqOf(payload)
         if (seq <= lastSeq) this.wrong++
         lastSeq = seq
         this.#learn(id, payload)
       }
-    })
+    }
+    const device = this.#options.phones === 'ws'
+      ? await JsonDevice.connect({ ...options, port: wsPort! })
+      : await Device.connect({ ...options, port: mqttPort })
     return { id, http, device, partners: [] }
   }
 
@@ -120,7 +127,7 @@ export class World implements Disposable {
     const ofClient = clientIds || door === 'mqtt' ? `"client_message_id":"${mark}",` : ''
     const message =
       `"conversation_id":"${conversationId}",${ofClient}"message_type":"text","content":"${mark} ${TEXT}"}`
-    if (door === 'mqtt') {
+    if (door === 'mqtt' && sender.device instanceof Device) {
       await sender.device.publish(`user/${sender.id}/outbox`, `{"type":"send_message",${message}`)
     } else {
       const { status, body } = await sender.http.post('/api/v1/messages', `{${message}`)
@@ -200,11 +207,6 @@ export function partnersOf (sender: number, { users, senders, partners }: WorldO
     if (user !== sender) chosen.add(user)
   }
   return [...chosen]
-}
-
-/** Of an event; the field comes first in Echo's events, but need not. */
-function seqOf (payload: string): number {
-  return parseInt(payload.slice(payload.indexOf('"seq":') + 6, payload.indexOf('"seq":') + 22), 10)
 }
 
 /** Runs `work` for all items, at most `atOnce` at a time. */

@@ -10,7 +10,7 @@ type Load = (world: World, until: number) => Promise<void>
 export function closedLoop (outstanding: number): Scenario {
   return {
     name: `closed-${outstanding}`,
-    compared: ['messages/s', 'device p50 ms', 'CPU s/1,000', 'WAL B/msg'],
+    compared: ['messages/s', 'device p50 ms', 'CPU s/1,000', 'server s', 'WAL B/msg'],
     run: async bench => await inNewWorld(bench, asMuchAsPossible(outstanding))
   }
 }
@@ -19,7 +19,7 @@ export function closedLoop (outstanding: number): Scenario {
 export function atRate (perSecond: number): Scenario {
   return {
     name: `rate-${perSecond}`,
-    compared: ['device p50 ms', 'device p99 ms', 'CPU s/1,000', 'WAL B/msg'],
+    compared: ['device p50 ms', 'device p99 ms', 'CPU s/1,000', 'server s', 'WAL B/msg'],
     run: async bench => await inNewWorld(bench, poisson(perSecond))
   }
 }
