@@ -1,6 +1,6 @@
 /**
  * Which device a tab is. A user has numbered devices in this browser; a tab takes the first that no other tab
- * holds. So a tab finds its outbox again after a reload or a crash, and a second tab is a second device.
+ * holds, so a second tab is a second device. What a device holds is in memory: its outbox ends with its tab.
  */
 import { createMemoryStore, type Store } from '@echo/client'
 
@@ -9,7 +9,7 @@ const MAX_TABS = 20
 export interface Device { id: string, store: Store }
 
 export async function takeDevice (userId: string): Promise<Device> {
-  // Only pages that came safely, or from this machine, have locks. Others keep nothing.
+  // Only pages that came safely, or from this machine, have locks.
   const taken = navigator.locks === undefined ? undefined : await firstFree(userId)
   if (taken === undefined) {
     return { id: `page-${Math.random().toString(36).slice(2)}`, store: createMemoryStore() }

@@ -1,4 +1,4 @@
-/** What the user did and the server has not confirmed yet. It survives the tab. */
+/** What the user did and the server has not confirmed yet. */
 import { type OutboxEntry } from '@echo/client'
 import { usePerson } from './context.ts'
 
