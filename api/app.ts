@@ -6,19 +6,17 @@
 import { type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify, {
   LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest,
-  type FastifySchemaCompiler, type RawServerDefault
+  type RawServerDefault
 } from 'fastify'
 import { type IncomingMessage, type ServerResponse } from 'node:http'
 import { type Logger } from 'pino'
-import { type TSchema } from 'typebox'
-import { Compile } from 'typebox/compile'
-import { Value } from 'typebox/value'
 import { invalid } from '../core/errors.ts'
 import { answerBadConnection, answerError } from './contract/problems.ts'
 import { allowOrigins } from './requests/cross-origin.ts'
 import { REQUEST_ID_LABEL, requestIdOf } from './request-id.ts'
 import { followRequests, type Requests } from './requests/requests.ts'
 import { answerUnknownRoutes } from './requests/unknown-routes.ts'
+import { compileValidator } from './requests/validation.ts'
 
 const BODY_LIMIT_BYTES = 256 * 1024
 /** Above what any route allows; the HTTP parser knows only one for all. */
@@ -79,20 +77,6 @@ export async function createApp (
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, parseJson)
   return { app, requests }
-}
-
-/**
- * Numbers and booleans in paths, queries and headers arrive as text and are converted. Only what does not fit
- * as it came is: a conversion walks the whole part, and most fit.
- */
-const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
-  const checker = Compile(schema)
-  return value => {
-    if (checker.Check(value)) return { value }
-    if (httpPart === 'body') return { error: checker.Errors(value) as never }
-    const converted = Value.Convert(schema, value)
-    return checker.Check(converted) ? { value: converted } : { error: checker.Errors(converted) as never }
-  }
 }
 
 // The limit is on what a client sends; it says nothing of what that would unpack to (RFC 9110, 15.5.16).

@@ -21,6 +21,7 @@ import { createEventStreams, type EventStreams } from './event-streams.ts'
 import type { GrpcPings, GrpcServer, startGrpc } from './grpc/server.ts'
 import { createLongPolls, type LongPolls } from './long-poll.ts'
 import { servePages, type Pages } from './pages/pages.ts'
+import { refuseUnknownParameters } from './requests/validation.ts'
 import { adminRoutes } from './routes/admin/admin.ts'
 import { attachmentRoutes, type TransferLimits } from './routes/attachments.ts'
 import { blockRoutes } from './routes/blocks.ts'
@@ -128,6 +129,7 @@ function registerRoutes (
 ): void {
   operationRoutes(app, ready)
   app.register(async api => {
+    refuseUnknownParameters(api)
     await refuseOverload(api, overload)
     requireToken(api, messaging.authentication)
     limiter.limitUsers(api)

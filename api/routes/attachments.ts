@@ -14,6 +14,7 @@ import { operation, problems } from '../contract/operations.ts'
 import { Attachment, ById, idOf, refer } from '../contract/schemas.ts'
 import { costOf, type Spend } from '../limits/allowances.ts'
 import { type Transfers } from '../limits/transfers.ts'
+import { compileValidator } from '../requests/validation.ts'
 
 export interface TransferLimits { uploads: Transfers, downloads: Transfers, pace: UploadPace, spend: Spend }
 
@@ -32,7 +33,8 @@ export function attachmentRoutes (
 
     forms.post('/attachments', {
       config: { bodyWithinMs: pace.wholeMs + LATER_MS },
-      validatorCompiler: () => () => true, // the body is a stream
+      // The body is a stream.
+      validatorCompiler: part => part.httpPart === 'body' ? () => true : compileValidator(part),
       schema: {
         ...operation('attachments', 'Upload a file'),
         description: `A form with exactly one file of at most ${MAX_ATTACHMENT_BYTES} bytes. ` +

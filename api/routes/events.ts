@@ -15,8 +15,6 @@ const EXAMPLE = [
 
 export function eventRoutes (app: App, streams: EventStreams): void {
   const schema = {
-    // A token in an address would stand in every log on the way.
-    querystring: Type.Object({}, { additionalProperties: false }),
     headers: Type.Object({
       'last-event-id': Type.Optional(Type.String({
         pattern: '^\\d{1,15}$',
