@@ -74,6 +74,8 @@ export interface Client extends AsyncDisposable {
   retry (key: string): Promise<void>
   /** A message that failed, or waits, is given up. One that is on its way may arrive all the same. */
   discard (key: string): Promise<void>
+  /** Entries of another device of this user that does not send them any more. */
+  adopt (entries: OutboxEntry[]): Promise<void>
   edit (messageId: string, content: string, mentions?: Mention[]): Promise<void>
   unsend (messageId: string): Promise<void>
   react (messageId: string, emoji: string, on?: boolean): Promise<void>

@@ -178,6 +178,11 @@ export function createClient ({
     async discard (key) {
       await started().keeper.commit(saved => ({ ...saved, outbox: without(saved.outbox, key) }))
     },
+    async adopt (entries) {
+      const { keeper, sender } = started()
+      await keeper.commit(saved => ({ ...saved, outbox: entries.reduce(enqueued, saved.outbox) }))
+      sender.wake()
+    },
     async edit (messageId, content, mentions = []) {
       const { seq, ...message } = held(messageId)
       await enqueue({ kind: 'edit', ...message, content, mentions })

@@ -122,6 +122,16 @@ test('Aedes, PostgreSQL and Firebase have one room each', () => {
   expect(found).toEqual([])
 })
 
+test('of the client library, only the store in a file needs Node', async () => {
+  const wanting: string[] = []
+  for (const file of imports.keys()) {
+    if (roomOf(file) !== 'client' || /^client\/store\/file/.test(file)) continue
+    const source = await readFile(join(ROOT, file), 'utf8')
+    if (/from 'node:|\b(?:Buffer|process)\./.test(source)) wanting.push(file)
+  }
+  expect(wanting).toEqual([])
+})
+
 test('every file is named for what it knows, and no folder is a heap', () => {
   const folders = new Map<string, number>()
   for (const file of imports.keys()) {

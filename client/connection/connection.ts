@@ -106,10 +106,8 @@ export function createConnection (deps: ConnectionDeps): Connection {
     const { signal } = stop
     try {
       if (now() - lastOnlineAt > LONG_AWAY_MS) await catchUp()
-      // Asked for afterwards: catching up may have found that the last one is refused, and got another.
-      const token = await tokens.current()
       signal.throwIfAborted()
-      const opened = session = await openSession({ ...deps.session, token, signal }, deps.handlers)
+      const opened = session = await open(signal)
       // A server that does not know the device may have begun behind what it has not seen.
       if (!opened.present) await catchUp()
       const since = now()
@@ -119,20 +117,24 @@ export function createConnection (deps: ConnectionDeps): Connection {
       const error = await opened.closed
       lastOnlineAt = now()
       if (now() - since > STABLE_MS) attempt = 0
-      return known(error)
+      return error
     } catch (error) {
-      return known(error)
+      return error instanceof EchoError
+        ? error
+        : new EchoError('internal', error instanceof Error ? error.message : String(error), { cause: error })
     } finally {
       stop.abort()
     }
   }
 
-  function known (error: unknown): EchoError {
-    const cause = error instanceof EchoError
-      ? error
-      : new EchoError('internal', error instanceof Error ? error.message : String(error), { cause: error })
-    if (cause.status === 401) tokens.refuse()
-    return cause
+  async function open (signal: AbortSignal): Promise<Session> {
+    const token = await tokens.current()
+    try {
+      return await openSession({ ...deps.session, token, signal }, deps.handlers)
+    } catch (error) {
+      if (error instanceof EchoError && error.status === 401) tokens.refuse(token)
+      throw error
+    }
   }
 
   /** A fresh token on the same connection, before the old one expires. */

@@ -18,8 +18,8 @@ export interface Tokens {
   current (): Promise<string>
   /** A new token, before the old one has expired. */
   renew (): Promise<string>
-  /** The server did not take this one, or the one in use: the next one is asked for anew. */
-  refuse (token?: string): void
+  /** The server did not take this one: the next one is asked for anew. */
+  refuse (token: string): void
   /** Milliseconds until `renew` is due. */
   dueMs (): number
 }
@@ -41,7 +41,7 @@ export function createTokens (source: TokenSource, now: () => number): Tokens {
     current: async () => held?.token ?? await askOnce(reason),
     renew: () => askOnce('expiring'),
     refuse (token) {
-      if (token !== undefined && held?.token !== token) return
+      if (held?.token !== token) return
       held = undefined
       reason = 'refused'
     },

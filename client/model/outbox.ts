@@ -46,8 +46,12 @@ export const isMessage = (entry: OutboxEntry): entry is MessageEntry => entry.co
 export const inTurn = (outbox: Outbox): OutboxEntry[] =>
   [...outbox.values()].sort((a, b) => a.position - b.position)
 
+export type NewEntry = Omit<OutboxEntry, 'position' | 'state'> & Partial<OutboxEntry>
+
 /** A new entry at the end. Of two read receipts in a conversation, the one that says more is enough. */
-export function enqueued (outbox: Outbox, entry: Omit<OutboxEntry, 'position' | 'state'>): Outbox {
+export function enqueued (
+  outbox: Outbox, { state = 'waiting', ...entry }: NewEntry
+): Outbox {
   const { command } = entry
   const others = [...outbox.values()]
   const reads = others.flatMap(({ id, command: other }) =>
@@ -59,7 +63,7 @@ export function enqueued (outbox: Outbox, entry: Omit<OutboxEntry, 'position' | 
   return new Map([
     ...others.filter(({ id }) => !reads.some(read => read.id === id))
       .map(other => [other.id, other] as const),
-    [entry.id, { ...entry, position, state: 'waiting' }]
+    [entry.id, { ...entry, position, state }]
   ])
 }
 

@@ -7,6 +7,20 @@ import { until } from '../support/until.ts'
 /** Reconnects at once, so that tests need not wait. */
 export const IMPATIENT = { baseMs: 5, maxMs: 100 }
 
+/** Of a device that is a process of its own, device-process.ts. */
+export interface DeviceProcessOptions {
+  userId: string
+  token: string
+  api: string
+  mqtt: string
+  file: string
+  conversationId: string
+  /** Written while switched off. */
+  texts: string[]
+  /** Goes online after that. */
+  online: boolean
+}
+
 export function deviceOf (
   { api, mqttPort }: Pick<Echo, 'api' | 'mqttPort'>, user: Pick<Caller, 'id' | 'token'>,
   options: Partial<ClientOptions> = {}

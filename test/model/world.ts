@@ -21,7 +21,7 @@ const MAX_GROUPS = 4
 /** With two users a crowd is as large as it may be while all see each other. */
 const FILLERS = Array.from({ length: MAX_PARTICIPANTS_SHOWN - 2 }, (_, i) => `filler${i}`)
 
-export interface Echo extends AsyncDisposable { api: TestApi, mqttPort: number }
+export interface Echo extends AsyncDisposable { api: TestApi, mqttPort: number, wsPort: number }
 
 export async function startEcho (): Promise<Echo> {
   const api = await startTestApi()
@@ -31,6 +31,7 @@ export async function startEcho (): Promise<Echo> {
   return {
     api,
     mqttPort: broker.mqttPort,
+    wsPort: broker.wsPort,
     async [Symbol.asyncDispose] () {
       await broker[Symbol.asyncDispose]()
       await api[Symbol.asyncDispose]()

@@ -13,7 +13,8 @@ const ROOT = resolve(import.meta.dirname, '../..')
 const ENTRIES = {
   main: 'main.ts',
   impatient: 'test/support/impatient.ts',
-  owner: 'test/store/embedded-postgres/owner.ts'
+  owner: 'test/store/embedded-postgres/owner.ts',
+  device: 'test/client/device-process.ts'
 }
 /** Holds the folder with the bundles; the set-up of the run provides it. */
 const VARIABLE = 'ECHO_TEST_PROGRAMS'

@@ -1,0 +1,154 @@
+/** The copy follows the log, whatever is lost on the way: it ends as a fresh snapshot would show it. */
+import { and, eq, gt } from 'drizzle-orm'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { createMemoryStore, type Client, type InboxEvent } from '../../client/index.ts'
+import { emptyTables } from '../../client/store/store.ts'
+import { devices, inbox_events, users } from '../../migrations/schema.ts'
+import { direct, inboxEnd, send, type Caller } from '../api/api.ts'
+import { startEcho, type Echo } from '../model/world.ts'
+import { until } from '../support/until.ts'
+import { startDevice } from './devices.ts'
+import { startNetwork } from './network.ts'
+
+let echo: Echo
+
+beforeAll(async () => { echo = await startEcho() })
+afterAll(async () => { await echo[Symbol.asyncDispose]() })
+
+async function pair () {
+  const [ann, bob] = [await echo.api.user('ann'), await echo.api.user('bob')]
+  const id = await direct(ann, bob)
+  return { ann, bob, id }
+}
+const orm = () => echo.api.messaging.database.autocommit.orm
+const contents = (client: Client, id: string): unknown[] =>
+  client.model.messages(id).map(message => message.content)
+const acknowledge = async (user: Caller, deviceId: string): Promise<void> => {
+  await user.post('/inbox/ack', { seq: await inboxEnd(user) }, { 'x-device-id': deviceId })
+}
+
+test('what the server believes to be delivered and the device does not have is fetched', async () => {
+  const { ann, bob, id } = await pair()
+  await using bobs = await startDevice(echo, bob)
+  const seen: InboxEvent[] = []
+  bobs.on('event', event => { seen.push(event) })
+  bobs.setOnline(false)
+  await send(ann, id, 'one')
+  await send(ann, id, 'two')
+  await acknowledge(bob, 'device')
+  bobs.setOnline(true)
+  await send(ann, id, 'three')
+  await until(() => seen.length === 3, 'all three have come')
+  expect(contents(bobs, id)).toEqual(['one', 'two', 'three'])
+  expect(bobs.model.unread()).toBe(3)
+})
+
+test('a device that the server has forgotten fetches what it missed, though no event comes', async () => {
+  const { ann, bob, id } = await pair()
+  await using bobs = await startDevice(echo, bob)
+  bobs.setOnline(false)
+  await send(ann, id, 'one')
+  await acknowledge(bob, 'another device')
+  await orm().delete(devices).where(eq(devices.user_id, bob.id))
+  bobs.setOnline(true)
+  await until(() => contents(bobs, id).length === 1, 'it has the message')
+})
+
+test('acknowledgements that are lost bring events again, and they are applied once', async () => {
+  const { ann, bob, id } = await pair()
+  await using network = await startNetwork({ api: echo.api.url, mqttPort: echo.mqttPort })
+  await using bobs = await startDevice({ ...echo, mqttPort: network.mqttPort }, bob)
+  const seen: number[] = []
+  bobs.on('event', event => { seen.push(event.seq) })
+  for (let i = 0; i < 20; i++) {
+    await send(ann, id, `message ${i}`)
+    network.cut()
+  }
+  await until(() => contents(bobs, id).length === 20, 'all have come')
+  expect(seen).toEqual([...new Set(seen)].toSorted((a, b) => a - b))
+  expect(bobs.model.unread()).toBe(20)
+})
+
+test('events that are no longer kept make it take a new snapshot, and its outbox goes out', async () => {
+  const { ann, bob, id } = await pair()
+  await using bobs = await startDevice(echo, bob)
+  bobs.setOnline(false)
+  for (const text of ['one', 'two', 'three']) await send(ann, id, text)
+  await bobs.send({ conversation_id: id, content: 'mine' })
+  // As after 30 days.
+  await orm().delete(inbox_events).where(eq(inbox_events.user_id, bob.id))
+  bobs.setOnline(true)
+  await until(() => bobs.model.messages(id).some(({ tick }) => tick === 'sent'), 'its own message is sent')
+  expect(bobs.model.conversation(id)).toMatchObject({ unread_count: 3, has_older: true })
+  while (await bobs.loadOlder(id));
+  expect(contents(bobs, id)).toEqual(['one', 'two', 'three', 'mine'])
+  expect(bobs.model.outbox()).toEqual([])
+})
+
+test('a log that was restored to an earlier state makes it take a new snapshot', {
+  timeout: 60_000
+}, async () => {
+  const { ann, bob, id } = await pair()
+  await using bobs = await startDevice(echo, bob)
+  for (const text of ['one', 'two', 'three']) await send(ann, id, text)
+  await until(() => contents(bobs, id).length === 3, 'all have come')
+  const kept = await inboxEnd(bob) - 2
+  await orm().delete(inbox_events).where(and(eq(inbox_events.user_id, bob.id), gt(inbox_events.seq, kept)))
+  await orm().update(users).set({ inbox_seq: kept, acked_seq: kept }).where(eq(users.id, bob.id))
+  await orm().update(devices).set({ acked_seq: kept }).where(eq(devices.user_id, bob.id))
+  let snapshots = 0
+  bobs.on('change', () => { if (contents(bobs, id).length === 1) snapshots++ })
+  await until(() => snapshots > 0, 'it has a new snapshot', 30_000)
+  await send(ann, id, 'four')
+  await until(() => contents(bobs, id).at(-1) === 'four', 'it goes on from there')
+  expect(bobs.model.unread()).toBe(4)
+})
+
+test('a conversation that is in no page of the list is read when its first event comes', async () => {
+  const { ann, bob, id } = await pair()
+  await send(ann, id, 'one')
+  const tables = emptyTables()
+  await (await startDevice(echo, bob, { store: createMemoryStore(tables) })).close()
+  // As if it had moved up while the list was read.
+  tables.conversations.clear()
+  tables.messages.clear()
+  await send(ann, id, 'two')
+  await using bobs = await startDevice(echo, bob, { store: createMemoryStore(tables) })
+  await until(() => contents(bobs, id).at(-1) === 'two', 'it is there')
+  expect(bobs.model.conversation(id)!.unread_count).toBe(2)
+})
+
+test('a page of history that is older than an event on the way shows what the event told', async () => {
+  const { ann, bob, id } = await pair()
+  const first = (await send(ann, id, 'one')).body.id as string
+  await send(ann, id, 'two')
+  await using bobs = await startDevice(echo, bob)
+  const request = globalThis.fetch
+  // The answer waits until the edit has been applied.
+  globalThis.fetch = async (...args) => {
+    const response = await request(...args)
+    if (!String(args[0]).includes('before_id')) return response
+    await ann.patch(`/messages/${first}`, { content: 'edited' })
+    await edited
+    return response
+  }
+  const edited = new Promise<void>(resolve => {
+    bobs.on('event', ({ type }) => { if (type === 'message_edited') resolve() })
+  })
+  try {
+    await bobs.loadOlder(id)
+  } finally {
+    globalThis.fetch = request
+  }
+  expect(contents(bobs, id)).toEqual(['edited', 'two'])
+})
+
+test('a deleted message among those that are only counted is no longer counted', async () => {
+  const { ann, bob, id } = await pair()
+  const first = (await send(ann, id, 'one')).body.id as string
+  for (let i = 0; i < 5; i++) await send(ann, id, `message ${i}`)
+  await using bobs = await startDevice(echo, bob)
+  expect(bobs.model.unread()).toBe(6)
+  await ann.delete(`/messages/${first}`)
+  await until(() => bobs.model.unread() === 5, 'it is counted no more')
+})
