@@ -3,6 +3,7 @@ import { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { AppError } from '../core/errors.ts'
 import { type Identity } from '../core/identity.ts'
 import { type Authentication } from '../messaging/access/authentication.ts'
+import { countTurnedAway } from '../messaging/send/trace.ts'
 
 const CALLER = 'caller'
 const BEARER = /^Bearer +([^\s]+) *$/i
@@ -14,7 +15,12 @@ export function requireToken (
 ): void {
   app.decorateRequest(CALLER)
   app.addHook('onRequest', async request => {
-    request.setDecorator(CALLER, await identify(authentication, request.headers.authorization))
+    try {
+      request.setDecorator(CALLER, await identify(authentication, request.headers.authorization))
+    } catch (error) {
+      if (request.routeOptions.config.sends === true) countTurnedAway('rest', error)
+      throw error
+    }
   })
 }
 

@@ -14,6 +14,7 @@ import { type Logger } from 'pino'
 import { type Identity } from '../../core/identity.ts'
 import { type Authentication } from '../../messaging/access/authentication.ts'
 import { type Refusals } from '../../messaging/access/refusals.ts'
+import { countTurnedAway } from '../../messaging/send/trace.ts'
 import { identify } from '../authentication.ts'
 import { loggable } from '../contract/problems.ts'
 import { type RateLimiter } from '../limits/rate-limits.ts'
@@ -106,7 +107,10 @@ export function createCalls ({ authentication, refusals, limiter, trustProxy, lo
     unary: (method, { sends = false }, answer) => (call, done) => {
       const stop = callSeconds.startTimer({ method })
       const answered = follow(method, call, async caller => {
-        await admit(call, caller, sends)
+        await admit(call, caller, sends).catch((error: unknown) => {
+          if (sends) countTurnedAway('grpc', error)
+          throw error
+        })
         if (call.cancelled) throw new Failure(status.CANCELLED, 'cancelled', 'the client has gone')
         const result = await answer(call.request, caller)
         caller.greet()

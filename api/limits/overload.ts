@@ -7,6 +7,7 @@ import underPressure from '@fastify/under-pressure'
 import { totalmem } from 'node:os'
 import { getHeapStatistics } from 'node:v8'
 import { overloaded } from '../../core/errors.ts'
+import { countTurnedAway } from '../../messaging/send/trace.ts'
 import { type App } from '../app.ts'
 import { overloadedTotal } from '../metrics.ts'
 
@@ -39,9 +40,11 @@ export async function refuseOverload (app: App, limits: OverloadLimits = default
     maxHeapUsedBytes: limits.heapBytes,
     maxRssBytes: limits.residentBytes,
     sampleInterval: limits.sampleMs,
-    pressureHandler: (_request, _reply, reason) => {
+    pressureHandler: (request, _reply, reason) => {
       overloadedTotal.inc({ reason })
-      throw overloaded(REASONS[reason] ?? 'the server has more to do than it can')
+      const error = overloaded(REASONS[reason] ?? 'the server has more to do than it can')
+      if (request.routeOptions.config.sends === true) countTurnedAway('rest', error)
+      throw error
     }
   })
 }

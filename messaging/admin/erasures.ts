@@ -85,18 +85,19 @@ export function startErasures (
       if (wakes !== undefined && wakes.length > 0) wake(wakes)
       return wakes !== undefined
     } catch (error) {
-      if (error instanceof AppError && error.transient) {
+      if (claimed === undefined) {
+        // There may be none at all: nothing was found out.
+        const level = error instanceof AppError && error.transient ? 'debug' : 'error'
+        log[level]({ err: error }, 'whether an erasure is due could not be found out; it is asked again')
+      } else if (error instanceof AppError && error.transient) {
         log[failureLevel(error)]({ err: error }, 'an erasure cannot go on now and is tried again')
       } else {
         log.error(
-          { err: error, user_id: claimed?.user_id, step: claimed?.step },
-          'an erasure failed and is tried again'
+          { err: error, user_id: claimed.user_id, step: claimed.step }, 'an erasure failed and is tried again'
         )
-        // One that could not be claimed, or not postponed, is tried again at the next look.
-        if (claimed !== undefined) {
-          const retryAt = new Date(now() + RETRY_MS)
-          await postponeErasure(database.autocommit, claimed.user_id, retryAt).catch(() => {})
-        }
+        // One that cannot be postponed is tried again at the next look.
+        const retryAt = new Date(now() + RETRY_MS)
+        await postponeErasure(database.autocommit, claimed.user_id, retryAt).catch(() => {})
       }
       return false
     }

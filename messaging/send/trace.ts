@@ -3,14 +3,21 @@
  * at debug level. Ids only, never contents.
  */
 import { type Logger } from 'pino'
+import { findAppError } from '../../core/errors.ts'
 import { outcomeOf, sendsTotal } from '../metrics.ts'
-import { type Send, type SendOutcome, type SendResult } from './queue.ts'
+import { type Door, type Send, type SendOutcome, type SendResult } from './queue.ts'
 
 export interface SendTrace {
   cameIn (send: Send): void
   committed (send: Send, outcome: SendOutcome | Error): void
   /** What its sender is told. */
   ended (send: Send, outcome: SendResult | Error): void
+}
+
+/** Counts a message that a door could not take, before it was known whose it is. What is refused is not. */
+export function countTurnedAway (door: Door, error: unknown): void {
+  const fault = findAppError(error)?.fault
+  if (fault === undefined || fault === 'unavailable') sendsTotal.inc({ door, outcome: 'failed' })
 }
 
 export const createSendTrace = (log: Logger): SendTrace => ({

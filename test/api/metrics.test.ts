@@ -1,8 +1,11 @@
 /** /metrics: of several systems in one process, of a process without REST, and of what is refused. */
+import { randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
 import pino from 'pino'
 import { startHealth } from '../../api/health-server.ts'
 import { type Connection } from '../../messaging/deliver/connections.ts'
+import { DatabaseAway } from '../../core/errors.ts'
+import { grpcClient } from '../support/grpc-client.ts'
 import { until } from '../support/until.ts'
 import { direct, send, startTestApi } from './api.ts'
 
@@ -71,4 +74,21 @@ test('a client that goes before its answer counts as aborted', async () => {
   await until(async () => values(
     await metricsAt(api.url), 'echo_http_requests_total{method="GET",route="/api/v1/inbox",status="aborted"}'
   )[0] === 1, 'it is counted')
+})
+
+test('a message fails also when its sender cannot be identified now, and does not when the token is wrong', async () => {
+  await using api = await startTestApi()
+  const alice = await api.user('alice')
+  using client = grpcClient(api.grpcPort, alice.token)
+  const failed = async (door: string): Promise<number> =>
+    values(await metricsAt(api.url), `echo_sends_total{door="${door}",outcome="failed"}`)[0] ?? 0
+  const before = [await failed('rest'), await failed('grpc')]
+  const draft = { conversation_id: randomUUID(), content: 'x', message_type: 'text' }
+
+  expect((await api.anonymous('no token').post('/messages', draft)).status).toBe(401)
+  api.messaging.authentication.authenticate = async () => { throw new DatabaseAway(new Error('away')) }
+  for (let i = 0; i < 3; i++) expect((await alice.post('/messages', draft)).status).toBe(503)
+  expect((await alice.get('/users/me')).status).toBe(503)
+  await expect(client.sendMessage({ ...draft, sender_user_id: 'alice' })).rejects.toThrow()
+  expect([await failed('rest'), await failed('grpc')]).toEqual([before[0]! + 3, before[1]! + 1])
 })
