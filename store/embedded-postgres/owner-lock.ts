@@ -19,7 +19,16 @@ interface Owner { pid: number, started: string }
 // Each round ends in a lock, in an error, or because another starter has moved on.
 const MAX_ROUNDS = 50
 
-/** Throws an Error that names the folder and the pid while a living process owns the folder. */
+export class FolderInUse extends Error {
+  readonly folder: string
+  constructor (folder: string, pid: number) {
+    super(`${folder} is in use by process ${pid}: ` +
+      'stop that process, or give this one a folder of its own in DATA_DIR')
+    this.folder = folder
+  }
+}
+
+/** Throws FolderInUse, which names the folder and the pid, while a living process owns the folder. */
 export async function acquireOwnerLock (folder: string): Promise<OwnerLock> {
   const path = join(folder, 'owner.lock')
   const started = await processes.startTimeOf(process.pid)
@@ -38,10 +47,7 @@ async function claim (path: string, mine: string, folder: string): Promise<void>
     if (found === undefined) continue
     const pid = await livingOwner(found)
     if (pid !== undefined) {
-      throw new Error(
-        `${folder} is in use by process ${pid}: ` +
-        'stop that process, or give this one a folder of its own in DATA_DIR'
-      )
+      throw new FolderInUse(folder, pid)
     }
     const successor = successorOf(folder, found)
     await claim(successor, mine, folder)

@@ -10,7 +10,7 @@ import { startPostmaster, type PostmasterOptions } from './postmaster.ts'
 import { makeSocketFolder, removeSocketFolder, urlOf } from './socket-folder.ts'
 import { startSupervisor } from './supervisor.ts'
 
-const DATABASE = 'echo'
+export const DATABASE = 'echo'
 
 export interface EmbeddedPostgres extends AsyncDisposable { url: string }
 

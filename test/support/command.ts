@@ -7,7 +7,7 @@ const TSX = import.meta.resolve('tsx')
 
 /** `undefined` in `env` takes a variable out of the environment. */
 export async function runCommand (
-  file: 'migrate.ts' | 'token.ts', { folder, args = [], env = {} }:
+  file: 'migrate.ts' | 'token.ts' | 'export.ts' | 'import.ts', { folder, args = [], env = {} }:
   { folder: string, args?: string[], env?: NodeJS.ProcessEnv }
 ): Promise<{ code: number | null, output: string }> {
   const child = spawn(process.execPath, ['--import', TSX, resolve(file), ...args], {
