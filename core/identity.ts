@@ -61,10 +61,25 @@ export function isRevoked ({ issuedAt }: Pick<Identity, 'issuedAt'>, validAfter:
   return issuedAt === undefined || Math.floor(issuedAt) <= Math.floor(validAfter.getTime() / 1000)
 }
 
+/**
+ * Control characters, and characters that turn the direction of the text around them, with which one name can
+ * look like another. The marks U+200E and U+200F turn nothing: names in Arabic and Hebrew need them.
+ */
+const UNSEEN = /[\p{Cc}\u202A-\u202E\u2066-\u2069]/gu
+
+/** Of a name or a title that others read. Throws `invalid`. */
+export function checkName (text: string, field: string): void {
+  if (text.search(UNSEEN) === -1) return
+  throw invalid(
+    'invalid_text', `${field} must not contain control characters, nor characters that turn its direction`
+  )
+}
+
+// Nobody is there to whom it could be refused.
 function readName (value: unknown): string | undefined {
   if (value === undefined || value === null) return undefined
   if (typeof value !== 'string') throw refused('`name` must be a string')
-  const name = value.replaceAll('\0', '').toWellFormed().trim()
+  const name = value.replace(UNSEEN, '').toWellFormed().trim()
   return name === '' ? undefined : [...name].slice(0, MAX_NAME_LENGTH).join('')
 }
 

@@ -12,6 +12,9 @@ export const MAX_CONTENT_LENGTH = 10_000
 export const MAX_CLIENT_MESSAGE_ID_LENGTH = 128
 export const MESSAGE_TYPES = ['text', 'image', 'video', 'audio'] as const
 
+/** Nothing but white space and characters that are not shown, such as U+200B. */
+const BLANK = /^[\p{White_Space}\p{Default_Ignorable_Code_Point}]*$/u
+
 export const Mention = Type.Object({
   user_id: Type.String({ description: 'The mentioned user' }),
   offset: Type.Integer({ minimum: 0, description: 'First code point of the mention in `content`' }),
@@ -20,7 +23,9 @@ export const Mention = Type.Object({
 
 export const MessageDraft = Type.Object({
   conversation_id: Type.String({ format: 'uuid' }),
-  content: Type.String({ description: `1 to ${MAX_CONTENT_LENGTH} code points` }),
+  content: Type.String({
+    description: `1 to ${MAX_CONTENT_LENGTH} code points, not all of them white space`
+  }),
   message_type: Type.Enum([...MESSAGE_TYPES]),
   client_message_id: Type.Optional(Type.String({
     minLength: 1,
@@ -57,7 +62,7 @@ export function checkDraft (draft: MessageDraft): void {
 /** The rules for what an edit may replace. */
 export function checkEdit ({ content, mentions = [] }: MessageEdit): void {
   const length = checkText(content, 'content')
-  if (length === 0) throw invalid('content_empty', 'content must not be empty')
+  if (BLANK.test(content)) throw invalid('content_empty', 'content must not be empty, nor all white space')
   if (length > MAX_CONTENT_LENGTH) {
     throw invalid(
       'content_too_long', `content has ${length} code points, at most ${MAX_CONTENT_LENGTH} are allowed`

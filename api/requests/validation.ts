@@ -4,10 +4,9 @@
  * A query parameter that a route does not know is refused like an unknown field of a body: passed over, a
  * mistyped `cursor` would get the first page again.
  */
-import { type FastifySchemaCompiler } from 'fastify'
+import { type FastifyInstance, type FastifySchemaCompiler } from 'fastify'
 import { Type, type TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
-import { type App } from '../app.ts'
 
 /** Paths, queries and headers are text: a number is one when it is written in digits, as JSON has it. */
 const DIGITS = /^-?\d{1,16}$/
@@ -35,7 +34,7 @@ function withNumbers (values: Record<string, unknown>, integers: string[]): Reco
 }
 
 /** For all routes of `app` that are registered from here on. */
-export function refuseUnknownParameters (app: Pick<App, 'addHook'>): void {
+export function refuseUnknownParameters (app: Pick<FastifyInstance, 'addHook'>): void {
   app.addHook('onRoute', route => {
     const querystring = route.schema?.querystring ?? Type.Object({})
     route.schema = { ...route.schema, querystring: { ...querystring, additionalProperties: false } }

@@ -1,6 +1,7 @@
 /** Users: the own profile, and the profiles and presence of users the caller shares a conversation with. */
 import { Type } from 'typebox'
 import { AppError, invalid } from '../../core/errors.ts'
+import { checkName } from '../../core/identity.ts'
 import { checkText } from '../../core/message-rules.ts'
 import { changeAvatar } from '../../messaging/people/avatars.ts'
 import { type Messaging } from '../../messaging/start.ts'
@@ -48,6 +49,7 @@ export function userRoutes (
     const { avatar } = request.body
     const name = request.body.name?.trim()
     const length = name === undefined ? undefined : checkText(name, 'name')
+    if (name !== undefined) checkName(name, 'name')
     if (length === 0 || (length ?? 1) > MAX_NAME_LENGTH) {
       throw invalid('invalid_name', `a name has 1 to ${MAX_NAME_LENGTH} code points`)
     }

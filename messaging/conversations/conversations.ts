@@ -1,7 +1,7 @@
 /** Conversations: creating, looking at one, its title, muting it; participants.ts has who is in. */
 import { uuidv7 } from 'uuidv7'
 import { invalid, unknownConversation } from '../../core/errors.ts'
-import { requireUserId } from '../../core/identity.ts'
+import { checkName, requireUserId } from '../../core/identity.ts'
 import { checkText } from '../../core/message-rules.ts'
 import { type ConversationView } from '../../core/views.ts'
 import { conversationViews } from '../../store/conversations/views.ts'
@@ -148,6 +148,7 @@ function readTitle (text: string | null): string | null {
   if (checkText(title, 'title') > MAX_TITLE_LENGTH) {
     throw invalid('invalid_title', `a title has at most ${MAX_TITLE_LENGTH} code points`)
   }
+  checkName(title, 'title')
   return title === '' ? null : title
 }
 

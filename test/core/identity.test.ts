@@ -31,6 +31,8 @@ test('every claim is read as it is documented', () => {
   })
   expect(identityFromClaims({ sub: 'ann', exp: 7, scope: ['admin', 7] }).admin).toBe(true)
   expect(identityFromClaims({ sub: 'ann', exp: 7, scope: 'administrator' }).admin).toBe(false)
+  // A mark of direction stays, a character that turns it does not.
+  expect(identityFromClaims({ sub: 'ann', exp: 7, name: '\u200fA\u202en\u2069\nn' }).name).toBe('\u200fAnn')
   expect(identityFromClaims({ sub: 'ann', exp: 7, name: '😀'.repeat(300) }).name).toBe('😀'.repeat(200))
 })
 

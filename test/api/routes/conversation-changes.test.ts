@@ -114,6 +114,7 @@ test('a conversation refuses what may not be changed, and nothing changes', asyn
       ['nothing', await alice.patch(path, {}), 400, 'invalid_request'],
       ['an unknown field', await alice.patch(path, { name: 'x' }), 400, 'invalid_request'],
       ['a title of 201', await alice.patch(path, { title: '😀'.repeat(201) }), 400, 'invalid_title'],
+      ['a title that turns', await alice.patch(path, { title: 'a\u202eb' }), 400, 'invalid_text'],
       ['a title with U+0000', await alice.patch(path, { title: 'a\0' }), 400, 'invalid_text'],
       ['a title that is a number', await alice.patch(path, { title: 5 }), 400, 'invalid_request'],
       [

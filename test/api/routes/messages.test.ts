@@ -109,6 +109,8 @@ test('10,000 emoji are a message', async () => {
 
 const refusals: Array<[string, object, number, string]> = [
   ['empty content', { content: '' }, 400, 'content_empty'],
+  ['white space alone', { content: ' \n\t\u00a0\u3000' }, 400, 'content_empty'],
+  ['what is not shown alone', { content: ' \u200b\u2060\ufeff' }, 400, 'content_empty'],
   ['10,001 code points', { content: '😀'.repeat(10_001) }, 400, 'content_too_long'],
   ['U+0000 in the content', { content: 'a\0b' }, 400, 'invalid_text'],
   ['a lone surrogate in the content', { content: 'a\ud800b' }, 400, 'invalid_text'],

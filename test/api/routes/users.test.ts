@@ -26,6 +26,8 @@ test('a name that cannot be is refused', async () => {
     [{ name: '' }, 'invalid_name'], [
       { name: '   ' }, 'invalid_name'
     ], [{ name: 'x'.repeat(201) }, 'invalid_name'], [{ name: 'a\0' }, 'invalid_text'],
+    [{ name: 'A\u202egnp.b' }, 'invalid_text'], [{ name: 'A\u2066b' }, 'invalid_text'],
+    [{ name: 'A\nb' }, 'invalid_text'],
     [{ name: '\udfff' }, 'invalid_text'], [
       { name: 5 }, 'invalid_request'
     ], [{}, 'invalid_request'], [{ name: 'A', id: 'bob' }, 'invalid_request']
