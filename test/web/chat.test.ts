@@ -90,7 +90,7 @@ describe.skipIf(noBrowser)('with chromium', { timeout: 120_000 }, () => {
     await alice.say('Shall we meet?')
     await bob.message('Shall we meet?').getByRole('button', { name: /What to do/ }).click()
     await bob.all.getByRole('button', { name: 'React with 👍' }).click()
-    await alice.message('Shall we meet?').getByRole('button', { name: '👍 by Bob' }).waitFor()
+    await alice.message('Shall we meet?').getByRole('button', { name: '👍 1, by Bob' }).waitFor()
     await bob.message('Shall we meet?').getByRole('button', { name: /What to do/ }).click()
     await bob.all.getByRole('button', { name: 'Reply' }).click()
     await bob.say('On Friday')
@@ -147,7 +147,7 @@ describe.skipIf(noBrowser)('with chromium', { timeout: 120_000 }, () => {
     await keyboard.press('Enter')
     await keyboard.press('Tab')
     await keyboard.press('Enter') // the first deed: react with a thumb
-    await alice.message('By keyboard').getByRole('button', { name: '👍 by Alice' }).waitFor()
+    await alice.message('By keyboard').getByRole('button', { name: '👍 1, by Alice' }).waitFor()
     await alice.connection.focus()
     await keyboard.press('Space')
     await alice.all.getByText('offline: what is written waits').waitFor()

@@ -115,7 +115,8 @@ function Reactions ({ message }: { message: ShownMessage }) {
         const names = those.map(({ user_id }) => nameOf(person, user_id)).join(', ')
         return (
           <button
-            key={emoji} type='button' aria-pressed={mine} aria-label={`${emoji} by ${names}`} title={names}
+            key={emoji} type='button' aria-pressed={mine} title={names}
+            aria-label={`${emoji} ${those.length}, by ${names}`}
             onClick={() => react(person, message, emoji)}
           >
             {emoji} {those.length}
