@@ -2,14 +2,16 @@
  * An outage of the database is told twice: when it begins, and when it is over, with how long it was and
  * what failed meanwhile. Whoever could not do their work because of it tells so at debug (`failureLevel`).
  *
- * It begins when the database cannot be reached or does not answer; a connection that breaks is none. It is
- * over with an answer when nothing has failed for QUIET_MS.
+ * It begins when the database cannot be reached or does not answer. A connection that breaks is none, unless
+ * others break for BROKEN_MS and nothing is answered in between: a proxy in front of a database that is gone
+ * takes every connection and ends it. It is over with an answer when nothing has failed for QUIET_MS.
  */
 import { type Logger } from 'pino'
 import { type DatabaseAway } from '../../core/errors.ts'
 import { isBrokenConnection } from '../database-errors.ts'
 
 const QUIET_MS = 1_000
+const BROKEN_MS = 1_000
 /** Connections that were lost within this time are told of in one line. */
 const COUNT_LOST_MS = 1_000
 
@@ -26,19 +28,24 @@ export interface Outage {
 export function createOutage (log: Logger, now: () => number = () => performance.now()): Outage {
   let since: number | undefined
   let failedAt = -Infinity
+  let brokenSince: number | undefined
   let lost = 0
   const failures = new Map<string, number>()
 
   return {
     failed (what, error) {
-      if (since === undefined && isBrokenConnection(error)) return
       failedAt = now()
+      if (since === undefined && isBrokenConnection(error)) {
+        brokenSince ??= failedAt
+        if (failedAt - brokenSince < BROKEN_MS) return
+      }
       failures.set(what, (failures.get(what) ?? 0) + 1)
       if (since !== undefined) return
-      since = failedAt
+      since = brokenSince ?? failedAt
       log.error(reasonOf(error.cause), 'the database is away')
     },
     answered () {
+      brokenSince = undefined
       if (since === undefined || now() - failedAt < QUIET_MS) return
       log.warn(
         { away_ms: Math.round(now() - since), failed: Object.fromEntries(failures) }, 'the database is back'
