@@ -106,7 +106,7 @@ test('a database that goes away delays pushes and repeats none', async () => {
         }))
       }
     },
-    options: { leaseMs: 600 }
+    options: { leaseMs: 3_000 }
   })
   await world.settled()
   expect(writes).toBe(2)
