@@ -70,6 +70,20 @@ describe.skipIf(noBrowser)('with chromium', { timeout: 120_000 }, () => {
     expect(await alice.message('First from the train').count()).toBe(1)
   })
 
+  test('what waits in the outbox outlives a reload of the page, and arrives once', async () => {
+    await using window = await browser.open(page)
+    await sideOf(window.page, 'Bob').field.waitFor()
+    await sideOf(window.page, 'Bob').connection.click()
+    await sideOf(window.page, 'Bob').say('Before the reload')
+    await sideOf(window.page, 'Bob').tick('Before the reload', 'Waiting').waitFor()
+    await window.page.reload()
+    const [alice, bob] = [sideOf(window.page, 'Alice'), sideOf(window.page, 'Bob')]
+    await alice.message('Before the reload').waitFor()
+    await bob.tick('Before the reload', 'Waiting').waitFor({ state: 'detached' })
+    expect(await alice.message('Before the reload').count()).toBe(1)
+    expect(await bob.message('Before the reload').count()).toBe(1)
+  })
+
   test('a second tab is a second device and shows the same', async () => {
     await using window = await browser.open(page)
     await sideOf(window.page, 'Alice').say('On every device')

@@ -1,9 +1,9 @@
 /** A user of this page: their client, and what the page remembers of their side. */
 import { signal, type Signal } from '@preact/signals'
-import { createClient, type Client, type ConnectionState, type TokenReason } from '@echo/client'
+import { type Client, type ConnectionState, type TokenReason } from '@echo/client'
+import { openBrowserClient } from '@echo/client/browser'
 import { type Settings } from '../settings.ts'
 import { catchUps } from './catch-up.ts'
-import { takeDevice } from './device.ts'
 
 export interface Person {
   userId: string
@@ -28,12 +28,9 @@ export type FindToken = (reason: TokenReason, person: Pick<Person, 'renewal'>) =
 export async function startPerson (
   { userId, name, findToken }: { userId: string, name: string, findToken: FindToken }, settings: Settings
 ): Promise<Person> {
-  const { id: deviceId, store } = await takeDevice(userId)
   const renewal: Person['renewal'] = signal(undefined)
-  const client = createClient({
+  const client = await openBrowserClient({
     userId,
-    deviceId,
-    store,
     token: reason => findToken(reason, { renewal }),
     api: location.origin,
     mqtt: settings.webSocketUrl
