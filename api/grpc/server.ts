@@ -6,7 +6,6 @@
  */
 import { logVerbosity, Server, ServerCredentials, setLogVerbosity, type ServerOptions } from '@grpc/grpc-js'
 import { ReflectionService } from '@grpc/reflection'
-import { HealthImplementation } from 'grpc-health-check'
 import { type Logger } from 'pino'
 import { withinMs } from '../../core/deadline.ts'
 import { type Messaging } from '../../messaging/start.ts'
@@ -15,6 +14,7 @@ import { type RateLimiter } from '../limits/rate-limits.ts'
 import { type Address } from '../listen.ts'
 import { createCalls } from './calls.ts'
 import { MessageService, PACKAGE } from './definition.ts'
+import { startHealth } from './health.ts'
 import { messageService } from './message-service.ts'
 import { createMessageStreams } from './message-streams.ts'
 
@@ -67,19 +67,20 @@ export async function startGrpc (
   const calls = createCalls({ authentication, refusals, limiter, trustProxy, log })
   const streams = createMessageStreams(messaging.feeds)
   const server = new Server(optionsWith(pings))
-  const names = ['', 'message.MessageService']
-  const health = new HealthImplementation(Object.fromEntries(names.map(name => [name, 'SERVING'])))
   server.addService(MessageService.service, messageService(messaging, calls, streams))
-  health.addToServer(server)
   new ReflectionService(PACKAGE).addToServer(server)
-  const port = await bind(server, address, credentialsOf(tls))
+  const health =
+    startHealth(server, { services: ['message.MessageService'], awayMs: messaging.database.awayMs })
+  const port = await bind(server, address, credentialsOf(tls)).catch((error: unknown) => {
+    health.leave()
+    throw error
+  })
 
-  const leave = (): void => { for (const name of names) health.setStatus(name, 'NOT_SERVING') }
   return {
     port,
-    leave,
+    leave: health.leave,
     async [Symbol.asyncDispose] () {
-      leave()
+      health.leave()
       const closed = new Promise<void>(resolve => server.tryShutdown(() => resolve()))
       streams.end()
       await withinMs(FINISH_WITHIN_MS, calls.finished())

@@ -5,6 +5,7 @@ import { Opened } from '../../lifecycle.ts'
 import { migrate } from '../../migrations/migrate.ts'
 import { preparePostgres } from '../chaos/postgres.ts'
 import { scratchFolder, startEcho, token } from '../support/echo-process.ts'
+import { grpcHealth } from '../support/grpc-health.ts'
 import { connectPhone } from '../support/phone.ts'
 import { restClient } from '../support/rest.ts'
 import { until } from '../support/until.ts'
@@ -51,10 +52,12 @@ test('a frozen database fails sends within 5 s and readiness within 2 s, and is 
     return status === 503
   }, 'it is not ready')
   expect(new Set(await sends)).toEqual(new Set([503]))
+  await until(async () => await grpcHealth(echo.grpcPort) === 'NOT_SERVING', 'gRPC says so too')
   await until(() => performance.now() - frozenAt > FROZEN_MS, 'it was frozen for long', FROZEN_MS + 5_000)
   await postgres.resume()
 
   await until(async () => (await fetch(`${echo.http}/ready`)).status === 200, 'it is ready again', 20_000)
+  await until(async () => await grpcHealth(echo.grpcPort) === 'SERVING', 'gRPC serves again', 20_000)
   for (let i = 0; i < 12; i++) await until(async () => await send(`${i}`) < 300, 'it is sent again', 20_000)
   const contents = (): string[] =>
     phone.events.flatMap(event => event.type === 'new_message' ? [event.message.content] : [])

@@ -1,9 +1,7 @@
 /** How a process leaves: it says so first and serves as before, until the time is over or nobody waits. */
-import { credentials, loadPackageDefinition } from '@grpc/grpc-js'
-import { loadSync } from '@grpc/proto-loader'
-import { protoPath } from 'grpc-health-check'
 import { expect, test } from 'vitest'
 import { scratchFolder, startEcho, token } from '../support/echo-process.ts'
+import { grpcHealth } from '../support/grpc-health.ts'
 import { connectPhone } from '../support/phone.ts'
 import { restClient } from '../support/rest.ts'
 import { until } from '../support/until.ts'
@@ -41,16 +39,3 @@ test('a process that stops is not ready and serves as before, until a second sig
   }, 'nobody waits for it any more', 20_000)
   expect(echo.child.exitCode).toBe(0)
 })
-
-async function grpcHealth (port: number): Promise<string> {
-  const { grpc } = loadPackageDefinition(loadSync(protoPath, { enums: String })) as any
-  const health = new grpc.health.v1.Health(`127.0.0.1:${port}`, credentials.createInsecure())
-  try {
-    return await new Promise((resolve, reject) => {
-      health.check({ service: '' }, (error: Error | null, answer: any) =>
-        error === null ? resolve(answer.status) : reject(error))
-    })
-  } finally {
-    health.close()
-  }
-}
