@@ -55,7 +55,7 @@ export async function servePages (
       await reply.header('cache-control', 'no-store').send({
         web_socket_port: webSocketPort, development_tokens: issueToken !== undefined
       }))
-    if (issueToken !== undefined) developmentTokenRoute(pages as unknown as App, issueToken, scheme)
+    if (issueToken !== undefined) developmentTokenRoute(pages, issueToken, scheme)
   })
 }
 
