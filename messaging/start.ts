@@ -184,9 +184,14 @@ export async function startMessaging ({
     now
   })
   // No node watches the sessions of one that is gone; devices that come back cancel this by acknowledging.
-  cluster.onNodeLost(nodes => {
-    if (nodes.length === 0) log.warn('Redis was emptied; what sessions left unacknowledged becomes due')
-    else log.warn({ nodes }, 'a node is gone; what its sessions left unacknowledged becomes due')
+  cluster.onNodesGone(({ left, lost }) => {
+    if (left.length > 0) log.info({ nodes: left }, 'a node has left: it was stopped')
+    if (lost.length > 0) {
+      log.warn({ nodes: lost }, 'a node is gone; what its sessions left unacknowledged becomes due')
+    }
+    if (left.length + lost.length === 0) {
+      log.warn('Redis was emptied; what sessions left unacknowledged becomes due')
+    }
     overdue.nodeLost()
   })
   await cluster.join({

@@ -2,6 +2,7 @@
  * Several nodes over Redis.
  *
  *   echo:nodes            sorted set: node → end of its lease (heartbeat-redis.ts)
+ *   echo:left             sorted set: node that has stopped → when that is forgotten
  *   echo:presence:<user>  sorted set: node (listens), node/t (has a tracked session) and
  *                         node/o (online-redis.ts) → end of the entry
  *   echo:node:<node>      channel: wakes, rendered, for users of that node; answers to its questions
@@ -19,7 +20,7 @@ import { hostname } from 'node:os'
 import { Redis } from 'ioredis'
 import { type Logger } from 'pino'
 import { withinMs } from '../../core/deadline.ts'
-import { type Cluster, type ClusterEvents, type Holdings } from './cluster.ts'
+import { type Cluster, type ClusterEvents, type GoneNodes, type Holdings } from './cluster.ts'
 import { decodeMessage, encodeLive, encodeRevoked, encodeWake } from './messages.ts'
 import { createRedisHeartbeat, HEARTBEAT_SCRIPTS } from './heartbeat-redis.ts'
 import { createRedisOnline, results } from './online-redis.ts'
@@ -37,6 +38,7 @@ const KEYS_PER_PIPELINE = 1_000
 const TRACKED = '/t'
 
 const NODES = 'echo:nodes'
+const LEFT = 'echo:left'
 const ALL = 'echo:all'
 const OBSERVE = 'echo:observe'
 const presenceKey = (userId: string): string => `echo:presence:${userId}`
@@ -72,8 +74,9 @@ export function startRedisCluster (
     commandTimeout: undefined,
     maxRetriesPerRequest: null
   })
-  const lostListeners: Array<(nodes: string[]) => void> = []
-  const leases = createRedisHeartbeat(commands, { nodesKey: NODES, nodeId, leaseMs: nodeLeaseMs })
+  const goneListeners: Array<(nodes: GoneNodes) => void> = []
+  const leases =
+    createRedisHeartbeat(commands, { nodesKey: NODES, leftKey: LEFT, nodeId, leaseMs: nodeLeaseMs })
   const online = createRedisOnline(
     commands, nodeId, { nodesKey: NODES, presenceKey, entryMs: PRESENCE_MS, now: leases.now }
   )
@@ -141,7 +144,7 @@ export function startRedisCluster (
 
   async function heartbeat (): Promise<void> {
     await askRedis(async () => {
-      const [{ lost, added, alive }, counted] =
+      const [{ lost, added, alive, left }, counted] =
         await Promise.all([leases.beat(), commands.pubsub('NUMSUB', OBSERVE)])
       const now = performance.now()
       const gone = [...new Set([...nodes, ...lost])].filter(node => !alive.includes(node) && node !== nodeId)
@@ -156,7 +159,12 @@ export function startRedisCluster (
       if (added) await commands.publish(ALL, JSON.stringify({ kind: 'nodes_changed', from: nodeId }))
       registered = true
       // A Redis that forgot this node has forgotten those that are gone, too.
-      if (forgotten || gone.length > 0) lostListeners.forEach(listener => listener(gone))
+      if (forgotten || gone.length > 0) {
+        const nodesGone = {
+          left: gone.filter(node => left.includes(node)), lost: gone.filter(node => !left.includes(node))
+        }
+        goneListeners.forEach(listener => listener(nodesGone))
+      }
       for (const node of unclaimed) {
         events?.abandoned(await online.claim(node))
         unclaimed.delete(node)
@@ -317,14 +325,14 @@ export function startRedisCluster (
     pushDue: () =>
       inBackground(() => commands.publish(ALL, JSON.stringify({ kind: 'push_due', from: nodeId }))),
     ask: (about, asks) => questions.ask(about, asks, events!.answers[about](asks)),
-    onNodeLost (listener) { lostListeners.push(listener) },
+    onNodesGone (listener) { goneListeners.push(listener) },
     state: () => commands.status === 'ready' && performance.now() >= awayUntil ? 'connected' : 'away',
     async [Symbol.asyncDispose] () {
       clearInterval(timer)
       sendLookups[Symbol.dispose]()
       await beating
       await attempt(async () => {
-        await commands.zrem(NODES, nodeId)
+        await leases.leave()
         await commands.publish(ALL, JSON.stringify({ kind: 'nodes_changed', from: nodeId }))
       })
       commands.disconnect()

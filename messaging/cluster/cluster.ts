@@ -38,6 +38,13 @@ export interface Holdings {
   observed (): boolean
 }
 
+export interface GoneNodes {
+  /** They have stopped. */
+  left: string[]
+  /** Their leases have run out. */
+  lost: string[]
+}
+
 export interface Cluster extends AsyncDisposable {
   /** Where it runs, and something that no other process there has. */
   readonly nodeId: string
@@ -70,10 +77,10 @@ export interface Cluster extends AsyncDisposable {
   /** Asks every node, this one included; resolves within ANSWER_WITHIN_MS with what came. */
   ask<K extends Kind> (about: K, asks: Questions[K]['asks']): Promise<Answers<Questions[K]['answer']>>
   /**
-   * Called when other nodes' leases have run out: no process watches their sessions any more. Without names
+   * Called when other nodes are gone: no process watches their sessions any more. Without names
    * when Redis was emptied, and nobody knows who is gone.
    */
-  onNodeLost (listener: (nodes: string[]) => void): void
+  onNodesGone (listener: (nodes: GoneNodes) => void): void
   state (): 'alone' | 'connected' | 'away'
 }
 
@@ -97,7 +104,7 @@ export function alone (): Cluster {
     pushDue () {},
     ask: async (about, asks) =>
       ({ answers: [{ node: 'alone', answer: own!.answers[about](asks) }], silent: [], nodesKnown: true }),
-    onNodeLost () {},
+    onNodesGone () {},
     state: () => 'alone',
     async [Symbol.asyncDispose] () {}
   }

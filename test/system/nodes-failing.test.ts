@@ -1,4 +1,5 @@
 /** Several processes of which one fails, stops or is replaced, or whose database or Redis is away. */
+import pino from 'pino'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startCluster, type TestCluster } from '../support/cluster.ts'
 import { runSql } from '../support/database.ts'
@@ -16,6 +17,10 @@ let cluster: TestCluster
 let brokers: EchoProcess[]
 let apis: EchoProcess[]
 let bridge: EchoProcess
+
+/** What a process is called among the others. */
+const nodeName = ({ output }: EchoProcess): string =>
+  /"node":"([^"]+)","msg":"the name of this process/.exec(output())![1]!
 
 const start = (role: string): Promise<EchoProcess> => cluster.start(role, { PUSH_GRACE_MS: '2000' })
 
@@ -149,7 +154,7 @@ test('what a killed broker left unacknowledged becomes due for a push, and its d
   await say(rest, conversation, 'one')
   await until(() => contents(device).length === 1, 'it came and is not acknowledged')
   await doomed.kill()
-  const name = /"node":"([^"]+)","msg":"the name of this process/.exec(doomed.output())![1]!
+  const name = nodeName(doomed)
   await until(() => [...brokers, ...apis, bridge].some(({ output }) => output().split('\n')
     .some(line => line.includes('a node is gone') && line.includes(name))), 'the log names it', 20_000)
   device.client.end(true)
@@ -159,6 +164,22 @@ test('what a killed broker left unacknowledged becomes due for a push, and its d
   expect(again.sessionPresent).toBe(true)
   await until(() => contents(again).length === 2, 'it has everything')
   expect(contents(again)).toEqual(['one', 'two'])
+})
+
+test('the others say of a broker that was stopped that it has left, and warn of nothing', {
+  timeout: 60_000
+}, async () => {
+  const leaving = await start('broker')
+  const name = nodeName(leaving)
+  const others = [...brokers, ...apis, bridge]
+  await leaving.stop()
+  for (const other of others) {
+    const about = () => other.output().split('\n').filter(line => line.includes(name))
+    await until(() => about().length > 0, 'it is missed', 20_000)
+    expect(about().map(line => JSON.parse(line))).toMatchObject([{
+      level: pino.levels.values.info, nodes: [name], msg: 'a node has left: it was stopped'
+    }])
+  }
 })
 
 test('a device that moves to another broker with unacknowledged messages is not pushed', {
