@@ -27,6 +27,7 @@ import { attachmentRoutes, type TransferLimits } from './routes/attachments.ts'
 import { blockRoutes } from './routes/blocks.ts'
 import { conversationRoutes } from './routes/conversations.ts'
 import { deviceRoutes } from './routes/devices.ts'
+import { draftRoutes } from './routes/drafts.ts'
 import { eventRoutes } from './routes/events.ts'
 import { inboxRoutes } from './routes/inbox.ts'
 import { messageChangeRoutes } from './routes/message-changes.ts'
@@ -139,6 +140,7 @@ function registerRoutes (
     reactionRoutes(api, messaging)
     conversationRoutes(api, messaging, limiter.spend)
     participantRoutes(api, messaging, limiter.spend)
+    draftRoutes(api, messaging)
     attachmentRoutes(api, attachments, { ...transfers, spend: limiter.spend })
     inboxRoutes(api, messaging, polls)
     eventRoutes(api, streams)

@@ -61,13 +61,8 @@ export function checkDraft (draft: MessageDraft): void {
 
 /** The rules for what an edit may replace. */
 export function checkEdit ({ content, mentions = [] }: MessageEdit): void {
-  const length = checkText(content, 'content')
+  const length = checkLength(content)
   if (BLANK.test(content)) throw invalid('content_empty', 'content must not be empty, nor all white space')
-  if (length > MAX_CONTENT_LENGTH) {
-    throw invalid(
-      'content_too_long', `content has ${length} code points, at most ${MAX_CONTENT_LENGTH} are allowed`
-    )
-  }
   for (const mention of mentions) {
     requireUserId(mention.user_id)
     if (mention.offset + mention.length > length) {
@@ -77,6 +72,21 @@ export function checkEdit ({ content, mentions = [] }: MessageEdit): void {
       )
     }
   }
+}
+
+/** What was written and not sent may be empty. */
+export function checkDraftContent (content: string): void {
+  checkLength(content)
+}
+
+function checkLength (content: string): number {
+  const length = checkText(content, 'content')
+  if (length > MAX_CONTENT_LENGTH) {
+    throw invalid(
+      'content_too_long', `content has ${length} code points, at most ${MAX_CONTENT_LENGTH} are allowed`
+    )
+  }
+  return length
 }
 
 /** Returns the length in code points; throws `invalid` for text that PostgreSQL or JSON cannot carry. */

@@ -41,6 +41,9 @@ export interface ParticipantView {
   last_read_seq: number
 }
 
+/** What a user has written in a conversation and not sent; without content there is none. */
+export interface DraftView { conversation_id: string, content: string, updated_at: string }
+
 /** In a conversation with more, views and events carry `participant_count` and oneself, not the others. */
 export const MAX_PARTICIPANTS_SHOWN = 32
 

@@ -8,6 +8,7 @@ import {
 import { createBlocks, type Blocks } from './people/blocks.ts'
 import { createConnections, type Connections } from './deliver/connections.ts'
 import { createConversations, type Conversations } from './conversations/conversations.ts'
+import { createDrafts, type Drafts } from './conversations/drafts.ts'
 import { startErasures, type Erasures } from './admin/erasures.ts'
 import { startTokenExpiry } from './access/expiry.ts'
 import { startExpiry } from './log/retention.ts'
@@ -80,6 +81,7 @@ export interface Messaging extends AsyncDisposable {
   presenceViews: PresenceViews
   blocks: Blocks
   typing: Typing
+  drafts: Drafts
   profiles: Pick<Profiles, 'rename'>
   revocations: Pick<Revocations, 'revoke'>
   erasures: Pick<Erasures, 'request' | 'find' | 'onErasing'>
@@ -228,6 +230,7 @@ export async function startMessaging ({
     presenceViews,
     blocks: createBlocks({ database, presenceViews, wakes }),
     typing: createTyping({ db: database.autocommit, wakes, now }),
+    drafts: createDrafts({ db: database.autocommit, wakes, now }),
     profiles,
     revocations,
     erasures,

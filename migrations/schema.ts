@@ -123,6 +123,22 @@ export const participant_stays = pgTable('participant_stays', {
     .where(sql`${table.left_seq} > ${table.joined_seq}`)
 ])
 
+/** What a user has written in a conversation and not sent. It goes when they leave. */
+export const drafts = pgTable('drafts', {
+  user_id: userId('user_id').notNull(),
+  conversation_id: uuid('conversation_id').notNull(),
+  content: text('content').notNull(),
+  /** When it was written down here, whatever the device's clock said. */
+  updated_at: time('updated_at').notNull()
+}, table => [
+  primaryKey({ name: 'drafts_pkey', columns: [table.user_id, table.conversation_id] }),
+  foreignKey({
+    name: 'drafts_participant_fk',
+    columns: [table.conversation_id, table.user_id],
+    foreignColumns: [conversation_participants.conversation_id, conversation_participants.user_id]
+  })
+])
+
 export const messages = pgTable('messages', {
   id: uuid('id').primaryKey(),
   conversation_id: uuid('conversation_id').notNull(),

@@ -120,6 +120,17 @@ export const Conversation = Type.Object({
   })
 }, { $id: 'Conversation' })
 
+export const Draft = Type.Object({
+  conversation_id: Uuid,
+  content: Type.String({ description: 'Empty: there is none', examples: ['See you at'] }),
+  updated_at: Time
+}, { $id: 'Draft' })
+
+export const DraftPage = Type.Object({
+  drafts: Type.Array(refer(Draft), { description: 'By conversation' }),
+  next_cursor: orNull(Type.Unsafe<string>({ ...Uuid, description: 'Null on the last page' }))
+}, { $id: 'DraftPage' })
+
 export const ParticipantPage = Type.Object({
   participants: Type.Array(refer(Participant), { description: 'By user id' }),
   next_cursor: orNull(Type.String({ description: 'Null on the last page' }))
@@ -202,6 +213,6 @@ export const Problem = Type.Object({
 
 export const NAMED = [
   Attachment, Reaction, Message, MessagePage, MessageVersions, MessageStatus, Participant, ParticipantPage,
-  Conversation, ConversationPage, Event, InboxPage, Device, OwnProfile, Profile, BlockPage, Presence,
-  Readiness, Problem
+  Conversation, ConversationPage, Draft, DraftPage, Event, InboxPage, Device, OwnProfile, Profile, BlockPage,
+  Presence, Readiness, Problem
 ]

@@ -38,7 +38,7 @@ export function eventRoutes (app: App, streams: EventStreams): void {
     schema: {
       ...operation('inbox', 'Follow the events as a stream'),
       description: 'Server-sent events: `id` is the `seq`, `event` the type, `data` the event. ' +
-        '`typing` and `presence` have no id. Reading acknowledges nothing. ' +
+        '`typing`, `presence` and `draft` have no id. Reading acknowledges nothing. ' +
         'A comment comes every 25 s; a reader that takes nothing for 60 s is disconnected, ' +
         'and goes on with `Last-Event-ID`. ' +
         '410 `resync_required`: the log does not go on from there; take a new snapshot.',

@@ -11,7 +11,7 @@ import { type WakeEvent, type WakeListener } from './wakes.ts'
 
 /** Where the events go. */
 export interface FeedReader extends PumpConnection {
-  /** Something for the moment (typing, presence). */
+  /** Something for the moment (typing, presence, drafts). */
   live? (payload: Buffer): void
   /** Nothing more comes; called once, unless the door closes the feed itself. */
   end (reason: string): void

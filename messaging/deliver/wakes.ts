@@ -18,7 +18,7 @@ export interface WakeEvent {
 export interface WakeListener {
   /** Events of the listener's user in seq order. Must not throw and must not wait. */
   wake (events: WakeEvent[]): void
-  /** Something for the moment (typing, presence); never stored. */
+  /** Something for the moment (typing, presence, drafts); never in the log. */
   live? (payload: Buffer): void
 }
 

@@ -3,6 +3,7 @@ import { and, eq, isNull, sql } from 'drizzle-orm'
 import { conversation_participants, conversations } from '../../migrations/schema.ts'
 import { hiddenFrom } from '../people/blocks.ts'
 import { type Executor, type Statement } from '../database.ts'
+import { removeDraft } from './drafts.ts'
 
 export interface NewConversation {
   id: string
@@ -174,11 +175,13 @@ const LEAVE: Statement = {
      where conversation_id = $1 and user_id = $2`
 }
 
-/** The user must be in, and the conversation locked. */
+/** The user must be in, and the conversation locked. Their draft goes. */
 export async function leaveConversation (
   tx: Executor, conversationId: string, userId: string, leftSeq: number, at: Date
 ): Promise<void> {
   await tx.rows(LEAVE, [conversationId, userId, leftSeq, at])
+  // A statement of its own: the one above may have waited for a draft, and would not see it.
+  await removeDraft(tx, conversationId, userId)
 }
 
 export async function setParticipantRights (

@@ -183,7 +183,7 @@ export async function cutInbox (
   return row?.up_to ?? undefined
 }
 
-// What no message has goes now: uploads and the avatar. Indexes: devices_pkey, blocks_pkey,
+// What no message has goes now: uploads and the avatar. Indexes: devices_pkey, blocks_pkey, drafts_pkey,
 // push_due_pkey, push_reads_pkey, attachments_owner_index.
 const REST: Statement = {
   name: 'erased_rest',
@@ -192,6 +192,8 @@ const REST: Statement = {
       delete from devices where user_id = $1
     ), gone_blocks as (
       delete from blocks where blocker_user_id = $1
+    ), gone_drafts as (
+      delete from drafts where user_id = $1
     ), gone_pushes as (
       delete from push_due where user_id = $1
     ), gone_reads as (
@@ -210,7 +212,7 @@ const REST: Statement = {
      where a.id = unsent.id`
 }
 
-/** Devices, blocks, due pushes and unsent uploads. The user must be locked by this transaction. */
+/** Devices, blocks, drafts, due pushes and unsent uploads. The user must be locked by this transaction. */
 export async function eraseRest (tx: Executor, userId: string, at: Date): Promise<void> {
   await tx.rows(REST, [userId, at])
 }

@@ -134,6 +134,7 @@ test('devices receive every message of the document, and each is as described', 
   await alice.put('/users/me', { name: 'Alice' })
   await alice.delete(`/conversations/${team}/participants/carol`)
   await bob.post(`/conversations/${pair}/typing`, { is_typing: true })
+  await alice.put(`/conversations/${pair}/draft`, { content: 'See you at' })
   await command({
     type: 'send_message',
     conversation_id: pair,
@@ -173,7 +174,8 @@ test('a JSON WebSocket receives frames of the document, each as described', asyn
   })
   tab.send({ type: 'nonsense' })
   await hank.post(`/conversations/${pair}/typing`, { is_typing: true })
-  for (const type of ['conversation_created', 'new_message', 'accepted', 'rejected', 'typing']) {
+  await gwen.put(`/conversations/${pair}/draft`, { content: 'See you at' })
+  for (const type of ['conversation_created', 'new_message', 'accepted', 'rejected', 'typing', 'draft']) {
     await until(() => tab.of(type).length > 0, `${type} has come`)
   }
   for (const frame of tab.frames) {

@@ -26,6 +26,9 @@ const FILL = `
     select gen_random_uuid(), md5(c::text)::uuid, s, 'user-1', repeat('x', s), 'text',
            '[{"user_id": "user-2", "offset": 0, "length": 1}]', now()
       from generate_series(1, 50) c, generate_series(1, 40) s;
+  insert into drafts (user_id, conversation_id, content, updated_at)
+    select 'user-1', md5(c::text)::uuid, E'${WORDS.replaceAll('\\', '\\\\')}', now()
+      from generate_series(1, 50) c;
   insert into devices (user_id, device_id, subscriptions) values ('user-1', 'phone', '[]');
   select nextval('device_leases') from generate_series(1, 41);`
 
@@ -34,7 +37,9 @@ async function rowsOf (url: string): Promise<Record<string, unknown>> {
   await client.connect()
   try {
     const all: Record<string, unknown> = {}
-    for (const name of ['users', 'conversations', 'conversation_participants', 'messages', 'devices']) {
+    for (const name of [
+      'users', 'conversations', 'conversation_participants', 'drafts', 'messages', 'devices'
+    ]) {
       const { rows } = await client.query(
         `select count(*)::int, md5(string_agg(t::text, '' order by t::text)) from ${name} t`
       )

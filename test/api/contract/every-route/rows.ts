@@ -11,6 +11,7 @@ import { attachments } from './attachments.ts'
 import { blocks } from './blocks.ts'
 import { conversations } from './conversations.ts'
 import { devices } from './devices.ts'
+import { drafts } from './drafts.ts'
 import { inbox } from './inbox.ts'
 import { messageChanges } from './message-changes.ts'
 import { messages } from './messages.ts'
@@ -26,6 +27,7 @@ export const ROWS: Rows = {
   ...attachments,
   ...conversations,
   ...participants,
+  ...drafts,
   ...inbox,
   ...devices,
   ...users,

@@ -59,6 +59,7 @@ test('an erased user leaves tombstones that others can read around, and nothing 
   const { body: direction } = await send(eva, pair, 'between us')
   await eva.put('/devices/phone', { platform: 'android', push_token: `token-${eva.id}` })
   await eva.put(`/blocks/${cleo.id}`)
+  await eva.put(`/conversations/${team}/draft`, { content: 'not sent' })
   const { body: avatar } = await upload(eva, PNG)
   await eva.put('/users/me', { avatar: avatar.id })
   const counters = (await sql('select inbox_seq, acked_seq from users where id = $1', eva.id))[0]
@@ -114,7 +115,7 @@ test('an erased user leaves tombstones that others can read around, and nothing 
     .sort())
     .toEqual([[bob.id, 'admin'], [cleo.id, 'member']].sort())
 
-  for (const table of ['devices', 'push_due', 'push_reads', 'reactions']) {
+  for (const table of ['devices', 'drafts', 'push_due', 'push_reads', 'reactions']) {
     expect(await sql(`select 1 from ${table} where user_id = $1`, eva.id), table).toEqual([])
   }
   expect(await sql('select 1 from blocks where blocker_user_id = $1', eva.id)).toEqual([])
