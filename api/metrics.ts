@@ -18,11 +18,11 @@ export const requestSeconds = new Histogram({
 })
 export const rateLimitedTotal = new Counter({
   name: 'echo_http_rate_limited_total',
-  help: 'Requests refused with 429, by limit: address, user, sends, people, names, files',
+  help: 'Requests and calls refused (429, RESOURCE_EXHAUSTED), by limit: address, user, sends, people, names, files',
   labelNames: ['limit']
 })
 export const overloadedTotal = new Counter({
   name: 'echo_http_overloaded_total',
-  help: 'Requests refused early with 503, by what was too much',
+  help: 'Requests and calls refused early (503, UNAVAILABLE), by what was too much',
   labelNames: ['reason']
 })

@@ -13,7 +13,7 @@ import { requireToken } from './authentication.ts'
 import { UPLOAD_PACE, type UploadPace } from './attachments/upload-form.ts'
 import { serveDocumentation } from './contract/documentation.ts'
 import { type Readiness } from './contract/schemas.ts'
-import { refuseOverload, type OverloadLimits } from './limits/overload.ts'
+import { createOverload, type Overload, type OverloadLimits } from './limits/overload.ts'
 import { createRateLimiter, type RateLimiter, type RateLimits } from './limits/rate-limits.ts'
 import { createTransfers } from './limits/transfers.ts'
 import { listen, type Address } from './listen.ts'
@@ -82,15 +82,16 @@ export async function startApi (address: Address, deps: ApiDeps): Promise<ApiSer
   const uploads = createTransfers('uploads', UPLOADS)
   const downloads = createTransfers('downloads', DOWNLOADS)
   const limiter = await createRateLimiter(app, rateLimits, log)
+  const overload = await createOverload(app, deps.overload)
   await serveDocumentation(app)
   if (deps.pages !== undefined) await servePages(app, deps.pages, tls === undefined ? 'http' : 'https')
   const transfers = { uploads, downloads, pace: deps.uploadPace ?? UPLOAD_PACE }
-  registerRoutes(app, deps, transfers, { polls, streams }, limiter)
+  registerRoutes(app, deps, transfers, { polls, streams }, { limiter, overload })
   const port = await listen(app, address)
   const grpc = deps.grpcPort === undefined
     ? undefined
     : await openGrpc({ ...address, port: deps.grpcPort }, {
-      messaging, limiter, tls, trustProxy, pings: deps.grpcPings, log
+      messaging, limiter, overload, tls, trustProxy, pings: deps.grpcPings, log
     })
       .catch(async (error: unknown) => {
         await app.close()
@@ -125,13 +126,14 @@ async function openGrpc (...args: Parameters<typeof startGrpc>): Promise<GrpcSer
 }
 
 function registerRoutes (
-  app: App, { messaging, attachments, ready, overload }: ApiDeps, transfers: Omit<TransferLimits, 'spend'>,
-  { polls, streams }: { polls: LongPolls, streams: EventStreams }, limiter: RateLimiter
+  app: App, { messaging, attachments, ready }: ApiDeps, transfers: Omit<TransferLimits, 'spend'>,
+  { polls, streams }: { polls: LongPolls, streams: EventStreams },
+  { limiter, overload }: { limiter: RateLimiter, overload: Overload }
 ): void {
   operationRoutes(app, ready)
   app.register(async api => {
     refuseUnknownParameters(api)
-    await refuseOverload(api, overload)
+    overload.refuseRequests(api)
     requireToken(api, messaging.authentication)
     limiter.limitUsers(api)
     messageRoutes(api, messaging)

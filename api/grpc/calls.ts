@@ -3,6 +3,7 @@
  *
  *   request id      the client's own, else a new one; the answer carries it
  *   address         may call so often
+ *   overload        the process can do it in time
  *   token           whose call it is
  *   user            may call, and send, so often
  */
@@ -17,8 +18,10 @@ import { type Refusals } from '../../messaging/access/refusals.ts'
 import { countTurnedAway } from '../../messaging/send/trace.ts'
 import { identify } from '../authentication.ts'
 import { loggable } from '../contract/problems.ts'
+import { type Overload } from '../limits/overload.ts'
 import { type RateLimiter } from '../limits/rate-limits.ts'
 import { REQUEST_ID_HEADER, REQUEST_ID_LABEL, requestIdOf } from '../request-id.ts'
+import { type Http2Streams } from './http2-streams.ts'
 import { callSeconds, callsTotal } from './metrics.ts'
 import { Failure, failureOf } from './statuses.ts'
 
@@ -48,10 +51,12 @@ export interface Calls {
   finished (): Promise<void>
 }
 
-export function createCalls ({ authentication, refusals, limiter, trustProxy, log }: {
+export function createCalls ({ authentication, refusals, limiter, overload, http2, trustProxy, log }: {
   authentication: Pick<Authentication, 'authenticate'>
   refusals: Pick<Refusals, 'note'>
   limiter: Pick<RateLimiter, 'admitAddress' | 'admitUser'>
+  overload: Pick<Overload, 'admit'>
+  http2: Pick<Http2Streams, 'begun'>
   trustProxy: boolean
   log: Logger
 }): Calls {
@@ -60,6 +65,7 @@ export function createCalls ({ authentication, refusals, limiter, trustProxy, lo
 
   async function admit (call: Call, caller: Caller, sends: boolean): Promise<void> {
     await limiter.admitAddress(caller.address)
+    overload.admit()
     caller.identity = await identify(authentication, caller.headers.authorization)
     await limiter.admitUser(caller.identity.userId, sends)
   }
@@ -68,6 +74,7 @@ export function createCalls ({ authentication, refusals, limiter, trustProxy, lo
   async function follow<T> (
     method: string, call: Call, work: (caller: Caller) => Promise<T>
   ): Promise<{ result: T } | { failure: Failure }> {
+    http2.begun(call)
     const startedAt = performance.now()
     const headers = headersOf(call.metadata)
     const requestId = requestIdOf({ headers })

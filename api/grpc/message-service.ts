@@ -8,7 +8,7 @@ import { DEFAULT_PAGE } from '../contract/paging.ts'
 import { readIdHeader } from '../requests/headers.ts'
 import { type Calls } from './calls.ts'
 import { type MessageServiceHandlers } from './generated/message/MessageService.ts'
-import { draftOf, messageOf, pageOf } from './messages.ts'
+import { answerOf, draftOf, messageOf, pageOf } from './messages.ts'
 import { type MessageStreams } from './message-streams.ts'
 
 export function messageService (
@@ -29,10 +29,9 @@ export function messageService (
 
     GetMessages: calls.unary('GetMessages', {}, async (request, { identity }) => {
       const { conversation_id, limit = DEFAULT_PAGE, before_id } = pageOf(request)
-      const { messages, has_more } = await readHistory(
+      return answerOf(await readHistory(
         database.autocommit, identity.userId, conversation_id.toLowerCase(), { limit, before_id }
-      )
-      return { messages: messages.map(messageOf), has_more }
+      ))
     }),
 
     StreamMessages: calls.streaming('StreamMessages', async (call, { identity, address, headers, greet }) => {

@@ -8,8 +8,8 @@ import { status, type ServerWritableStream } from '@grpc/grpc-js'
 import { type FeedOptions } from '../../messaging/deliver/feed.ts'
 import { type Feeds } from '../../messaging/deliver/feeds.ts'
 import { type MessageEvent } from './generated/message/MessageEvent.ts'
+import { type Http2Streams } from './http2-streams.ts'
 import { eventOf } from './messages.ts'
-import { resetStream } from './reset.ts'
 import { Failure } from './statuses.ts'
 
 /** What was written before the end has so long to be taken. */
@@ -28,7 +28,9 @@ export interface MessageStreams {
   end (): void
 }
 
-export function createMessageStreams (feeds: Pick<Feeds, 'open'>): MessageStreams {
+export function createMessageStreams (
+  feeds: Pick<Feeds, 'open'>, http2: Pick<Http2Streams, 'reset'>
+): MessageStreams {
   const running = new Set<() => void>()
   let stopped = false
 
@@ -69,7 +71,7 @@ export function createMessageStreams (feeds: Pick<Feeds, 'open'>): MessageStream
       return call.cancelled ? undefined : await ended
     } finally {
       running.delete(end)
-      const timer = setTimeout(() => resetStream(call), END_WITHIN_MS).unref()
+      const timer = setTimeout(() => http2.reset(call), END_WITHIN_MS).unref()
       call.once('finish', () => clearTimeout(timer))
     }
   }

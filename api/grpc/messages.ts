@@ -9,6 +9,7 @@ import { type MessageView } from '../../core/views.ts'
 import { pageLimit } from '../contract/paging.ts'
 import { Uuid } from '../contract/schemas.ts'
 import { type GetMessagesRequest__Output } from './generated/message/GetMessagesRequest.ts'
+import { type GetMessagesResponse } from './generated/message/GetMessagesResponse.ts'
 import { type Message } from './generated/message/Message.ts'
 import { type MessageEvent } from './generated/message/MessageEvent.ts'
 import { type SendMessageRequest__Output } from './generated/message/SendMessageRequest.ts'
@@ -24,6 +25,25 @@ export const messageOf = (view: MessageView): Message => ({
   created_at: Date.parse(view.created_at),
   mentions: view.mentions
 })
+
+/** A client takes answers of 4 MiB, if it says nothing else. */
+const MAX_PAGE_BYTES = 4_000_000
+/** At most, of what is encoded: a mention, and a message without its content and mentions. */
+const MENTION_BYTES = 80
+const HEAD_BYTES = 200
+
+/** As many of the messages as a client takes in one answer, and one at least. */
+export function answerOf (
+  { messages, has_more }: { messages: MessageView[], has_more: boolean }
+): GetMessagesResponse {
+  let bytes = 0
+  const tooFar = messages.findIndex(({ content, mentions }, i) => {
+    bytes += HEAD_BYTES + Buffer.byteLength(content ?? '') + mentions.length * MENTION_BYTES
+    return i > 0 && bytes > MAX_PAGE_BYTES
+  })
+  const fitting = tooFar === -1 ? messages : messages.slice(0, tooFar)
+  return { messages: fitting.map(messageOf), has_more: has_more || tooFar !== -1 }
+}
 
 const checkDraftShape = checker(MessageDraft)
 const checkPage = checker(Type.Object({

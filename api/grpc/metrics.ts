@@ -12,3 +12,10 @@ export const callSeconds = new Histogram({
   labelNames: ['method'],
   buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 })
+
+const SERVICE = '/message.MessageService/'
+
+/** Of a call that ended before Echo began with it. Health and reflection are not counted. */
+export function countRefusedCall (path: string, code: string): void {
+  if (path.startsWith(SERVICE)) callsTotal.inc({ method: path.slice(SERVICE.length), status: code })
+}

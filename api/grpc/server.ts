@@ -4,19 +4,24 @@
  * Stopping: health says so, the server takes no new connections, streams end with UNAVAILABLE, running calls
  * are finished, then the connections end.
  */
-import { logVerbosity, Server, ServerCredentials, setLogVerbosity, type ServerOptions } from '@grpc/grpc-js'
+import {
+  logVerbosity, Server, ServerCredentials, setLogVerbosity, type ServerInterceptor, type ServerOptions
+} from '@grpc/grpc-js'
 import { ReflectionService } from '@grpc/reflection'
 import { type Logger } from 'pino'
 import { withinMs } from '../../core/deadline.ts'
 import { type Messaging } from '../../messaging/start.ts'
 import { type TlsCertificate } from '../app.ts'
+import { type Overload } from '../limits/overload.ts'
 import { type RateLimiter } from '../limits/rate-limits.ts'
 import { type Address } from '../listen.ts'
 import { createCalls } from './calls.ts'
-import { MessageService, PACKAGE } from './definition.ts'
+import { MESSAGE_SERVICE, PACKAGE } from './definition.ts'
 import { startHealth } from './health.ts'
+import { requireHttp2Streams, watchHttp2Streams } from './http2-streams.ts'
 import { messageService } from './message-service.ts'
 import { createMessageStreams } from './message-streams.ts'
+import { countRefusedCall } from './metrics.ts'
 
 /** As a body over HTTP. */
 const MAX_REQUEST_BYTES = 256 * 1024
@@ -30,7 +35,10 @@ const FINISH_WITHIN_MS = 10_000
 /** Answers that were given have so long to reach their clients. */
 const FLUSH_WITHIN_MS = 500
 
-const optionsWith = ({ pingAfterMs, pongWithinMs }: GrpcPings): ServerOptions => ({
+const optionsWith = (
+  { pingAfterMs, pongWithinMs }: GrpcPings, interceptor: ServerInterceptor
+): ServerOptions => ({
+  interceptors: [interceptor],
   'grpc.max_receive_message_length': MAX_REQUEST_BYTES,
   'grpc.max_concurrent_streams': MAX_CONCURRENT_CALLS,
   'grpc.keepalive_time_ms': pingAfterMs,
@@ -47,6 +55,7 @@ export interface GrpcPings { pingAfterMs: number, pongWithinMs: number }
 export interface GrpcDeps {
   messaging: Messaging
   limiter: Pick<RateLimiter, 'admitAddress' | 'admitUser'>
+  overload: Pick<Overload, 'admit'>
   tls?: TlsCertificate
   trustProxy: boolean
   pings?: GrpcPings
@@ -61,13 +70,15 @@ export interface GrpcServer extends AsyncDisposable {
 
 /** Throws an Error that names the port and its variable when the port is taken. */
 export async function startGrpc (
-  address: Address, { messaging, limiter, tls, trustProxy, pings = PINGS, log }: GrpcDeps
+  address: Address, { messaging, limiter, overload, tls, trustProxy, pings = PINGS, log }: GrpcDeps
 ): Promise<GrpcServer> {
+  requireHttp2Streams()
   const { authentication, refusals } = messaging
-  const calls = createCalls({ authentication, refusals, limiter, trustProxy, log })
-  const streams = createMessageStreams(messaging.feeds)
-  const server = new Server(optionsWith(pings))
-  server.addService(MessageService.service, messageService(messaging, calls, streams))
+  const http2 = watchHttp2Streams(countRefusedCall)
+  const calls = createCalls({ authentication, refusals, limiter, overload, http2, trustProxy, log })
+  const streams = createMessageStreams(messaging.feeds, http2)
+  const server = new Server(optionsWith(pings, http2.interceptor))
+  server.addService(MESSAGE_SERVICE, messageService(messaging, calls, streams))
   new ReflectionService(PACKAGE).addToServer(server)
   const health =
     startHealth(server, { services: ['message.MessageService'], awayMs: messaging.database.awayMs })

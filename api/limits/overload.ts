@@ -1,7 +1,6 @@
 /**
- * Refuses requests early that could only be answered late: 503 `overloaded`
- * while the event loop is late or memory runs out. A process that is only busy
- * refuses nothing.
+ * Refuses early what could only be answered late: `overloaded`, while the event loop is late or memory runs
+ * out. A process that is only busy refuses nothing.
  */
 import underPressure from '@fastify/under-pressure'
 import { totalmem } from 'node:os'
@@ -27,26 +26,44 @@ const EVENT_LOOP_DELAY_MS = 500
 const SAMPLE_MS = 1_000
 const SHARE_OF_MEMORY = 0.9
 
-const REASONS: Record<string, string> = {
-  eventLoopDelay: 'the server is behind with its work',
-  heapUsedBytes: 'the server is short of memory',
-  rssBytes: 'the server is short of memory'
+export interface Overload {
+  /** Throws `unavailable`. */
+  admit (): void
+  /** `routes` must be a scope of its own: those outside of it, like /health, go on answering. */
+  refuseRequests (routes: Pick<App, 'addHook'>): void
 }
 
-/** `app` must be a scope of its own: routes outside of it, like /health, go on answering. */
-export async function refuseOverload (app: App, limits: OverloadLimits = defaultLimits()): Promise<void> {
-  await app.register(underPressure, {
-    maxEventLoopDelay: limits.eventLoopDelayMs,
-    maxHeapUsedBytes: limits.heapBytes,
-    maxRssBytes: limits.residentBytes,
-    sampleInterval: limits.sampleMs,
-    pressureHandler: (request, _reply, reason) => {
-      overloadedTotal.inc({ reason })
-      const error = overloaded(REASONS[reason] ?? 'the server has more to do than it can')
-      if (request.routeOptions.config.sends === true) countTurnedAway('rest', error)
-      throw error
+export async function createOverload (
+  app: App, limits: OverloadLimits = defaultLimits()
+): Promise<Overload> {
+  // Without a limit of its own it only measures.
+  await app.register(underPressure, { sampleInterval: limits.sampleMs })
+
+  function admit (): void {
+    const { eventLoopDelay, heapUsed, rssBytes } = app.memoryUsage()
+    if (eventLoopDelay > limits.eventLoopDelayMs) refuse('eventLoopDelay', 'is behind with its work')
+    if (heapUsed > limits.heapBytes) refuse('heapUsedBytes', 'is short of memory')
+    if (rssBytes > limits.residentBytes) refuse('rssBytes', 'is short of memory')
+  }
+
+  return {
+    admit,
+    refuseRequests (routes) {
+      routes.addHook('onRequest', async request => {
+        try {
+          admit()
+        } catch (error) {
+          if (request.routeOptions.config.sends === true) countTurnedAway('rest', error)
+          throw error
+        }
+      })
     }
-  })
+  }
+}
+
+function refuse (reason: string, detail: string): never {
+  overloadedTotal.inc({ reason })
+  throw overloaded(`the server ${detail}`)
 }
 
 export const defaultLimits = (): OverloadLimits => ({

@@ -1,10 +1,12 @@
 /** The methods of the gRPC door with a real client: what they answer, and how they refuse. */
-import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js'
+import { Client, credentials, Metadata, status, type ServiceError } from '@grpc/grpc-js'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { ErrorInfo, MessageService, RpcStatus } from '../../../api/grpc/definition.ts'
+import { ErrorInfo, MESSAGE_SERVICE, RpcStatus } from '../../../api/grpc/definition.ts'
+import { callsTotal } from '../../../api/grpc/metrics.ts'
 import { grpcClient, refused, type GrpcClient } from '../../support/grpc-client.ts'
 import { runSql } from '../../support/database.ts'
 import { signToken } from '../../support/tokens.ts'
+import { until } from '../../support/until.ts'
 import { type Caller, direct, group, ISSUER, send, startTestApi, type TestApi } from '../api.ts'
 
 let api: TestApi
@@ -80,6 +82,27 @@ test('history comes in the pages of REST', async () => {
   await alice.delete(`/messages/${newest.id}`)
   expect((await client.getMessages({ conversation_id: id, limit: 1 })).messages[0])
     .toEqual({ ...newest, content: '' })
+})
+
+test('a page of the largest messages ends early enough for a client with its defaults, and the next goes on', {
+  timeout: 60_000
+}, async () => {
+  const id = await group(alice, bob)
+  const mentions = Array.from({ length: 100 }, () => ({ user_id: bob.id, offset: 9_999, length: 1 }))
+  const largest = { conversation_id: id, sender_user_id: alice.id, message_type: 'text', mentions }
+  const sent: string[] = []
+  for (let i = 0; i < 200; i++) {
+    const { message } = await client.sendMessage({ ...largest, content: '😀'.repeat(10_000) })
+    sent.unshift(message.id)
+  }
+  const ids: string[] = []
+  let pages = 0
+  for (let more = true; more; pages++) {
+    const page = await client.getMessages({ conversation_id: id, limit: 200, before_id: ids.at(-1) })
+    ids.push(...page.messages.map((message: { id: string }) => message.id))
+    more = page.has_more
+  }
+  expect([ids, pages]).toEqual([sent, 3])
 })
 
 test('without a token that holds every method is UNAUTHENTICATED', async () => {
@@ -171,7 +194,7 @@ test('a request over 256 KB, and one that is no message, are refused; the next i
 })
 
 test('fields that this version does not know are ignored', async () => {
-  const { SendMessage: { requestSerialize, responseDeserialize } } = MessageService.service
+  const { SendMessage: { requestSerialize, responseDeserialize } } = MESSAGE_SERVICE
   const raw = new Client(`127.0.0.1:${api.grpcPort}`, credentials.createInsecure())
   const metadata = new Metadata()
   metadata.set('authorization', `Bearer ${alice.token}`)
@@ -212,6 +235,30 @@ test('calls and requests count together, and a refusal says when to try again', 
   expect((await ann.get('/users/me')).status).toBe(429)
   expect(await outcome(caller.getMessages({ conversation_id: id })))
     .toEqual(['RESOURCE_EXHAUSTED', 'rate_limited'])
+})
+
+test('what is refused before a call has begun is counted, too', async () => {
+  const method = (name: string) => `/message.MessageService/${name}`
+  const raw = new Client(`127.0.0.1:${api.grpcPort}`, credentials.createInsecure())
+  const codeOf = (path: string, request: Buffer, metadata = new Metadata()): Promise<number> =>
+    new Promise(resolve => {
+      raw.makeUnaryRequest(path, (bytes: Buffer) => bytes, bytes => bytes, request, metadata,
+        error => resolve(error!.code))
+    })
+  const counted = async (name: string, code: string): Promise<number> => (await callsTotal.get()).values
+    .find(({ labels }) => labels.method === name && labels.status === code)?.value ?? 0
+  const noTime = new Metadata()
+  noTime.set('grpc-timeout', 'soon')
+  for (const [name, code, request, metadata] of [
+    ['SendMessage', 'RESOURCE_EXHAUSTED', Buffer.alloc(256 * 1024 + 1), undefined],
+    ['GetMessages', 'INTERNAL', Buffer.from([0xff, 0xff, 0xff]), undefined],
+    ['StreamMessages', 'INTERNAL', Buffer.alloc(0), noTime]
+  ] as const) {
+    const before = await counted(name, code)
+    expect(status[await codeOf(method(name), request, metadata)]).toBe(code)
+    await until(async () => await counted(name, code) === before + 1, `${name} ${code} is counted once`)
+  }
+  raw.close()
 })
 
 test('an unexpected error is INTERNAL and tells nothing', async () => {

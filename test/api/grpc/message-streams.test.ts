@@ -1,7 +1,7 @@
 /** StreamMessages with a real client: what a stream tells, how it ends, what one that is not read costs. */
 import { connect, constants } from 'node:http2'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { MessageService } from '../../../api/grpc/definition.ts'
+import { MESSAGE_SERVICE } from '../../../api/grpc/definition.ts'
 import { MAX_FEEDS_PER_USER } from '../../../messaging/deliver/feeds.ts'
 import { openEvents } from '../../support/event-stream.ts'
 import { grpcClient, type FollowedStream, type GrpcClient } from '../../support/grpc-client.ts'
@@ -91,7 +91,7 @@ function openUnread (server: TestApi, caller: Caller) {
     te: 'trailers',
     authorization: `Bearer ${caller.token}`
   })
-  const request = MessageService.service.StreamMessages.requestSerialize({ user_id: caller.id })
+  const request = MESSAGE_SERVICE.StreamMessages.requestSerialize({ user_id: caller.id })
   const head = Buffer.alloc(5)
   head.writeUInt32BE(request.length, 1)
   stream.end(Buffer.concat([head, request]))
