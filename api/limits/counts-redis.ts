@@ -6,9 +6,17 @@
  * Redis that hangs costs the requests of that moment COMMAND_TIMEOUT_MS, once.
  */
 import type rateLimit from '@fastify/rate-limit'
-import { Redis } from 'ioredis'
+import { Redis, type Result } from 'ioredis'
 import { type Logger } from 'pino'
 import { type Charge } from './allowances.ts'
+
+declare module 'ioredis' {
+  // For clients that were given the scripts below.
+  interface RedisCommander<Context> {
+    echoCount (key: string, windowMs: number): Result<[current: number, ttl: number], Context>
+    echoCharge (key: string, costMs: number, windowMs: number): Result<number, Context>
+  }
+}
 
 const COMMAND_TIMEOUT_MS = 100
 const PROBE_MS = 500
@@ -47,10 +55,6 @@ export function startRedisCounts (url: string, log: Logger): RedisCounts {
       echoCount: { lua: COUNT, numberOfKeys: 1 }, echoCharge: { lua: CHARGE, numberOfKeys: 1 }
     }
   })
-  const commands = redis as unknown as {
-    echoCount (key: string, windowMs: number): Promise<[number, number]>
-    echoCharge: Charge
-  }
   const away = new Error('Redis is away')
   let answers = false
   let reported: 'connected' | 'away' = 'connected'
@@ -91,7 +95,7 @@ export function startRedisCounts (url: string, log: Logger): RedisCounts {
   const store: Store = {
     incr (key: string, done: Callback, windowMs: number) {
       if (!answers) return done(away)
-      commands.echoCount(PREFIX + key, windowMs).then(
+      redis.echoCount(PREFIX + key, windowMs).then(
         ([current, ttl]) => done(null, { current, ttl }),
         (error: Error) => {
           doubt()
@@ -106,7 +110,7 @@ export function startRedisCounts (url: string, log: Logger): RedisCounts {
     async charge (key, costMs, windowMs) {
       if (!answers) throw away
       try {
-        return await commands.echoCharge(PREFIX + key, costMs, windowMs)
+        return await redis.echoCharge(PREFIX + key, costMs, windowMs)
       } catch (error) {
         doubt()
         throw error

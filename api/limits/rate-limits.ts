@@ -65,7 +65,11 @@ export async function createRateLimiter (
     global: false,
     timeWindow: windowMs,
     skipOnError: true,
-    store: function () { return store } as unknown as rateLimit.FastifyRateLimitStoreCtor
+    // The library makes its own instance, and all count in the one store.
+    store: class {
+      incr = store.incr
+      child = store.child
+    }
   })
   const perAddress = limiter('address', REQUESTS_PER_ADDRESS, request => addressKey(request.ip))
   const perUser = limiter('user', requests, request => callerOf(request).userId)

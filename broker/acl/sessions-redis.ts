@@ -1,5 +1,5 @@
 /** The stored sessions of topics granted by `acl`, in Redis, where every node finds them. */
-import { type Redis } from 'ioredis'
+import { type ClientContext, type Redis, type Result } from 'ioredis'
 import { ClientFault } from '../connection-errors.ts'
 import { MAX_QUEUED_BYTES, MAX_QUEUED_MESSAGES, SCRIPTS, SESSION_TTL_MS } from './scripts-redis.ts'
 
@@ -16,13 +16,20 @@ export const REPLACED = 'the device connected again'
 
 type Argument = string | number | Buffer
 
+declare module 'ioredis' {
+  // For clients that were given SCRIPTS.
+  interface RedisCommander<Context> extends Record<keyof typeof SCRIPTS, Script<Context>> {
+    aclReadBuffer: Script<Context>
+  }
+}
+type Script<Context extends ClientContext> = (...args: Argument[]) => Result<any, Context>
+
 export type RedisSessions = ReturnType<typeof createRedisSessions>
 
 export function createRedisSessions (redis: Redis) {
   for (const [name, lua] of Object.entries(SCRIPTS)) redis.defineCommand(name, { numberOfKeys: 0, lua })
-  const commands = redis as unknown as Record<string, (...args: Argument[]) => Promise<any>>
   const run = async (name: keyof typeof SCRIPTS, ...args: Argument[]): Promise<any> =>
-    await commands[name]!(...args)
+    await redis[name](...args)
 
   const enqueue = async (
     { topic, payload, qos }: Publication, publisher = '', id: number | '' = ''
@@ -80,7 +87,7 @@ export function createRedisSessions (redis: Redis) {
       client: string, lease: number, after: number, maxMessages: number, maxBytes: number
     ): Promise<QueuedMessage[] | undefined> {
       const answer: [number, ...Buffer[]] | null =
-        await commands.aclReadBuffer!(client, lease, after, maxMessages, maxBytes)
+        await redis.aclReadBuffer(client, lease, after, maxMessages, maxBytes)
       if (answer === null) return undefined
       const [sent, ...fields] = answer
       return Array.from({ length: fields.length / 4 }, (_, i) => {

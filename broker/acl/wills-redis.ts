@@ -19,16 +19,15 @@ export interface Will {
   /** Of the client whose will it is; it goes with what is retained. */
   clientId?: string
 }
-interface TakeWill { aclTakeWill (brokerId: string, clientId: string): Promise<string | null> }
 
 export class RedisWills {
-  readonly #redis: Redis & TakeWill
+  readonly #redis: Redis
   readonly #roundMs: number
   #suspects = new Set<string>()
   brokerId = ''
 
   constructor (redis: Redis, roundMs: number) {
-    this.#redis = redis as Redis & TakeWill
+    this.#redis = redis
     this.#roundMs = roundMs
   }
 
@@ -42,7 +41,7 @@ export class RedisWills {
 
   /** Undefined: there is none, or another process has taken it. */
   async take (clientId: string, brokerId = this.brokerId): Promise<Will | undefined> {
-    const will = await this.#redis.aclTakeWill(brokerId, clientId)
+    const will: string | null = await this.#redis.aclTakeWill(brokerId, clientId)
     if (will === null) return undefined
     const { payload, ...rest } = JSON.parse(will)
     return { ...rest, payload: Buffer.from(payload, 'base64') }
