@@ -81,7 +81,7 @@ export interface Client extends AsyncDisposable {
   react (messageId: string, emoji: string, on?: boolean): Promise<void>
   /** This message and all earlier ones of its conversation. */
   read (messageId: string): Promise<void>
-  /** Kept for this conversation; empty ends it. */
+  /** Kept for this conversation, on all devices of the user; empty ends it. */
   setDraft (conversationId: string, content: string): Promise<void>
 
   typing (conversationId: string, isTyping: boolean): void

@@ -9,6 +9,7 @@ import { createTokens } from './connection/tokens.ts'
 import { watchWakeUps } from './connection/wake-up.ts'
 import { createEmitter } from './emitter.ts'
 import { EchoError } from './errors.ts'
+import { createDraftSync } from './sync/drafts.ts'
 import { createHistory } from './sync/history.ts'
 import { createPresence } from './live/presence.ts'
 import { createTyping } from './live/typing.ts'
@@ -67,6 +68,7 @@ export function createClient ({
       random,
       refused: (entry, error) => events.emit('refused', { entry, error })
     })
+    const drafts = createDraftSync({ keeper, rest, backoff, random, now })
     const sync = createSync({ keeper, rest, deviceId, applied, restarted: sender.again })
     const connection = createConnection({
       session: { url: mqtt, userId, deviceId, keepaliveS },
@@ -75,7 +77,8 @@ export function createClient ({
         reply: sender.reply,
         live (told) {
           if (told.type === 'presence') presence.told(told)
-          else typing.told(told.conversation_id, told.user_id, told.is_typing)
+          else if (told.type === 'draft') drafts.told(told)
+          else if (told.type === 'typing') typing.told(told.conversation_id, told.user_id, told.is_typing)
         }
       },
       tokens,
@@ -89,11 +92,13 @@ export function createClient ({
       },
       connected (session) {
         sender.connected(session)
+        drafts.connected()
         presence.connected()
         recount()
       },
       disconnected () {
         sender.disconnected()
+        drafts.disconnected()
         typing.clear()
         presence.disconnected()
       }
@@ -107,6 +112,9 @@ export function createClient ({
           typing.told(event.message.conversation_id, event.message.sender_user_id, false)
           events.emit('message', event.message)
         }
+        if (event.type === 'participant_removed' && event.user_id === userId) {
+          drafts.left(event.conversation_id)
+        }
         events.emit('event', event)
       }
       recount()
@@ -114,7 +122,7 @@ export function createClient ({
     // What could not be counted now is counted after the next event or connect.
     function recount (): void { history.recount().catch(() => {}) }
 
-    return { keeper, history, sender, connection, stopWatching }
+    return { keeper, history, sender, drafts, connection, stopWatching }
   }
 
   const started = (): NonNullable<typeof running> => {
@@ -200,15 +208,7 @@ export function createClient ({
       const conversation = started().keeper.saved.copy.conversations.get(message.conversation_id)!
       if (ownMark(userId, conversation) < message.seq) await enqueue({ kind: 'read', ...message })
     },
-    async setDraft (conversationId, content) {
-      await started().keeper.commit(saved => {
-        const drafts = new Map(saved.drafts)
-        const updated_at = new Date(now()).toISOString()
-        if (content === '') drafts.delete(conversationId)
-        else drafts.set(conversationId, { content, updated_at, waiting: true })
-        return { ...saved, drafts }
-      })
-    },
+    setDraft: async (conversationId, content) => await started().drafts.write(conversationId, content),
 
     typing (conversationId, isTyping) {
       if (typing.own(conversationId, isTyping)) {

@@ -1,4 +1,5 @@
 /** Everything a client keeps, as one value; and how two of them differ in rows of the store. */
+import { type Drafts, type HeldDraft } from '../model/drafts.ts'
 import { type HeldConversation, type Copy } from '../model/held.ts'
 import { emptyCopy } from '../model/copy.ts'
 import { cut } from '../model/window.ts'
@@ -9,19 +10,12 @@ import { type Message } from '../wire/views.ts'
 /** The last event that was applied, and the life of the database that its number belongs to. */
 export interface Place { epoch: string, seq: number }
 
-export interface Draft {
-  content: string
-  updated_at: string
-  /** Not told to the server yet. */
-  waiting: boolean
-}
-
 export interface Saved {
   /** Undefined before the first snapshot. */
   place: Place | undefined
   copy: Copy
   outbox: Outbox
-  drafts: ReadonlyMap<string, Draft>
+  drafts: Drafts
 }
 
 export const emptySaved = (userId: string): Saved =>
@@ -46,7 +40,7 @@ export function restored (userId: string, tables: Tables): Saved {
     place: tables.place.get(PLACE_KEY) as Place | undefined,
     copy: { userId, conversations: new Map(conversations) },
     outbox: tables.outbox as Map<string, OutboxEntry>,
-    drafts: tables.drafts as Map<string, Draft>
+    drafts: tables.drafts as Map<string, HeldDraft>
   }
 }
 

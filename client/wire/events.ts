@@ -1,5 +1,5 @@
 /** What comes from the server: events of the inbox, notices on `live`, answers to commands. */
-import { type Conversation, type Message, type Participant, type Presence } from './views.ts'
+import { type Conversation, type Draft, type Message, type Participant, type Presence } from './views.ts'
 
 interface Fields {
   new_message: { message: Message }
@@ -37,6 +37,7 @@ export interface InboxPage { events: InboxEvent[], epoch: string, last_seq: numb
 export type LiveNotice =
   | { type: 'typing', conversation_id: string, user_id: string, is_typing: boolean, expires_at: string }
   | { type: 'presence' } & Presence
+  | { type: 'draft' } & Draft
 
 export interface Refusal { code: string, detail: string }
 

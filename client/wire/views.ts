@@ -71,4 +71,9 @@ export interface ConversationPage {
 
 export interface MessagePage { messages: Message[], has_more: boolean }
 
+/** What the user has written and not sent. Without content there is none. */
+export interface Draft { conversation_id: string, content: string, updated_at: string }
+
+export interface DraftPage { drafts: Draft[], next_cursor: string | null }
+
 export interface Presence { user_id: string, online: boolean, last_seen_at: string | null }

@@ -10,5 +10,6 @@ test('messages and conversations have the same shape on both sides', () => {
   expectTypeOf<library.Message>().toEqualTypeOf<server.MessageView>()
   expectTypeOf<library.Participant>().toEqualTypeOf<server.ParticipantView>()
   expectTypeOf<library.Conversation>().toEqualTypeOf<server.ConversationView>()
+  expectTypeOf<library.Draft>().toEqualTypeOf<server.DraftView>()
   expect(library.MAX_PARTICIPANTS_SHOWN).toBe(server.MAX_PARTICIPANTS_SHOWN)
 })

@@ -98,6 +98,21 @@ describe.skipIf(noBrowser)('with chromium', { timeout: 120_000 }, () => {
     await sideOf(second, 'Bob').message('From the first tab').waitFor()
   })
 
+  test('what is written in one tab is there to be gone on with in another, until it is sent', async () => {
+    await using window = await browser.open(page)
+    const second = await window.tab()
+    const [here, there] = [sideOf(window.page, 'Alice'), sideOf(second, 'Alice')]
+    await there.field.waitFor()
+    await here.field.pressSequentially('See you at')
+    await until(async () => await there.field.inputValue() === 'See you at', 'the other tab shows it')
+    await there.field.pressSequentially(' ten')
+    await there.field.press('Enter')
+    await here.message('See you at ten').waitFor()
+    await second.reload()
+    await there.message('See you at ten').waitFor()
+    expect(await there.field.inputValue()).toBe('')
+  })
+
   test('answers, reactions, edits and deletions show on both sides', async () => {
     await using window = await browser.open(page)
     const [alice, bob] = [sideOf(window.page, 'Alice'), sideOf(window.page, 'Bob')]

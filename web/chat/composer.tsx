@@ -25,10 +25,11 @@ export function Composer ({ conversation, about, onDone }: {
     if (about.kind === 'edit') setText(about.message.content ?? '')
     field.current?.focus()
   }, [about])
-  // A draft of another device arrives while nobody writes here.
+  // A draft of another device shows while nobody writes here.
   const draft = client.model.draft(conversation.id)
   useEffect(() => {
-    if (document.activeElement !== field.current && about?.kind !== 'edit') setText(draft)
+    const writing = document.hasFocus() && document.activeElement === field.current
+    if (!writing && about?.kind !== 'edit') setText(draft)
   }, [draft])
 
   function write (value: string): void {
