@@ -40,7 +40,7 @@ export class HttpClient {
   }
 
   async #request (method: string, path: string, body?: string): Promise<Answer> {
-    const connection = this.#free.pop() ?? this.#open()
+    const connection = this.#takeFree() ?? this.#open()
     const about = body === undefined
       ? ''
       : `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n`
@@ -48,6 +48,15 @@ export class HttpClient {
       await connection.request(`${method} ${path} HTTP/1.1\r\n${this.#headers}${about}\r\n${body ?? ''}`)
     this.#free.push(connection)
     return answer
+  }
+
+  /** A server closes what was idle for long. */
+  #takeFree (): Connection | undefined {
+    for (;;) {
+      const connection = this.#free.pop()
+      if (connection?.closed !== true) return connection
+      this.#all.delete(connection)
+    }
   }
 
   #open (): Connection {
@@ -73,6 +82,8 @@ class Connection {
     socket.on('error', failed)
     socket.on('close', () => failed())
   }
+
+  get closed (): boolean { return !this.#socket.writable }
 
   request (text: string): Promise<Answer> {
     return new Promise((resolve, reject) => {
