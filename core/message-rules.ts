@@ -105,6 +105,9 @@ function codePoints (text: string): number {
   return count
 }
 
+/** 132 bits. Each message keeps them. */
+const FINGERPRINT_CHARACTERS = 22
+
 /**
  * Equal for equal drafts: tells whether a repeated client_message_id carries the same message, edited or
  * not.
@@ -114,5 +117,9 @@ export function draftFingerprint (draft: MessageDraft): string {
     draft.conversation_id, draft.content, draft.message_type, draft.reply_to_id?.toLowerCase() ?? null,
     (draft.mentions ?? []).map(({ user_id, offset, length }) => [user_id, offset, length]),
     (draft.attachment_ids ?? []).map(id => id.toLowerCase())
-  ])).digest('base64url')
+  ])).digest('base64url').slice(0, FINGERPRINT_CHARACTERS)
 }
+
+/** Rows of earlier versions hold the whole digest, of which the fingerprint is the beginning. */
+export const isFingerprintOf = (stored: string | null, fingerprint: string | null): boolean =>
+  stored !== null && fingerprint !== null && stored.startsWith(fingerprint)

@@ -5,7 +5,7 @@
 import { uuidv7 } from 'uuidv7'
 import { AppError, formerMember, invalid, unknownConversation, unknownUpload } from '../../core/errors.ts'
 import { encodeMessageBodies, type EventBody } from '../../core/events.ts'
-import { draftFingerprint, type MessageDraft } from '../../core/message-rules.ts'
+import { draftFingerprint, isFingerprintOf, type MessageDraft } from '../../core/message-rules.ts'
 import { type AttachmentView, type MessageView } from '../../core/views.ts'
 import { readAttachments, type OwnAttachment } from '../../store/attachments.ts'
 import { type Executor } from '../../store/database.ts'
@@ -118,7 +118,7 @@ function planSend ({ senderId, draft, deviceId }: Send, context: Context, plan: 
   const key = draft.client_message_id === undefined ? undefined : repeatKey(senderId, draft.client_message_id)
   const known = key === undefined ? undefined : context.known.get(key)
   if (known !== undefined) {
-    if (known.fingerprint === fingerprint) return known.result
+    if (isFingerprintOf(known.fingerprint, fingerprint)) return known.result
     throw new AppError(
       'conflict', 'client_message_id_reused', 'this client_message_id was already used for another message'
     )

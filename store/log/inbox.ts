@@ -30,6 +30,10 @@ export interface InboxRow {
   message: MessageRow | null
 }
 
+/** A receipt rises when its row is written: `data` says when only if that differs. Saves 44 bytes of WAL. */
+const TIME_FIELDS: Partial<Record<EventType, string>> =
+  { message_delivered: 'delivered_at', message_read: 'read_at' }
+
 // One new row version per user, however many events there are and whatever was acknowledged.
 const APPEND: Statement = {
   name: 'inbox_append',
@@ -72,21 +76,35 @@ export async function appendNumbered (
   tx: Executor, events: AppendedEvent[], counters: Iterable<InboxCounters>, at: Date
 ): Promise<void> {
   const users = [...counters]
+  const time = at.toISOString()
   await tx.rows(APPEND, [
     users.map(user => user.id), users.map(user => user.inbox_seq), users.map(user => user.acked_seq),
     events.map(event => event.user_id), events.map(event => event.seq), events.map(event => event.type),
     events.map(event => event.conversation_id), events.map(event => event.message_id ?? null),
-    events.map(event => event.data == null ? null : JSON.stringify(event.data)), at
+    events.map(event => dataToStore(event, time)), at
   ])
+}
+
+function dataToStore ({ type, data }: AppendedEvent, createdAt: string): string | null {
+  if (data == null) return null
+  const field = TIME_FIELDS[type]
+  const isKnown = field !== undefined && data[field] === createdAt
+  return JSON.stringify(isKnown ? { ...data, [field]: undefined } : data)
+}
+
+function storedData ({ type, data, told_at }: Pick<EventRow, 'type' | 'data' | 'told_at'>): InboxRow['data'] {
+  const field = TIME_FIELDS[type]
+  return field === undefined || told_at === null ? data : { [field]: told_at.toISOString(), ...data }
 }
 
 // Index: inbox_events_pkey, then messages_pkey once per row.
 const AFTER: Statement = {
   name: 'inbox_after',
   text: `
-    select e.seq, e.type, e.conversation_id as event_conversation_id, e.message_id, e.data,
+    select e.seq, e.type, e.conversation_id as event_conversation_id, e.message_id, e.data, e.told_at,
            ${messageColumns('m', 'e.user_id')}
-      from (select user_id, seq, type, conversation_id, message_id, data
+      from (select user_id, seq, type, conversation_id, message_id, data,
+                   case when type in ('message_delivered', 'message_read') then created_at end as told_at
               from inbox_events
              where user_id = $1 and seq > $2
              order by seq
@@ -100,7 +118,8 @@ type EventRow = MessageRow & {
   type: EventType,
   event_conversation_id: string | null,
   message_id: string | null,
-  data: InboxRow['data']
+  data: InboxRow['data'],
+  told_at: Date | null
 }
 
 /**
@@ -111,12 +130,12 @@ export async function eventsAfter (
   db: Executor, userId: string, seq: number, limit: number
 ): Promise<InboxRow[]> {
   const rows = await db.rows<EventRow>(AFTER, [userId, seq, limit])
-  return rows.map(({ seq, type, event_conversation_id, message_id, data, ...message }) => ({
+  return rows.map(({ seq, type, event_conversation_id, message_id, data, told_at, ...message }) => ({
     seq,
     type,
     conversation_id: event_conversation_id,
     message_id,
-    data,
+    data: storedData({ type, data, told_at }),
     message: message.id === null ? null : message
   }))
 }

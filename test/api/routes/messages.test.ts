@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type WakeEvent } from '../../../messaging/deliver/wakes.ts'
 import {
@@ -54,6 +55,14 @@ test('a client_message_id used for another message is a conflict', async () => {
   await send(alice, conversation, 'one', { client_message_id: 'reused-1' })
   const { status, body } = await send(alice, conversation, 'another', { client_message_id: 'reused-1' })
   expect([status, body.code]).toEqual([409, 'client_message_id_reused'])
+})
+
+test('a message stored with the longer fingerprint of earlier versions may be repeated', async () => {
+  const first = await send(alice, conversation, 'long ago', { client_message_id: 'long-ago' })
+  await api.messaging.database.autocommit.orm.execute(sql`
+    update messages set client_fingerprint = client_fingerprint || 'rest' where id = ${first.body.id}`)
+  const again = await send(alice, conversation, 'long ago', { client_message_id: 'long-ago' })
+  expect([again.status, again.body.id]).toEqual([200, first.body.id])
 })
 
 test('a reply may be repeated with its id in other letters', async () => {

@@ -74,3 +74,24 @@ test('when 33 become 32, times are kept again, and are not taken for those of ea
   expect(await bobsReceipt(messageId)).toEqual({ status: 'read', delivered_at: null, read_at: null })
   expect(await bobsReceipt(later.id)).toMatchObject({ status: 'read', read_at: expect.any(String) })
 })
+
+test('a replay says when receipts rose, those of earlier versions too', async () => {
+  const { body: { id } } =
+    await alice.post('/conversations', { type: 'group', participant_ids: [bob.id, 'carol'] })
+  const { body: message } = await send(alice, id, 'when?')
+  const after = await inboxEnd(alice)
+  await bob.post('/inbox/ack', { seq: await inboxEnd(bob) }, { 'x-device-id': 'phone' })
+  await bob.post(`/messages/${message.id}/read`)
+  const replay = async (): Promise<object[]> => (await alice.get(`/inbox?after=${after}`)).body.events
+  const { delivered_at, read_at } = await bobsReceipt(message.id)
+  expect(await replay()).toMatchObject([
+    { type: 'message_delivered', user_id: bob.id, delivered_at },
+    { type: 'message_read', reader_id: bob.id, read_at }
+  ])
+
+  const before = '2026-01-02T03:04:05.678Z'
+  await api.messaging.database.autocommit.orm.execute(sql`
+    update inbox_events set data = data || ${JSON.stringify({ delivered_at: before })}::jsonb
+     where user_id = ${alice.id} and seq = ${after + 1}`)
+  expect((await replay())[0]).toMatchObject({ delivered_at: before })
+})
