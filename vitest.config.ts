@@ -6,7 +6,8 @@ export default defineConfig({
     globalSetup: 'test/support/global-setup.ts',
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 60_000
+    // Not how long anything may take: a busy machine needs half a minute to start a process.
+    testTimeout: 240_000,
+    hookTimeout: 240_000
   }
 })

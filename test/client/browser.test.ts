@@ -36,7 +36,7 @@ beforeAll(async () => {
   // The page comes from the test: to the browser it is one from elsewhere, which may not reach this machine.
   const args = ['--no-sandbox', '--disable-features=LocalNetworkAccessChecks']
   browser = await chromium.launch({ executablePath: CHROMIUM, args })
-}, 60_000)
+})
 afterAll(async () => {
   await browser?.close()
   await echo[Symbol.asyncDispose]()
@@ -73,7 +73,7 @@ inBrowser('100 messages written offline in a tab that is killed are sent by the 
   session.send('Page.crash').catch(() => {}) // nobody is left to answer
   await crashed
   const next = await openTab(context, ann)
-  await until(() => bobs.model.messages(id).length === 100, 'all have come', 15_000)
+  await until(() => bobs.model.messages(id).length === 100, 'all have come')
   expect(bobs.model.messages(id).map(message => message.content).toSorted())
     .toEqual(Array.from({ length: 100 }, (_, i) => `message ${i}`).toSorted())
   await until(() => next.evaluate(() => client.model.outbox().length === 0), 'nothing waits')
@@ -91,7 +91,7 @@ inBrowser('a second tab is a second device, and sends what a closed one left', a
   await two.evaluate(id => client.send({ conversation_id: id, content: 'left behind' }), id)
   await two.close()
   await using bobs = await startDevice(echo, bob)
-  await until(() => bobs.model.messages(id).length === 1, 'the first tab has sent it', 25_000)
+  await until(() => bobs.model.messages(id).length === 1, 'the first tab has sent it')
   const again = await openTab(context, ann)
   expect(await deviceOf(again)).toBe(second)
   await until(() => again.evaluate(id => client.model.messages(id)[0]?.content, id), 'it has the message')

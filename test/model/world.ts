@@ -245,7 +245,7 @@ export async function createWorld ({ api, mqttPort }: Echo): Promise<World> {
       await until(async () => {
         const [counters] = await inboxCounters(api.messaging.database.autocommit, [users[0]!.id])
         return counters!.acked_seq === counters!.inbox_seq
-      }, 'the phone has acknowledged everything', 15_000)
+      }, 'the phone has acknowledged everything')
     },
     async [Symbol.asyncDispose] () { await phone[Symbol.asyncDispose]() }
   }

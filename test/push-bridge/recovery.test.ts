@@ -64,7 +64,7 @@ test('a running bridge takes up what a node that died had to leave', async () =>
     log: pino({ enabled: false })
   })
   overdue.nodeLost()
-  await until(() => sender.pushes.length === USERS.length, 'all are told', 15_000)
+  await until(() => sender.pushes.length === USERS.length, 'all are told')
   expect(attempts).toBe(2)
   expect(sender.pushes.map(push => push.userId).sort()).toEqual(USERS)
 })

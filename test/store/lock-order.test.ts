@@ -8,9 +8,7 @@ import { group, inboxEnd, send, startTestApi } from '../api/api.ts'
 import { recordLocks } from '../support/lock-order.ts'
 import { until } from '../support/until.ts'
 
-test('conversations are locked before users, both by id, and everything else after them, by every path that writes', {
-  timeout: 120_000
-}, async () => {
+test('conversations are locked before users, both by id, and everything else after them, by every path that writes', async () => {
   const locks = recordLocks()
   await using api = await startTestApi()
   const world = await makeWorld(api)
@@ -54,7 +52,7 @@ test('conversations are locked before users, both by id, and everything else aft
   await alice.put(`/messages/${message.id}/reactions/👍`)
   await root.post(`/admin/users/${alice.id}/erase`)
   await until(async () => (await root.get(`/admin/users/${alice.id}/erasure`)).body.finished_at !== null,
-    'the erasure is done', 20_000)
+    'the erasure is done')
   await bob.post('/conversations', { type: 'direct', participant_ids: [alice.id] })
 
   await until(() => [...locks.orders].some(order => order.startsWith('erasures')), 'all were looked at')

@@ -116,9 +116,7 @@ const BATCH = new Set([
   'the locks of a batch', 'what sends read', 'what sends write', 'what acknowledgements read and write'
 ])
 
-test('hot statements scan no table and read few pages on an empty, a filled and an analyzed database', {
-  timeout: 240_000
-}, async () => {
+test('hot statements scan no table and read few pages on an empty, a filled and an analyzed database', async () => {
   const seen = new Map<string, string>()
   for (const messages of [0, 100, 10_000]) {
     await using database = await createDatabase()

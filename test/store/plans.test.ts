@@ -55,7 +55,7 @@ beforeAll(async () => {
   await fillHistory(database.url, MESSAGES)
   await runSql(database.url, STAYS)
   explain = work => plansOf(database.url, work)
-}, 180_000)
+})
 afterAll(async () => { await database[Symbol.asyncDispose]() })
 
 /** Every plan uses these indexes, scans no table, and stays within the pages given. */

@@ -13,8 +13,8 @@ import { signToken, type TokenOptions } from './tokens.ts'
 import { until } from './until.ts'
 
 const ROOT = new URL('../..', import.meta.url).pathname
-const START_DEADLINE_MS = 30_000
-const STOP_DEADLINE_MS = 20_000
+const START_DEADLINE_MS = 120_000
+const STOP_DEADLINE_MS = 60_000
 const SECRET = 'the secret that every system test signs its tokens with'
 
 export interface EchoProcess extends AsyncDisposable {

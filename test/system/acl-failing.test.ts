@@ -67,16 +67,14 @@ test('a will comes once when the connection is cut or taken over on another brok
   expect(await seen('cut again')).toEqual(['newer gone'])
 })
 
-test('the will of a device whose broker was killed is published once by another one', {
-  timeout: 90_000
-}, async () => {
+test('the will of a device whose broker was killed is published once by another one', async () => {
   await using watcher = await connectDevice(brokers[1]!, 'watcher', { clientId: 'other' })
   await watcher.client.subscribeAsync('iot/late-will', { qos: 1 })
   const doomed = await cluster.start('broker')
   const willing = await connectDevice(doomed, 'late', { will: { ...WILL, topic: 'iot/late-will' } })
   await doomed.kill()
   willing.client.end(true)
-  await until(() => watcher.received.length > 0, 'the will came', 70_000)
+  await until(() => watcher.received.length > 0, 'the will came')
   await until(
     async () => Number(await cluster.redis.ask('scard', 'echo:acl:will-brokers')) <= 2,
     'the dead broker is forgotten', 20_000
@@ -87,9 +85,7 @@ test('the will of a device whose broker was killed is published once by another 
   expect(watcher.received.map(({ text }) => text)).toEqual(['gone', '1'])
 })
 
-test('a broker that is asked to stop publishes the wills of its connections', {
-  timeout: 60_000
-}, async () => {
+test('a broker that is asked to stop publishes the wills of its connections', async () => {
   await using watcher = await connectDevice(brokers[1]!, 'watcher', { clientId: 'stop' })
   await watcher.client.subscribeAsync('iot/stop-will', { qos: 1 })
   const leaving = await cluster.start('broker')
@@ -99,9 +95,7 @@ test('a broker that is asked to stop publishes the wills of its connections', {
   await until(() => watcher.received.length === 1, 'the will came')
 })
 
-test('a Redis that loses everything loses no subscription of a connected device', {
-  timeout: 60_000
-}, async () => {
+test('a Redis that loses everything loses no subscription of a connected device', async () => {
   await using thing = await connectDevice(brokers[0]!, 'flushed')
   await thing.client.subscribeAsync('iot/flushed', { qos: 1 })
   await using author = await connectDevice(brokers[1]!, 'author', { clientId: 'flusher' })
@@ -111,7 +105,7 @@ test('a Redis that loses everything loses no subscription of a connected device'
   await until(async () => {
     await publishAll(author, 'iot/flushed', [11], 1)
     return thing.received.length > 10
-  }, 'messages come again', 10_000)
+  }, 'messages come again')
 })
 
 /** False: the connection was closed instead. */
@@ -123,9 +117,7 @@ const acknowledged = (
   thing.publishAsync(topic, text, { qos: 1 }).then(() => resolve(true), () => resolve(false))
 })
 
-test('while Redis is away nothing on acl topics is acknowledged, and subscribers hear again when it is back', {
-  timeout: 60_000
-}, async () => {
+test('while Redis is away nothing on acl topics is acknowledged, and subscribers hear again when it is back', async () => {
   await using thing = await connectDevice(brokers[0]!, 'outage', { clean: true })
   await using author = await connectDevice(brokers[1]!, 'author', { clientId: 'outage' })
   await thing.client.subscribeAsync('iot/outage', { qos: 1 })
@@ -144,16 +136,14 @@ test('while Redis is away nothing on acl topics is acknowledged, and subscribers
         await connectDevice(brokers[1]!, 'author', { clientId: 'outage' }).catch(() => undefined)
       return again !== undefined && await acknowledged(again.client, 'iot/outage-too', '1') &&
         await acknowledged(again.client, 'iot/outage', '2') && new Set(numbers(thing)).size === 2
-    }, 'it hears both', 20_000)
+    }, 'it hears both')
   } finally {
     if (!await cluster.redis.ask('ping').catch(() => false)) await cluster.redis.start()
   }
 })
 
 for (const how of ['hangs', 'is away']) {
-  test(`phones do not notice that Redis ${how}: CONNECT, SUBSCRIBE, commands with every QoS, UNSUBSCRIBE`, {
-    timeout: 60_000
-  }, async () => {
+  test(`phones do not notice that Redis ${how}: CONNECT, SUBSCRIBE, commands with every QoS, UNSUBSCRIBE`, async () => {
     const rest = restClient(api.api, await token('pia'))
     const conversation =
       (await rest('POST', '/conversations', { type: 'direct', participant_ids: ['paul'] })).body.id

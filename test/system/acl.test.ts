@@ -19,9 +19,7 @@ beforeAll(async () => {
 })
 afterAll(async () => { await cluster?.[Symbol.asyncDispose]() })
 for (const qos of [1, 2] as const) {
-  test(`what is published with QoS ${qos} while a device is away comes to it on any broker, once and in order, whichever broker is killed`, {
-    timeout: 60_000
-  }, async () => {
+  test(`what is published with QoS ${qos} while a device is away comes to it on any broker, once and in order, whichever broker is killed`, async () => {
     const topic = `iot/away/${qos}`
     const away = await connectDevice(brokers[0]!, `away-${qos}`)
     await away.client.subscribeAsync([topic, 'iot/other/#'], { qos })
@@ -53,9 +51,7 @@ for (const qos of [1, 2] as const) {
     })
   })
 
-  test(`a device with QoS ${qos} that keeps losing its connection and changing its broker gets a continuous stream in order and not twice`, {
-    timeout: 60_000
-  }, async () => {
+  test(`a device with QoS ${qos} that keeps losing its connection and changing its broker gets a continuous stream in order and not twice`, async () => {
     const topic = `iot/stream/${qos}`
     const userId = `stream-${qos}`
     const into: Device['received'] = []
@@ -89,9 +85,7 @@ for (const qos of [1, 2] as const) {
   })
 }
 
-test('a QoS 2 handshake goes on where it was, on another broker after the first was killed', {
-  timeout: 60_000
-}, async () => {
+test('a QoS 2 handshake goes on where it was, on another broker after the first was killed', async () => {
   const doomed = await cluster.start('broker', { RATE_LIMIT_SENDS: '0' })
   const before = await connectRaw(doomed, 'shaking')
   before.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'iot/shaking', qos: 2 }] })
@@ -164,7 +158,7 @@ test('a retained message with QoS 2 is delivered to a stored session like any ot
   expect(reader.received.map(({ text, retain }) => [text, retain])).toEqual([['1', true], ['2', false]])
 })
 
-test('the queue of a session that is away keeps the newest', { timeout: 60_000 }, async () => {
+test('the queue of a session that is away keeps the newest', async () => {
   const away = await connectDevice(brokers[0]!, 'hoarder')
   await away.client.subscribeAsync('iot/hoard', { qos: 1 })
   await away[Symbol.asyncDispose]()

@@ -33,7 +33,7 @@ const filesBelow = async (folder: string): Promise<string[]> =>
     .filter(entry => entry.isFile())
     .map(entry => entry.name)
 
-test('with S3 away only attachments fail, and readiness names it', { timeout: 60_000 }, async () => {
+test('with S3 away only attachments fail, and readiness names it', async () => {
   await using folder = await scratchFolder()
   await using database = await createDatabase()
   const s3 = await startFakeS3()
@@ -64,7 +64,7 @@ test('with S3 away only attachments fail, and readiness names it', { timeout: 60
 
 test.for(
   ['a folder', 'S3'] as const
-)('an upload into %s that kill -9 interrupts is found and collected', { timeout: 60_000 }, async where => {
+)('an upload into %s that kill -9 interrupts is found and collected', async where => {
   await using folder = await scratchFolder()
   await using s3 = await startFakeS3()
   await using database = await createDatabase()
@@ -83,7 +83,7 @@ test.for(
 
   const killed = await startEcho(options)
   await beginUpload(killed, 7 * 1024 * 1024)
-  await until(async () => await left() === 1, 'a part is stored', 15_000)
+  await until(async () => await left() === 1, 'a part is stored')
   await killed.kill()
   expect(await left()).toBe(1)
 

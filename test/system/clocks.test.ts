@@ -40,7 +40,7 @@ beforeAll(async () => {
   late = b!
   api = c!
   earlyApi = d!
-}, 120_000)
+})
 afterAll(async () => { await opened[Symbol.asyncDispose]() })
 
 const tokenFor = (userId: string, seconds: number): Promise<string> =>
@@ -54,7 +54,7 @@ async function setClock (node: EchoProcess): Promise<void> {
   await until(() => times() > before, 'the clock is set')
 }
 
-test('nodes find each other, whatever their hosts take for the time', { timeout: 60_000 }, async () => {
+test('nodes find each other, whatever their hosts take for the time', async () => {
   const conversation = await direct(api, 'ann', 'bob')
   await using ann = await phone(early, 'ann')
   await using bob = await phone(late, 'bob')
@@ -71,9 +71,7 @@ test('nodes find each other, whatever their hosts take for the time', { timeout:
   expect(Number(await cluster.redis.ask('zcard', 'echo:nodes'))).toBe(4)
 })
 
-test('when a user was last seen does not depend on the clock of their broker', {
-  timeout: 60_000
-}, async () => {
+test('when a user was last seen does not depend on the clock of their broker', async () => {
   await direct(api, 'cem', 'dee')
   const dee = await phone(early, 'dee')
   await using elsewhere = await phone(late, 'cem')
@@ -81,39 +79,35 @@ test('when a user was last seen does not depend on the clock of their broker', {
   const presence = async () => (await rest('GET', '/users/dee/presence')).body
   await until(async () => (await presence()).online, 'dee is there')
   await dee[Symbol.asyncDispose]()
-  await until(async () => !(await presence()).online, 'dee is gone', 10_000)
+  await until(async () => !(await presence()).online, 'dee is gone')
   expect(Math.abs(Date.parse((await presence()).last_seen_at) - Date.now())).toBeLessThan(WRONG_MS / 2)
   expect(elsewhere.client.connected).toBe(true)
 })
 
-test('a push is due when the database says so', { timeout: 60_000 }, async () => {
+test('a push is due when the database says so', async () => {
   const conversation = await direct(api, 'eva', 'fay')
   await registerToken(api, 'fay')
   await using bridge = await start('push-bridge', {})
   await say(await at(earlyApi, 'eva'), conversation, 'hello')
-  await until(() => fcm.pushes.some(push => push.token === 'fay-token'), 'it is pushed', 10_000)
+  await until(() => fcm.pushes.some(push => push.token === 'fay-token'), 'it is pushed')
   expect(bridge.child.exitCode).toBeNull()
 })
 
-test('what one bridge has claimed no other takes, whatever its host takes for the time', {
-  timeout: 60_000
-}, async () => {
+test('what one bridge has claimed no other takes, whatever its host takes for the time', async () => {
   const conversation = await direct(api, 'lea', 'max')
   await registerToken(api, 'max')
   let asked = 0
   fcm.react(token => token === 'max-token' ? (asked++, { afterMs: 8_000 }) : undefined)
   await using first = await start('push-bridge', {})
   await say(await at(api, 'lea'), conversation, 'hello')
-  await until(() => asked > 0, 'the first bridge sends', 10_000)
+  await until(() => asked > 0, 'the first bridge sends')
   await using second = await start('push-bridge', ahead)
-  await until(() => fcm.pushes.some(push => push.token === 'max-token'), 'FCM has answered', 15_000)
+  await until(() => fcm.pushes.some(push => push.token === 'max-token'), 'FCM has answered')
   expect(asked).toBe(1)
   for (const bridge of [first, second]) expect(bridge.child.exitCode).toBeNull()
 })
 
-test('a token holds as long as the database says, not the host', {
-  timeout: 60_000
-}, async () => {
+test('a token holds as long as the database says, not the host', async () => {
   const inHalfAnHour = await tokenFor('gil', 1_800)
   await using gil = await phone(early, 'gil', { token: inHalfAnHour })
   expect(gil.client.connected).toBe(true)
@@ -121,9 +115,7 @@ test('a token holds as long as the database says, not the host', {
   await expect(phone(late, 'hal', { token: over })).rejects.toThrow()
 })
 
-test('a clock that is set forward, or back, disconnects nobody and holds up no command', {
-  timeout: 90_000
-}, async () => {
+test('a clock that is set forward, or back, disconnects nobody and holds up no command', async () => {
   for (const stepMs of [WRONG_MS, -WRONG_MS]) {
     const broker = await start('broker', {
       RATE_LIMIT_SENDS: '5', HOST_CLOCK_STEP_MS: String(stepMs)
@@ -149,7 +141,7 @@ test('a clock that is set forward, or back, disconnects nobody and holds up no c
       token: await tokenFor('kim', 2)
     })
     for (let n = 15; n < 20; n++) await send(n)
-    await until(() => !leaving.client.connected, 'the broker has looked at the tokens', 30_000)
+    await until(() => !leaving.client.connected, 'the broker has looked at the tokens')
     expect(author.client.connected).toBe(true)
     expect(silent.client.connected).toBe(true)
     await broker.stop()

@@ -13,9 +13,7 @@ const CLIENTS = 8
 const AWAY_MS = 8_000
 const BACK_WITHIN_MS = 30_000
 
-test('eight clients of MQTT.js are back by themselves after 8 s without PostgreSQL, with what they had sent', {
-  timeout: 120_000
-}, async () => {
+test('eight clients of MQTT.js are back by themselves after 8 s without PostgreSQL, with what they had sent', async () => {
   await using opened = new Opened()
   const folder = await opened.add(scratchFolder())
   const postgres = await preparePostgres(join(folder.path, 'postgres'), () => {})

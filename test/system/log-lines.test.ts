@@ -29,7 +29,7 @@ test('every line is JSON: the addresses, what libraries and Node print, and the 
     entry: ['--import', `data:text/javascript,${encodeURIComponent(NOISE)}`, program('main')]
   }))
   echo.child.kill('SIGUSR2')
-  await until(() => echo.child.exitCode !== null, 'it has ended', 20_000)
+  await until(() => echo.child.exitCode !== null, 'it has ended')
   const lines = echo.output().split('\n').filter(line => line !== '').map(line => JSON.parse(line))
   expect(lines).toContainEqual(expect.objectContaining({
     msg: 'Echo is ready', rest: expect.stringMatching(/^http:.*\/api\/v1$/), mqtt: expect.any(String)
@@ -51,7 +51,7 @@ test('a start that fails says so on stdout as JSON, and on stderr in words', { t
   for (const stream of ['stdout', 'stderr'] as const) {
     child[stream]!.on('data', text => { said[stream] += text })
   }
-  await until(() => child.exitCode !== null && said.stdout.endsWith('\n'), 'it has ended', 20_000)
+  await until(() => child.exitCode !== null && said.stdout.endsWith('\n'), 'it has ended')
   expect(JSON.parse(said.stdout)).toMatchObject({
     level: 60, msg: 'Echo did not start', reason: expect.stringContaining('HTTP_PORT')
   })

@@ -21,7 +21,7 @@ beforeAll(async () => {
   echo = await opened.add(startEcho({ dataDir: folder.path, env: { DATABASE_URL: postgres.url } }))
   alice = restClient(echo.api, await token('alice'))
   conversation = (await alice('POST', '/conversations', { type: 'direct', participant_ids: ['bob'] })).body.id
-}, 120_000)
+})
 afterAll(async () => { await opened[Symbol.asyncDispose]() })
 
 const send = async (content: string): Promise<number> => (await alice('POST', '/messages', {
@@ -30,9 +30,7 @@ const send = async (content: string): Promise<number> => (await alice('POST', '/
 const epochOf = async (user: RestClient): Promise<string> =>
   (await user('GET', '/conversations')).body.inbox.epoch
 
-test('after a failover that lost commits devices are told to resync, and get what comes then', {
-  timeout: 120_000
-}, async () => {
+test('after a failover that lost commits devices are told to resync, and get what comes then', async () => {
   const bobToken = await token('bob')
   const bob = restClient(echo.api, bobToken)
   const heard: InboxEvent[] = []
@@ -52,14 +50,14 @@ test('after a failover that lost commits devices are told to resync, and get wha
     "select 1 from devices where device_id = 'phone' and acked_seq = 5")).rowCount === 1, 'and are acknowledged')
   await postgres.failOver()
 
-  await until(() => closed, 'the device is disconnected', 30_000)
+  await until(() => closed, 'the device is disconnected')
   const after = await until(async () => {
     const epoch = await epochOf(bob).catch(() => before)
     return epoch === before ? undefined : epoch
-  }, 'a new epoch has begun', 30_000)
+  }, 'a new epoch has begun')
   expect(echo.output()).toContain('a new epoch begins')
   // Numbers that were given out before.
-  await until(async () => await send('new 1') < 300, 'a send is stored', 20_000)
+  await until(async () => await send('new 1') < 300, 'a send is stored')
   await using again = await connect('phone', [])
   await until(() => again.events.some(event => event.type === 'new_message'), 'it gets what is new')
   heard.push(...again.events)
@@ -81,9 +79,7 @@ test('after a failover that lost commits devices are told to resync, and get wha
   expect(third.events.filter(event => event.type === 'resync_required')).toEqual([])
 })
 
-test('a failover that lost nothing begins no epoch and disconnects nobody', {
-  timeout: 120_000
-}, async () => {
+test('a failover that lost nothing begins no epoch and disconnects nobody', async () => {
   await postgres.addReplica()
   const carol = await token('carol')
   const before = await epochOf(alice)
@@ -96,7 +92,7 @@ test('a failover that lost nothing begins no epoch and disconnects nobody', {
     'select 1 from pg_stat_replication where replay_lsn >= pg_current_wal_lsn()')).rowCount === 1,
   'the replica has it')
   await postgres.failOver()
-  await until(async () => await send('afterwards') < 300, 'a send is stored', 30_000)
+  await until(async () => await send('afterwards') < 300, 'a send is stored')
   await until(
     () => echo.output().includes('another database server answers'), 'it has been looked at', 20_000
   )

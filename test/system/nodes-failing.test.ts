@@ -34,9 +34,7 @@ beforeAll(async () => {
 })
 afterAll(async () => { await cluster?.[Symbol.asyncDispose]() })
 
-test('without the database, connections stay, sends get 503 and no PUBACK, and everything resumes by itself', {
-  timeout: 90_000
-}, async () => {
+test('without the database, connections stay, sends get 503 and no PUBACK, and everything resumes by itself', async () => {
   for (const take of [cluster.cutDatabase, cluster.freezeDatabase]) {
     const [sender, receiver] = take === cluster.cutDatabase ? ['ray', 'sue'] : ['tim', 'uma']
     const conversation = await direct(apis[0]!, sender, receiver)
@@ -67,14 +65,14 @@ test('without the database, connections stay, sends get 503 and no PUBACK, and e
         client_message_id: 'kept'
       })
         .then(() => { acknowledged = true }, () => {})
-      await until(() => ended, 'the connection of an undecided command ends', 20_000)
+      await until(() => ended, 'the connection of an undecided command ends')
       expect(acknowledged).toBe(false)
       expect(closed).toBe(false)
     } finally {
       await restore()
     }
     await using again = await until(() =>
-      phone(brokers[1]!, sender, { subscribe: [] }).catch(() => undefined), 'phones connect again', 20_000)
+      phone(brokers[1]!, sender, { subscribe: [] }).catch(() => undefined), 'phones connect again')
     await command(again, sender, {
       type: 'send_message',
       conversation_id: conversation,
@@ -84,26 +82,24 @@ test('without the database, connections stay, sends get 503 and no PUBACK, and e
     })
     await until(async () => (await rest(
       'POST', '/messages', { conversation_id: conversation, content: 'after', message_type: 'text' }
-    )).status === 201, 'sends commit again', 20_000)
-    await until(() => contents(device).length === 3, 'everything came', 10_000)
+    )).status === 201, 'sends commit again')
+    await until(() => contents(device).length === 3, 'everything came')
     expect(contents(device)).toEqual(['before', ...sent, 'after'])
     expect(closed).toBe(false)
     for (const node of [...brokers, ...apis, bridge]) {
-      await until(async () => (await fetch(`${node.http}/ready`)).ok, 'every process is ready', 20_000)
+      await until(async () => (await fetch(`${node.http}/ready`)).ok, 'every process is ready')
     }
   }
 })
 
-test('while Redis is away phones connect and sends commit, delivery goes on by the sweep, and it is fast again afterwards', {
-  timeout: 60_000
-}, async () => {
+test('while Redis is away phones connect and sends commit, delivery goes on by the sweep, and it is fast again afterwards', async () => {
   const conversation = await direct(apis[0]!, 'vic', 'wil')
   await using wil = await phone(brokers[0]!, 'wil')
   await until(() => wil.events.length === 1, 'what was there came')
   const rest = await at(apis[0]!, 'vic')
   await cluster.redis.kill()
   await say(rest, conversation, 'one')
-  await until(() => contents(wil).length === 1, 'it came by the sweep', 8_000)
+  await until(() => contents(wil).length === 1, 'it came by the sweep')
   await using tablet = await phone(brokers[1]!, 'wil', { deviceId: 'tablet' })
   await using author = await phone(brokers[1]!, 'vic')
   await command(author, 'vic', {
@@ -114,11 +110,11 @@ test('while Redis is away phones connect and sends commit, delivery goes on by t
     client_message_id: 'two'
   })
   await until(() =>
-    contents(wil).length === 2 && contents(tablet).includes('two'), 'it came to both by the sweep', 8_000)
+    contents(wil).length === 2 && contents(tablet).includes('two'), 'it came to both by the sweep')
   expect((await fetch(`${apis[0]!.http}/ready`)).status).toBe(200)
   await cluster.redis.start()
   await until(async () =>
-    Number(await cluster.redis.ask('zcard', 'echo:nodes')) === 5, 'all nodes have found each other', 10_000)
+    Number(await cluster.redis.ask('zcard', 'echo:nodes')) === 5, 'all nodes have found each other')
   await until(async () => {
     const before = wil.events.length
     await say(rest, conversation, 'hello')
@@ -126,24 +122,20 @@ test('while Redis is away phones connect and sends commit, delivery goes on by t
   }, 'messages come by their wakes again', 5_000)
 })
 
-test('a Redis that hangs keeps no phone from connecting and no send from committing', {
-  timeout: 60_000
-}, async () => {
+test('a Redis that hangs keeps no phone from connecting and no send from committing', async () => {
   const conversation = await direct(apis[0]!, 'xan', 'yve')
   const rest = await at(apis[0]!, 'xan')
   cluster.redis.pause()
   try {
     await using yve = await phone(brokers[0]!, 'yve')
     await say(rest, conversation, 'one')
-    await until(() => contents(yve).length === 1, 'it came by the sweep', 10_000)
+    await until(() => contents(yve).length === 1, 'it came by the sweep')
   } finally {
     cluster.redis.resume()
   }
 })
 
-test('what a killed broker left unacknowledged becomes due for a push, and its devices miss nothing elsewhere', {
-  timeout: 90_000
-}, async () => {
+test('what a killed broker left unacknowledged becomes due for a push, and its devices miss nothing elsewhere', async () => {
   const conversation = await direct(apis[0]!, 'zoe', 'abe')
   await registerToken(apis[0]!, 'abe')
   const rest = await at(apis[0]!, 'zoe')
@@ -156,35 +148,31 @@ test('what a killed broker left unacknowledged becomes due for a push, and its d
   await doomed.kill()
   const name = nodeName(doomed)
   await until(() => [...brokers, ...apis, bridge].some(({ output }) => output().split('\n')
-    .some(line => line.includes('a node is gone') && line.includes(name))), 'the log names it', 20_000)
+    .some(line => line.includes('a node is gone') && line.includes(name))), 'the log names it')
   device.client.end(true)
   await say(rest, conversation, 'two')
-  await until(() => pushesOf(bridge, 'abe').length > 0, 'the push came', 40_000)
+  await until(() => pushesOf(bridge, 'abe').length > 0, 'the push came')
   await using again = await phone(brokers[0]!, 'abe', { subscribe: [] })
   expect(again.sessionPresent).toBe(true)
   await until(() => contents(again).length === 2, 'it has everything')
   expect(contents(again)).toEqual(['one', 'two'])
 })
 
-test('the others say of a broker that was stopped that it has left, and warn of nothing', {
-  timeout: 60_000
-}, async () => {
+test('the others say of a broker that was stopped that it has left, and warn of nothing', async () => {
   const leaving = await start('broker')
   const name = nodeName(leaving)
   const others = [...brokers, ...apis, bridge]
   await leaving.stop()
   for (const other of others) {
     const about = () => other.output().split('\n').filter(line => line.includes(name))
-    await until(() => about().length > 0, 'it is missed', 20_000)
+    await until(() => about().length > 0, 'it is missed')
     expect(about().map(line => JSON.parse(line))).toMatchObject([{
       level: pino.levels.values.info, nodes: [name], msg: 'a node has left: it was stopped'
     }])
   }
 })
 
-test('a device that moves to another broker with unacknowledged messages is not pushed', {
-  timeout: 60_000
-}, async () => {
+test('a device that moves to another broker with unacknowledged messages is not pushed', async () => {
   const conversation = await direct(apis[0]!, 'fay', 'gus')
   await registerToken(apis[0]!, 'gus')
   await using device = await phone(brokers[0]!, 'gus', { paused: true })
@@ -204,13 +192,11 @@ test('a device that moves to another broker with unacknowledged messages is not 
     await registerToken(apis[0]!, 'hal')
     await say(rest, other, 'hello')
   })
-  await until(() => pushesOf(bridge, 'hal').length > 0, 'the other is pushed', 20_000)
+  await until(() => pushesOf(bridge, 'hal').length > 0, 'the other is pushed')
   expect(pushesOf(bridge, 'gus')).toEqual([])
 })
 
-test('a process that is asked to stop flushes acknowledgements and lets its devices go elsewhere', {
-  timeout: 60_000
-}, async () => {
+test('a process that is asked to stop flushes acknowledgements and lets its devices go elsewhere', async () => {
   const conversation = await direct(apis[0]!, 'bev', 'cyd')
   const rest = await at(apis[0]!, 'bev')
   const leaving = await start('broker')
@@ -229,9 +215,7 @@ test('a process that is asked to stop flushes acknowledgements and lets its devi
   expect(contents(again)).toEqual(['last'])
 })
 
-test('a rolling restart of every process loses nothing and refuses no send that is retried once', {
-  timeout: 120_000
-}, async () => {
+test('a rolling restart of every process loses nothing and refuses no send that is retried once', async () => {
   const conversation = await direct(apis[0]!, 'dot', 'edo')
   const fresh = { brokers: [] as EchoProcess[], apis: [] as EchoProcess[] }
   const secret = await token('dot')
@@ -271,7 +255,7 @@ test('a rolling restart of every process loses nothing and refuses no send that 
       if (device === undefined) continue
       await until(() => !device.client.connected || (run.allSent && new Set([
         ...received, ...contents(device).map(Number)
-      ]).size >= sent), 'the connection ends or everything is there', 60_000)
+      ]).size >= sent), 'the connection ends or everything is there')
       for (const content of contents(device)) received.add(Number(content))
       await device[Symbol.asyncDispose]()
     }
@@ -297,13 +281,11 @@ test('a rolling restart of every process loses nothing and refuses no send that 
   expect([...received]).toEqual(range(0, sent - 1))
 })
 
-test('a process waits for a database or a Redis that is away at its start, says so, and then serves', {
-  timeout: 60_000
-}, async () => {
+test('a process waits for a database or a Redis that is away at its start, says so, and then serves', async () => {
   await using other = await startCluster()
   const restore = await other.cutDatabase()
   const first = await other.spawn('api')
-  await until(() => first.output().includes('waiting for the database'), 'it says what it waits for', 15_000)
+  await until(() => first.output().includes('waiting for the database'), 'it says what it waits for')
   expect((await fetch(`${first.http}/ready`)).status).toBe(503)
   expect((await fetch(`${first.http}/health`)).status).toBe(200)
   await restore()
@@ -312,7 +294,7 @@ test('a process waits for a database or a Redis that is away at its start, says 
 
   await other.redis.kill()
   const second = await other.spawn('broker')
-  await until(() => second.output().includes('waiting for Redis'), 'it says what it waits for', 15_000)
+  await until(() => second.output().includes('waiting for Redis'), 'it says what it waits for')
   expect((await fetch(`${second.http}/ready`)).status).toBe(503)
   await other.redis.start()
   await using broker = await second.ready()

@@ -55,7 +55,7 @@ test('a device that connects to another node takes its session over', async () =
   let closed = false
   first.client.on('close', () => { closed = true })
   const sending = (async () => { for (const n of range(1, 200)) await say(rest, conversation, `${n}`) })()
-  await until(() => contents(first).length >= 50, 'the first connection has some', 15_000)
+  await until(() => contents(first).length >= 50, 'the first connection has some')
   await using second = await phone(brokers[1]!, 'bea', { subscribe: [] })
   expect(second.sessionPresent).toBe(true)
   await until(() => closed, 'the older connection is closed', BY_WAKE_MS)

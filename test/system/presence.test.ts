@@ -7,9 +7,7 @@ import { program } from '../support/programs.ts'
 import { restClient } from '../support/rest.ts'
 import { until } from '../support/until.ts'
 
-test('a revocation ends sessions on every broker, and users of a killed broker go offline', {
-  timeout: 90_000
-}, async () => {
+test('a revocation ends sessions on every broker, and users of a killed broker go offline', async () => {
   await using cluster = await startCluster(program('impatient'))
   const [one, two, api] =
     await Promise.all([cluster.start('broker'), cluster.start('broker'), cluster.start('api')])
@@ -31,12 +29,12 @@ test('a revocation ends sessions on every broker, and users of a killed broker g
 
   const revokedAt = performance.now()
   expect((await asRoot('POST', '/admin/users/ann/revoke')).status).toBe(204)
-  await until(() => phones.every(phone => !phone.client.connected), 'both sessions have ended', 2_000)
+  await until(() => phones.every(phone => !phone.client.connected), 'both sessions have ended')
   await until(
     async () => (await asAnn('GET', '/users/me')).status === 401, 'the API refuses the token', 2_000
   )
   expect(performance.now() - revokedAt).toBeLessThan(2_500)
-  await until(() => states().at(-1) === false, 'bob hears that ann has gone', 10_000)
+  await until(() => states().at(-1) === false, 'bob hears that ann has gone')
 
   const later = await token('ann')
   await using back =
@@ -44,7 +42,7 @@ test('a revocation ends sessions on every broker, and users of a killed broker g
   await until(() => states().at(-1) === true, 'bob hears that ann is back')
   await one.kill()
   await until(() => !back.client.connected, 'ann has lost the connection')
-  await until(() => states().at(-1) === false, 'bob hears that ann has gone', 30_000)
+  await until(() => states().at(-1) === false, 'bob hears that ann has gone')
   expect((await asBob('GET', '/users/ann/presence')).body).toMatchObject({
     online: false, last_seen_at: expect.any(String)
   })

@@ -33,7 +33,7 @@ async function openChat (host: Host, secret: () => Promise<string>): Promise<Cha
   await host.systemctl('start')
   const ready = async (): Promise<boolean> =>
     await fetch(new URL('/ready', host.api)).then(({ ok }) => ok, () => false)
-  await until(ready, 'Echo is ready', 90_000).catch(async () => { throw new Error(await host.log()) })
+  await until(ready, 'Echo is ready').catch(async () => { throw new Error(await host.log()) })
   const token = await issueToken({
     secret: new TextEncoder().encode(await secret()), userId: 'alice', ttlSeconds: 3_600
   })
@@ -42,7 +42,7 @@ async function openChat (host: Host, secret: () => Promise<string>): Promise<Cha
   const answered = (method: string, path: string, body?: object): Promise<any> => until(async () => {
     const answer = await alice(method, path, body)
     return answer.status < 300 && answer.body
-  }, `${method} ${path} is answered`, 30_000)
+  }, `${method} ${path} is answered`)
   const { id } = await answered('POST', '/conversations', { type: 'direct', participant_ids: ['bob'] })
   const authorization = `Bearer ${token}`
   return {

@@ -8,9 +8,7 @@ import { until } from '../support/until.ts'
 
 const LONGER_THAN_ANY_TEST_MS = '600000'
 
-test('a process that stops is not ready and serves as before, until a second signal', {
-  timeout: 60_000
-}, async () => {
+test('a process that stops is not ready and serves as before, until a second signal', async () => {
   await using folder = await scratchFolder()
   await using echo =
     await startEcho({ dataDir: folder.path, env: { STOP_DELAY_MS: LONGER_THAN_ANY_TEST_MS } })
@@ -36,6 +34,6 @@ test('a process that stops is not ready and serves as before, until a second sig
   await until(() => {
     echo.child.kill('SIGTERM')
     return echo.child.exitCode !== null
-  }, 'nobody waits for it any more', 20_000)
+  }, 'nobody waits for it any more')
   expect(echo.child.exitCode).toBe(0)
 })

@@ -6,7 +6,7 @@ import { createCertificate } from '../support/certificate.ts'
 import { scratchFolder, startEcho, token } from '../support/echo-process.ts'
 import { grpcClient, refused } from '../support/grpc-client.ts'
 
-test('HTTP and gRPC speak TLS', { timeout: 60_000 }, async () => {
+test('HTTP and gRPC speak TLS', async () => {
   await using folder = await scratchFolder()
   await using certificate = await createCertificate()
   const { files: { cert: TLS_CERT, key: TLS_KEY }, pem: { cert: ca } } = certificate

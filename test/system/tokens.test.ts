@@ -86,7 +86,7 @@ test('what a server with a key set of its own issues is verified by it', { timeo
   try {
     const login = async (cookie: string): Promise<Response> =>
       await fetch(`http://127.0.0.1:${port}/token`, { headers: { cookie } })
-    await until(() => login('').then(({ status }) => status === 401, () => false), 'the server runs', 20_000)
+    await until(() => login('').then(({ status }) => status === 401, () => false), 'the server runs')
     const { token } = await (await login('session=1')).json() as { token: string }
     await using echo = await startEcho({
       dataDir: folder.path,

@@ -119,7 +119,7 @@ test('typing, presence and pushes name them', async () => {
 
   await registerToken(api, BOTH)
   await say(rest, await direct(api, watched, BOTH), 'wake up')
-  await until(() => pushesOf(bridge, BOTH).length > 0, 'the phone is woken', 15_000)
+  await until(() => pushesOf(bridge, BOTH).length > 0, 'the phone is woken')
 })
 
 test('an admin reaches them, and is told where an erasure is to be found', async () => {

@@ -11,7 +11,7 @@ const CHROMIUM = [
 export const noBrowser = CHROMIUM === undefined
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
-const DEADLINE_MS = 20_000
+const DEADLINE_MS = 60_000
 
 export interface Window extends AsyncDisposable {
   page: Page

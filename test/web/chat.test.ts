@@ -4,7 +4,7 @@ import { scratchFolder, startEcho, type EchoProcess } from '../support/echo-proc
 import { until } from '../support/until.ts'
 import { noBrowser, seriousFindings, sideOf, startBrowser, type TestBrowser } from './browser.ts'
 
-describe.skipIf(noBrowser)('with chromium', { timeout: 120_000 }, () => {
+describe.skipIf(noBrowser)('with chromium', () => {
   let folder: Awaited<ReturnType<typeof scratchFolder>>
   let echo: EchoProcess
   let browser: TestBrowser
@@ -15,7 +15,7 @@ describe.skipIf(noBrowser)('with chromium', { timeout: 120_000 }, () => {
     echo = await startEcho({ dataDir: folder.path, env: { JWT_SECRET: '' } })
     page = echo.http.replace('127.0.0.1', 'localhost')
     browser = await startBrowser()
-  }, 120_000)
+  })
   afterAll(async () => {
     await browser?.[Symbol.asyncDispose]()
     await echo?.[Symbol.asyncDispose]()
@@ -145,7 +145,7 @@ describe.skipIf(noBrowser)('with chromium', { timeout: 120_000 }, () => {
     await alice.say('The beach')
     const image = bob.message('The beach').getByRole('img', { name: 'beach.png' })
     await image.waitFor()
-    await until(() => image.evaluate((element: any) => element.naturalWidth === 1_280), 'it is shown', 20_000)
+    await until(() => image.evaluate((element: any) => element.naturalWidth === 1_280), 'it is shown')
     expect(window.errors).toEqual([])
   })
 

@@ -5,7 +5,7 @@ import { connectPhone } from '../support/phone.ts'
 import { restClient } from '../support/rest.ts'
 import { noBrowser, seriousFindings, startBrowser, type TestBrowser, type Window } from './browser.ts'
 
-describe.skipIf(noBrowser)('with chromium', { timeout: 120_000 }, () => {
+describe.skipIf(noBrowser)('with chromium', () => {
   let folder: Awaited<ReturnType<typeof scratchFolder>>
   let echo: EchoProcess
   let browser: TestBrowser
@@ -14,7 +14,7 @@ describe.skipIf(noBrowser)('with chromium', { timeout: 120_000 }, () => {
     folder = await scratchFolder()
     echo = await startEcho({ dataDir: folder.path })
     browser = await startBrowser()
-  }, 120_000)
+  })
   afterAll(async () => {
     await browser?.[Symbol.asyncDispose]()
     await echo?.[Symbol.asyncDispose]()

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { scratchFolder, startEcho } from '../support/echo-process.ts'
 import { noBrowser, sideOf, startBrowser } from './browser.ts'
 
-describe.skipIf(noBrowser)('with chromium', { timeout: 180_000 }, () => {
+describe.skipIf(noBrowser)('with chromium', () => {
   test('a server that is killed and comes back gets what was written meanwhile', async () => {
     await using folder = await scratchFolder()
     const env = { JWT_SECRET: '' }

@@ -5,7 +5,7 @@ import { restClient } from '../support/rest.ts'
 import { until } from '../support/until.ts'
 import { noBrowser, sideOf, startBrowser, type TestBrowser } from './browser.ts'
 
-describe.skipIf(noBrowser)('with chromium', { timeout: 120_000 }, () => {
+describe.skipIf(noBrowser)('with chromium', () => {
   let folder: Awaited<ReturnType<typeof scratchFolder>>
   let echo: EchoProcess
   let browser: TestBrowser
@@ -14,7 +14,7 @@ describe.skipIf(noBrowser)('with chromium', { timeout: 120_000 }, () => {
     folder = await scratchFolder()
     echo = await startEcho({ dataDir: folder.path })
     browser = await startBrowser()
-  }, 120_000)
+  })
   afterAll(async () => {
     await browser?.[Symbol.asyncDispose]()
     await echo?.[Symbol.asyncDispose]()

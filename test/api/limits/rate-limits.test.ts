@@ -126,7 +126,7 @@ describe('in Redis', () => {
       refused(answers).length === 0)) return false
     await sleep(WINDOW_MS)
     return true
-  }, 'requests are limited', 15_000)
+  }, 'requests are limited')
 
   const both = (n: number): Promise<Answer[]> => {
     let i = 0

@@ -28,7 +28,7 @@ const open = (caller: Caller, options: ReaderOptions & { after?: number } = {}, 
   })
 const ids = (reader: EventReader): unknown[] => reader.events().map(({ id }) => id)
 const count = (reader: EventReader, n: number) =>
-  until(() => reader.events().length >= n, `${n} events came`, 10_000)
+  until(() => reader.events().length >= n, `${n} events came`)
 const gone = (server: TestApi, caller: Caller) =>
   until(() => [...server.messaging.connections.of(caller.id)].length === 0, 'the stream is forgotten')
 const feedOf = (caller: Caller) =>

@@ -245,9 +245,9 @@ describe.for(['in memory', 'in Redis'])('%s', where => {
     for (let n = 100; n <= 1_100; n += 100) {
       const ids = Array.from({ length: 100 }, (_, i) => n - i)
       for (const id of ids) raw.packet(publishPacket('s/released', `${id}`, 2, id))
-      await until(() => raw.closed || raw.of('pubrec').length === n, 'all have come', 20_000)
+      await until(() => raw.closed || raw.of('pubrec').length === n, 'all have come')
       for (const messageId of ids) raw.packet({ cmd: 'pubrel', messageId })
-      await until(() => raw.closed || raw.of('pubcomp').length === n, 'all are complete', 20_000)
+      await until(() => raw.closed || raw.of('pubcomp').length === n, 'all are complete')
     }
     expect(raw.closed).toBe(false)
   })

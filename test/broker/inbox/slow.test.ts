@@ -55,7 +55,7 @@ test('a device that acknowledges what it does not read is disconnected too', asy
     await say(broker, conversation, WINDOW, LARGE)
     frozen.packet(publishPacket('user/ann/outbox', JSON.stringify({ type: 'ack', seq: pump.sentSeq }), 1, 7))
     return broker.counts().connections === 0
-  }, 'it is disconnected', 20_000)
+  }, 'it is disconnected')
 })
 
 test('a pump that has nothing in flight but a full socket is stalled and makes its user due', () => {
@@ -94,7 +94,7 @@ test('a client that sends but does not read its answers is disconnected', async 
   await until(() => {
     if (rude.unsent() === 0) rude.bytes(ping)
     return broker.counts().connections === 0
-  }, 'it is disconnected', 20_000)
+  }, 'it is disconnected')
 })
 
 test('a frozen observer loses copies and delays no other client', async () => {
@@ -141,12 +141,12 @@ for (const qos of [1, 2] as const) {
         { length: 50 }, (_, j) => sensor.client.publishAsync('sensors/1', `${i + j} ${LARGE}`, { qos })
       ))
     }
-    await until(() => reader.received.length === n, 'the other one got everything', 20_000)
+    await until(() => reader.received.length === n, 'the other one got everything')
     expect(broker.counts().connections).toBe(3) // what waits for it is in its queue
     const again = await broker.device('frozen', { deviceId: 'raw', ...SENSORS })
     const numbers = (): Set<string> =>
       new Set(again.received.map(message => message.payload.toString().split(' ', 1)[0]!))
-    await until(() => numbers().size === n, 'it got everything when it came back', 20_000)
+    await until(() => numbers().size === n, 'it got everything when it came back')
   })
 }
 
@@ -160,7 +160,7 @@ test('a frozen subscriber whose session is clean has no queue, and is disconnect
   await until(async () => {
     await sensor.client.publishAsync('sensors/1', LARGE, { qos: 1 })
     return broker.counts().connections === 1
-  }, 'it is disconnected', 20_000)
+  }, 'it is disconnected')
 })
 
 test('a subscriber that reads gets a burst of 5,000 and stays', async () => {
@@ -169,7 +169,7 @@ test('a subscriber that reads gets a burst of 5,000 and stays', async () => {
   const sensor = await broker.device('sensor', SENSORS)
   const n = 5_000
   for (let i = 0; i < n; i++) sensor.client.publish('sensors/1', `${i}`, { qos: 1 })
-  await until(() => reader.received.length === n, 'all came', 20_000)
+  await until(() => reader.received.length === n, 'all came')
   expect(reader.client.connected).toBe(true)
 })
 
@@ -185,7 +185,7 @@ test('retained messages come to a slow reader as fast as it takes them', async (
   reader.packet(subscribePacket(1, 'sensors/#'))
   for (let i = 0; i < 50; i++) await sensor.subscribe('user/sensor/live')
   reader.thaw()
-  await until(() => reader.of('publish').length === n, 'all came', 20_000)
+  await until(() => reader.of('publish').length === n, 'all came')
   expect(reader.closed).toBe(false)
 })
 
@@ -256,7 +256,7 @@ test('10,000 waiting events come in order, with flat memory', async () => {
     acknowledged += arrived.length
     raw.received.length = 0 // what the test keeps is not what the broker keeps
     return acknowledged === n + 1
-  }, 'all came', 25_000)
+  }, 'all came')
   expect(held).toBeLessThanOrEqual(WINDOW)
   // All of it would be 10,000 events of more than 500 bytes, several times over; garbage is what varies.
   expect(heap).toBeLessThan(100 * 1024 * 1024)

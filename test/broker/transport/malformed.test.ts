@@ -197,7 +197,7 @@ for (const [when, open] of Object.entries<(broker: TestBroker) => Promise<RawCli
   'before CONNECT': async broker => broker.raw(),
   'after CONNECT': broker => broker.rawDevice('ann', { clean: false, ...SENSORS })
 })) {
-  test(`whatever comes ${when}, the broker serves the others`, { timeout: 120_000 }, async () => {
+  test(`whatever comes ${when}, the broker serves the others`, async () => {
     await using broker = await startTestBroker()
     const stillServed = await neighbour(broker)
     const bystander = await broker.device('bob', { ...SENSORS, subscribe: ['sensors/#', 'user/bob/inbox'] })

@@ -14,9 +14,7 @@ import { until } from '../../support/until.ts'
 
 const log = pino({ enabled: false })
 
-test('a log that ends before what was sent of it begins a new epoch; nobody is left hanging', {
-  timeout: 30_000
-}, async () => {
+test('a log that ends before what was sent of it begins a new epoch; nobody is left hanging', async () => {
   await using broker = await startTestBroker()
   const conversation = await broker.direct('bob', 'ann')
   const phone = await broker.device('ann', { subscribe: ['user/ann/inbox'] })
@@ -29,7 +27,7 @@ test('a log that ends before what was sent of it begins a new epoch; nobody is l
   await broker.sql("delete from inbox_events where user_id = 'ann' and seq > 2")
   await broker.sql("update users set inbox_seq = 2, acked_seq = least(acked_seq, 2) where id = 'ann'")
   await broker.sql("update devices set acked_seq = 2 where user_id = 'ann'")
-  await until(() => closed, 'the device is disconnected', 15_000)
+  await until(() => closed, 'the device is disconnected')
   expect(broker.messaging.epoch).not.toBe(before)
   await broker.say('bob', conversation, 'four')
   // A broker that has not heard of the epoch yet goes on taking acknowledgements.
@@ -91,9 +89,7 @@ const pumpOf = (epoch: string, deviceId: string, readLog = async (): Promise<nev
   return { userId: 'ann', deviceId, pump, written, disconnect () {} }
 }
 
-test('a session of an earlier epoch that is not closed yet makes nobody suspect the new one', {
-  timeout: 30_000
-}, async () => {
+test('a session of an earlier epoch that is not closed yet makes nobody suspect the new one', async () => {
   await using broker = await startTestBroker()
   await broker.direct('bob', 'ann')
   const sessions = createTrackedSessions()
@@ -118,7 +114,7 @@ test('a session of an earlier epoch that is not closed yet makes nobody suspect 
     log,
     now: Date.now
   })
-  await until(() => swept, 'the sweep has told the fresh one of its log', 15_000)
+  await until(() => swept, 'the sweep has told the fresh one of its log')
   await sweep[Symbol.asyncDispose]()
   expect(tooShort).toEqual([])
 })

@@ -50,7 +50,7 @@ const toldPerTransaction = async ({ database }: Messaging): Promise<number[]> =>
 
 const sum = (counts: number[]): number => counts.reduce((sum, count) => sum + count, 0)
 
-test('a new name is told in pieces, no transaction locks all who hear of it', { timeout: 60_000 }, async () => {
+test('a new name is told in pieces, no transaction locks all who hear of it', async () => {
   await using node = await startAlone()
   const pieces: WakeEvent[][] = []
   await makeGroups(node.messaging)
@@ -64,7 +64,7 @@ test('a new name is told in pieces, no transaction locks all who hear of it', { 
   expect(others.length).toBe(new Set(others).size)
 })
 
-test('what a process that died left untold of a name, another one tells once', { timeout: 60_000 }, async () => {
+test('what a process that died left untold of a name, another one tells once', async () => {
   await using node = await startAlone()
   const { database } = node.messaging
   await makeGroups(node.messaging)

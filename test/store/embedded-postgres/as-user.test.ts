@@ -12,7 +12,6 @@ import { makeSocketFolder, urlOf } from '../../../store/embedded-postgres/socket
 import { startEmbeddedPostgres } from '../../../store/embedded-postgres/start.ts'
 import { isRoot, memoryLog, NOBODY, postmasterPid, query, scratchFolder, startOwner } from './scratch.ts'
 
-vi.setConfig({ testTimeout: 60_000 })
 afterEach(() => { vi.unstubAllEnvs() })
 
 const { log } = memoryLog()

@@ -45,7 +45,7 @@ test.skipIf(
   try {
     const [line] = await once(parent.stdout, 'data') as [Buffer]
     const zombie = Number(line.toString())
-    await expect.poll(async () => await processes.startTimeOf(zombie), { timeout: 5_000 }).toBeUndefined()
+    await expect.poll(async () => await processes.startTimeOf(zombie), { timeout: 60_000 }).toBeUndefined()
     expect(() => process.kill(zombie, 0)).not.toThrow()
   } finally {
     parent.kill('SIGKILL')

@@ -6,7 +6,6 @@ import { afterEach, expect, test, vi } from 'vitest'
 import { startEmbeddedPostgres } from '../../../store/embedded-postgres/start.ts'
 import { isRunning, memoryLog, postmasterPid, query, scratchFolder, startOwner } from './scratch.ts'
 
-vi.setConfig({ testTimeout: 60_000 })
 afterEach(() => { vi.unstubAllEnvs() })
 
 const { log } = memoryLog()

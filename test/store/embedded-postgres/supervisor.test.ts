@@ -6,8 +6,7 @@ import pg from 'pg'
 import { startEmbeddedPostgres } from '../../../store/embedded-postgres/start.ts'
 import { isRunning, memoryLog, postmasterPid, query, scratchFolder } from './scratch.ts'
 
-vi.setConfig({ testTimeout: 60_000 })
-const WAIT = { timeout: 20_000, interval: 20 }
+const WAIT = { timeout: 60_000, interval: 20 }
 
 test('a server that is killed runs again under the same URL, also with a backend deep in a statement', async () => {
   await using scratch = await scratchFolder('data')

@@ -6,8 +6,7 @@ import { expect, test, vi } from 'vitest'
 import { startEmbeddedPostgres } from '../../../store/embedded-postgres/start.ts'
 import { isRoot, isRunning, memoryLog, postmasterPid, query, scratchFolder, startOwner } from './scratch.ts'
 
-vi.setConfig({ testTimeout: 60_000 })
-const WAIT = { timeout: 20_000, interval: 10 }
+const WAIT = { timeout: 60_000, interval: 10 }
 const { log } = memoryLog()
 
 test('a folder whose owner was killed is taken over: its orphaned server is stopped, its data is there', async () => {

@@ -54,7 +54,7 @@ beforeAll(async () => {
     await runSql(database.url, filled(day))
   }
   await runSql(database.url, REST)
-}, 120_000)
+})
 afterAll(async () => { await database[Symbol.asyncDispose]() })
 
 const buffersOf = async (work: (db: Executor) => Promise<unknown>): Promise<number[]> =>

@@ -12,9 +12,7 @@ let party: Party
 beforeAll(async () => { party = await startParty() })
 afterAll(() => party?.[Symbol.asyncDispose]())
 
-test('in a group of 1,000 each member gets each message once and in order, whatever their door', {
-  timeout: 120_000
-}, async () => {
+test('in a group of 1,000 each member gets each message once and in order, whatever their door', async () => {
   const names = Array.from({ length: OTHERS }, (_, i) => `member-${i}`)
   const group = await party.group('speaker', ...names)
   const clients: Client[] = []
@@ -26,7 +24,7 @@ test('in a group of 1,000 each member gets each message once and in order, whate
     const wanted = ['one', 'two', 'three']
     for (const content of wanted) {
       await party.say('speaker', group, content)
-      await until(() => clients.every(client => said(client).includes(content)), 'all heard it', 30_000)
+      await until(() => clients.every(client => said(client).includes(content)), 'all heard it')
     }
     expect(clients.map(client => said(client, group))).toEqual(clients.map(() => wanted))
     expect(clients.filter(({ ended }) => ended !== undefined)).toEqual([])

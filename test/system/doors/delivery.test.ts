@@ -22,7 +22,7 @@ afterAll(() => party?.[Symbol.asyncDispose]())
 const seqs = (events: ToldEvent[]): number[] => events.flatMap(({ seq }) => seq ?? [])
 const dense = (seqs: number[]): number[] => seqs.map((_, i) => seqs[0]! + i)
 const count = (client: Client, n: number) =>
-  until(() => said(client).length >= n, `${n} messages came`, 15_000)
+  until(() => said(client).length >= n, `${n} messages came`)
 const sayAll = (userId: string, conversation: string, contents: string[]) =>
   Promise.all(contents.map(content => party.say(userId, conversation, content)))
 const numbered = (what: string, n: number) => Array.from({ length: n }, (_, i) => `${what} ${i}`)
@@ -42,7 +42,7 @@ describe.each(DOORS)('$name', door => {
     await using again = await party.connect(door, ann, { after: first })
     await saying
     await sayAll(bob, conversation, ['at last'])
-    await until(() => said(again).includes('at last'), 'the last one came', 15_000)
+    await until(() => said(again).includes('at last'), 'the last one came')
     expect([...said(first), ...said(again)]).toEqual(await party.history(ann, conversation))
     expect(seqs(again.events)).toEqual(dense(seqs(again.events)))
   })
@@ -64,9 +64,7 @@ describe.each(DOORS)('$name', door => {
     expect(seqs(client.events)).toEqual(dense(seqs(client.events)))
   })
 
-  test('a reader that pauses gets the rest on the same connection when it reads on', {
-    timeout: 60_000
-  }, async () => {
+  test('a reader that pauses gets the rest on the same connection when it reads on', async () => {
     const [ann, bob] = [nameOf('pausing'), nameOf('large')]
     const conversation = await party.direct(bob, ann)
     await using line = await openSwitchboard()
@@ -77,7 +75,7 @@ describe.each(DOORS)('$name', door => {
     await until(async () => {
       await sayAll(bob, conversation, Array.from({ length: 20 }, () => `${n++} ${LARGE}`))
       return (await party.sessions(ann))[0]!.lag > BLOCKED
-    }, 'its buffers are full', 30_000)
+    }, 'its buffers are full')
     line.mend()
     await count(client, n)
     expect(client.ended).toBe(undefined)

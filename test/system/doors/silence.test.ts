@@ -53,7 +53,7 @@ async function sayUntilMissed ({ userId, conversation }: Scene): Promise<number>
       { length: AT_ONCE }, () => party.say('bob', conversation, `${n++} ${LARGE}`)
     ))
     return (await party.sessions(userId)).length === 0
-  }, 'it is missed', 60_000)
+  }, 'it is missed')
   return n
 }
 
@@ -61,7 +61,7 @@ async function sayUntilMissed ({ userId, conversation }: Scene): Promise<number>
 async function comeBack (door: Door, { userId, client, conversation }: Scene, n: number): Promise<void> {
   await using again = await party.connect(door, userId, { after: client })
   await party.say('bob', conversation, 'last')
-  await until(() => said(again).includes('last'), 'the rest came', 30_000)
+  await until(() => said(again).includes('last'), 'the rest came')
   const wanted = await party.history(userId, conversation)
   expect(wanted).toHaveLength(n + 2)
   const [before, after] = [said(client), said(again)]
@@ -73,16 +73,14 @@ async function comeBack (door: Door, { userId, client, conversation }: Scene, n:
 }
 
 describe.each(DOORS)('$name', door => {
-  test('a peer that is gone without a word is missed, and gets the rest when it is back', {
-    timeout: 120_000
-  }, async () => {
+  test('a peer that is gone without a word is missed, and gets the rest when it is back', async () => {
     await using scene = await open(door, 'gone')
     const { userId, conversation, line, lively } = scene
     line.cut()
     let n = 1
     if (door.missesTheSilent) {
       await party.say('bob', conversation, 'unheard')
-      await until(async () => (await party.sessions(userId)).length === 0, 'it is missed', 20_000)
+      await until(async () => (await party.sessions(userId)).length === 0, 'it is missed')
     } else {
       n = await sayUntilMissed(scene)
     }
@@ -90,9 +88,7 @@ describe.each(DOORS)('$name', door => {
     await comeBack(door, scene, n)
   })
 
-  test('a peer that reads nothing is disconnected, and gets the rest when it is back', {
-    timeout: 120_000
-  }, async () => {
+  test('a peer that reads nothing is disconnected, and gets the rest when it is back', async () => {
     await using scene = await open(door, 'frozen')
     scene.line.clog()
     const n = await sayUntilMissed(scene)

@@ -29,7 +29,7 @@ afterAll(async () => {
 const erased = async (id: string, by = root): Promise<any> => await until(async () => {
   const { body } = await by.get(`/admin/users/${id}/erasure`)
   return body.status === 'finished' && body
-}, 'the erasure is finished', 20_000)
+}, 'the erasure is finished')
 
 const events = async (caller: Caller, after: number): Promise<any[]> =>
   (await caller.get(`/inbox?after=${after}&limit=500`)).body.events
