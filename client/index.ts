@@ -14,7 +14,7 @@ import { createHistory } from './sync/history.ts'
 import { createPresence } from './live/presence.ts'
 import { createTyping } from './live/typing.ts'
 import { findMessage } from './model/copy.ts'
-import { ownMark } from './model/unread.ts'
+import { isReadNews } from './model/unread.ts'
 import { enqueued, withEntry, without, type OutboxCommand } from './model/outbox.ts'
 import { afterEvent } from './outbox/outcomes.ts'
 import { createSender } from './outbox/sender.ts'
@@ -206,7 +206,7 @@ export function createClient ({
     async read (messageId) {
       const message = held(messageId)
       const conversation = started().keeper.saved.copy.conversations.get(message.conversation_id)!
-      if (ownMark(userId, conversation) < message.seq) await enqueue({ kind: 'read', ...message })
+      if (isReadNews(userId, conversation, message.seq)) await enqueue({ kind: 'read', ...message })
     },
     setDraft: async (conversationId, content) => await started().drafts.write(conversationId, content),
 

@@ -3,9 +3,10 @@
  * in the change that shows what it did: with the answer where that can be applied at once, else
  * with the event.
  */
-import { apply } from '../model/apply.ts'
+import { apply, put } from '../model/apply.ts'
 import { findMessage } from '../model/copy.ts'
 import { type Copy } from '../model/held.ts'
+import { readUpTo, withNothingBelow } from '../model/unread.ts'
 import { type Saved } from '../state/saved.ts'
 import { type Change, type Refusal } from '../wire/events.ts'
 import { type Message } from '../wire/views.ts'
@@ -49,15 +50,24 @@ export function afterAccepted (saved: Saved, id: string, message: Message): Save
   return { ...saved, outbox: withEntry(saved.outbox, { ...entry, state: 'accepted', error: undefined }) }
 }
 
-/** The server has read up to there, and the event that tells so changes nothing more. */
+/**
+ * The server has read up to there, and the event that tells so changes nothing more. Where the device
+ * does not hold what was read, the event moves the mark, and nothing is counted until then.
+ */
 export function afterRead (saved: Saved, { id, created_at, command }: OutboxEntry): Saved {
   if (command.kind !== 'read' || !saved.outbox.has(id)) return saved
   const { conversation_id, message_id, seq } = command
-  const reader_id = saved.copy.userId
-  const read = { message_id, conversation_id, reader_id, up_to_seq: seq, read_at: created_at }
-  return {
-    ...saved, copy: apply(saved.copy, { type: 'message_read', ...read }), outbox: without(saved.outbox, id)
+  const { copy, copy: { userId: reader_id } } = saved
+  const outbox = without(saved.outbox, id)
+  const conversation = copy.conversations.get(conversation_id)
+  if (conversation === undefined) return { ...saved, outbox }
+  const up_to_seq = readUpTo(reader_id, conversation, seq)
+  if (up_to_seq === undefined) {
+    const read = seq >= conversation.held_from - 1
+    return { ...saved, copy: read ? put(copy, withNothingBelow(conversation)) : copy, outbox }
   }
+  const read = { message_id, conversation_id, reader_id, up_to_seq, read_at: created_at }
+  return { ...saved, copy: apply(copy, { type: 'message_read', ...read }), outbox }
 }
 
 /** The message as it is once edited. */

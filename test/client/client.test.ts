@@ -1,5 +1,6 @@
 /** Two people with the library: what one does, the other sees. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type Client } from '../../client/index.ts'
 import { direct, group } from '../api/api.ts'
 import { startEcho, type Echo } from '../model/world.ts'
 import { range } from '../support/phone.ts'
@@ -119,6 +120,31 @@ test('a file is uploaded with progress, sent, and read by the other', async () =
   await anns.send({ conversation_id: id, content: 'read this', attachments: [file] })
   const received = await until(() => bobs.model.messages(id)[0], 'bob has it')
   expect(await (await bobs.attachment(received.attachments[0]!.id)).text()).toBe(text)
+})
+
+test('in a direct conversation an own message reads what the other wrote before it, and no more', async () => {
+  const { ann, bob } = await pair()
+  const id = await direct(ann, bob)
+  const mark = ({ model, userId }: Client) =>
+    model.conversation(id)!.participants.find(({ user_id }) => user_id === userId)!.last_read_seq
+  await using bobs = await startDevice(echo, bob)
+  await using anns = await startDevice(echo, ann)
+  await anns.send({ conversation_id: id, content: 'nothing is unread' })
+  const first = await until(() => anns.model.messages(id)[0]?.id, 'it is sent')
+  await anns.read(first)
+  await until(() => anns.model.outbox().length === 0, 'the receipt is out')
+  expect(mark(anns)).toBe(0)
+  for (const content of ['one', 'two']) await bobs.send({ conversation_id: id, content })
+  await until(() => anns.model.conversation(id)!.unread_count === 2, 'two are unread')
+  await anns.send({ conversation_id: id, content: 'an answer' })
+  await until(() => anns.model.messages(id)[3]?.id, 'the answer is sent')
+  // As of a device that holds the answer only.
+  await using tablet = await startDevice(echo, ann, { deviceId: 'tablet' })
+  await tablet.read(tablet.model.messages(id)[0]!.id!)
+  for (const client of [tablet, anns]) {
+    await until(() => mark(client) === 3 && client.model.unread() === 0, 'what bob wrote is read')
+  }
+  expect((await ann.get(`/conversations/${id}`)).body).toMatchObject({ unread_count: 0 })
 })
 
 test('older messages are a page away, and unread ones among them are counted once', async () => {
