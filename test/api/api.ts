@@ -127,7 +127,9 @@ export async function startTestApi (
   }
 }
 
-function caller (url: string, contract: Contract, id: string, token: string): Caller {
+export function caller (
+  url: string, contract: Pick<Contract, 'judge'>, id: string, token: string
+): Caller {
   async function request (
     method: string, path: string, body?: unknown, { headers = {}, signal, raw }: RequestOptions = {}
   ): Promise<Answer> {
@@ -153,6 +155,10 @@ function caller (url: string, contract: Contract, id: string, token: string): Ca
     contract.judge({ method, path: fullPath, status: response.status, mediaType, body: answered })
     return { status: response.status, headers: response.headers, body: answered }
   }
+  return callerWith(id, token, request)
+}
+
+export function callerWith (id: string, token: string, request: Caller['request']): Caller {
   return {
     id,
     token,

@@ -4,50 +4,79 @@
  */
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 
+export type Door = 'rest' | 'mqtt'
+/** Up is to the server. */
+export type Direction = 'up' | 'down'
+
 export interface Network extends AsyncDisposable {
   /** In the place of the server's. */
   api: string
   mqttPort: number
   /** Ends all connections; new ones may come. What the server has said last may be lost. */
   cut (loseAnswers?: boolean): void
+  /** Ends the connection that carries so many more bytes, behind the last of them. */
+  cutAfter (door: Door, direction: Direction, bytes: number): void
+  /** Nothing comes through on the present connections, and neither end learns why until the next cut. */
+  freeze (): void
+  /** The device is gone, and the server does not learn it until the next cut. */
+  abandon (): void
   /** No connection any more. */
   end (): void
+  /** All connections end, and new ones are as good as ever. */
+  heal (): void
 }
 
-interface Line { near: Socket, far: Socket, losing: boolean }
+interface Line { door: Door, near: Socket, far: Socket, losing: boolean, frozen: boolean }
+interface Fuse { door: Door, direction: Direction, bytes: number }
+
+/** Long enough for a command to be decided, and its answer lost. */
+const LOSING_MS = 20
 
 export async function startNetwork ({ api, mqttPort }: { api: string, mqttPort: number }): Promise<Network> {
   const lines = new Set<Line>()
+  const fuses = new Set<Fuse>()
   let ended = false
 
-  async function proxy (port: number): Promise<Server> {
-    const server = createServer(near => {
+  async function proxy (door: Door, port: number): Promise<Server> {
+    const server = createServer({ noDelay: true }, near => {
       if (ended) return near.destroy()
-      const far = connect({ host: '127.0.0.1', port })
-      const line: Line = { near, far, losing: false }
+      const far = connect({ host: '127.0.0.1', port, noDelay: true })
+      const line: Line = { door, near, far, losing: false, frozen: false }
       lines.add(line)
-      near.on('data', data => { far.write(data) })
-      far.on('data', data => { if (!line.losing) near.write(data) })
+      near.on('data', data => pass(line, 'up', data))
+      far.on('data', data => pass(line, 'down', data))
       for (const socket of [near, far]) {
         socket.on('error', () => {})
-        socket.on('close', () => {
-          lines.delete(line)
-          near.destroy()
-          far.destroy()
-        })
+        socket.on('close', () => { if (!line.frozen) destroy(line) })
       }
     })
     await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
     return server
   }
 
-  const rest = await proxy(Number(new URL(api).port))
-  const mqtt = await proxy(mqttPort)
-  const portOf = (server: Server): number => (server.address() as AddressInfo).port
-  const destroy = (line: Line): void => {
+  function pass (line: Line, direction: Direction, data: Buffer): void {
+    if (line.frozen || (line.losing && direction === 'down')) return
+    const to = direction === 'up' ? line.far : line.near
+    const fuse = [...fuses].find(({ door, direction: way }) => door === line.door && way === direction)
+    if (fuse === undefined || fuse.bytes > data.length) {
+      if (fuse !== undefined) fuse.bytes -= data.length
+      to.write(data)
+      return
+    }
+    fuses.delete(fuse)
+    line.frozen = true
+    to.write(data.subarray(0, fuse.bytes), () => destroy(line))
+  }
+
+  function destroy (line: Line): void {
+    lines.delete(line)
     line.near.destroy()
     line.far.destroy()
   }
+
+  const rest = await proxy('rest', Number(new URL(api).port))
+  const mqtt = await proxy('mqtt', mqttPort)
+  const portOf = (server: Server): number => (server.address() as AddressInfo).port
 
   const end = (): void => {
     ended = true
@@ -60,10 +89,22 @@ export async function startNetwork ({ api, mqttPort }: { api: string, mqttPort: 
     cut (loseAnswers = false) {
       for (const line of lines) {
         line.losing = loseAnswers
-        // Long enough for a command to be decided, and its answer lost.
-        if (loseAnswers) setTimeout(() => destroy(line), 20)
+        if (loseAnswers) setTimeout(() => destroy(line), LOSING_MS)
         else destroy(line)
       }
+    },
+    cutAfter (door, direction, bytes) { fuses.add({ door, direction, bytes }) },
+    freeze () { for (const line of lines) line.frozen = true },
+    abandon () {
+      for (const line of lines) {
+        line.frozen = true
+        line.near.destroy()
+      }
+    },
+    heal () {
+      ended = false
+      fuses.clear()
+      for (const line of lines) destroy(line)
     },
     async [Symbol.asyncDispose] () {
       end()

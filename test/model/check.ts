@@ -13,7 +13,7 @@ import { MAX_PARTICIPANTS_SHOWN, type ConversationView, type DeliveryState } fro
 import { type Caller } from '../api/api.ts'
 import { type Action } from './actions.ts'
 import { openCopy, showCopy, showSnapshot, type Snapshot } from './shown.ts'
-import { createWorld, readInbox, readParticipants, takeSnapshot, type Echo } from './world.ts'
+import { createWorld, groundOf, readInbox, readParticipants, takeSnapshot, type Echo } from './world.ts'
 
 /** A copy made along the way, and where its events begin: at the snapshot, or some time before it. */
 interface Look { by: number, copy: Copy, after: number, statuses: Map<string, DeliveryState> }
@@ -25,7 +25,7 @@ const statusesIn = ({ histories }: Snapshot): Map<string, DeliveryState> =>
   new Map([...histories.values()].flat().map(({ id, status }) => [id, status]))
 
 export async function check (echo: Echo, seen: Map<string, number>, actions: Action[]): Promise<void> {
-  await using world = await createWorld(echo)
+  await using world = await createWorld(groundOf(echo))
   const looks: Look[] = []
   const begun = await Promise.all(world.users.map(async user =>
     (await user.get('/inbox?limit=1')).body.last_seq as number))
@@ -48,7 +48,7 @@ export async function check (echo: Echo, seen: Map<string, number>, actions: Act
     await world.perform(action)
   }
   await world.settle()
-  const untold = { departures: world.departures, held: await world.held() }
+  const untold = await world.untold()
 
   for (const [i, user] of world.users.entries()) {
     const snapshot = await takeSnapshot(user)
@@ -65,7 +65,7 @@ export async function check (echo: Echo, seen: Map<string, number>, actions: Act
       follow(emptyCopy(user.id), events.flatMap(event => [event, event])), `user ${i}, every event twice`
     ).toEqual(expected)
     if (i === 0) {
-      const events = world.phone.events as InboxEvent[]
+      const events = world.phone!.events as InboxEvent[]
       expect(
         follow(emptyCopy(user.id), events), 'the phone of user 0, as things happened'
       ).toEqual(expected)

@@ -1,25 +1,29 @@
 /** A few users of a running Echo, one of them with a phone, and what they have done so far. */
 import { randomUUID } from 'node:crypto'
-import { eq } from 'drizzle-orm'
+import { and, eq, inArray, isNotNull } from 'drizzle-orm'
 import pino from 'pino'
 import { startBroker } from '../../broker/start.ts'
 import {
   MAX_PARTICIPANTS_SHOWN, type ConversationView, type MessageView, type ParticipantView
 } from '../../core/views.ts'
-import { messages } from '../../migrations/schema.ts'
+import { conversation_participants, messages, participant_stays } from '../../migrations/schema.ts'
+import { type Executor } from '../../store/database.ts'
 import { inboxCounters } from '../../store/people/users.ts'
 import { startTestApi, type Answer, type Caller, type TestApi } from '../api/api.ts'
 import { connectPhone, type Phone } from '../support/phone.ts'
 import { until } from '../support/until.ts'
 import { EXACTLY, type Action } from './actions.ts'
 import { type InboxEvent } from '../../client/wire/events.ts'
-import { type Snapshot } from './shown.ts'
+import { type Snapshot, type Untold } from './shown.ts'
 
 const USERS = 4
 /** Few, so that much happens in each. */
 const MAX_GROUPS = 4
 /** With two users a crowd is as large as it may be while all see each other. */
 const FILLERS = Array.from({ length: MAX_PARTICIPANTS_SHOWN - 2 }, (_, i) => `filler${i}`)
+
+/** How the ids of messages begin that no client library has sent. */
+export const FOREIGN = 'foreign-'
 
 export interface Echo extends AsyncDisposable { api: TestApi, mqttPort: number, wsPort: number }
 
@@ -39,35 +43,48 @@ export async function startEcho (): Promise<Echo> {
   }
 }
 
+/** Where a world is. */
+export interface Ground {
+  api: Pick<TestApi, 'url' | 'user'>
+  database: Executor
+  /** The first user's phone connects here; without it there is no phone. */
+  phonePort?: number
+}
+
+export const groundOf = ({ api, mqttPort }: Echo): Ground =>
+  ({ api, phonePort: mqttPort, database: api.messaging.database.autocommit })
+
 const FOR_ADMINS: ReadonlySet<Action['do']> = new Set(['add', 'remove', 'allow', 'retitle'])
 
-interface Sent { id: string, conversation: string, by: Caller, request: object }
+/** Without its request it cannot be sent again. */
+interface Sent { id: string, conversation: string, by: Caller, request?: object }
 
 export interface World extends AsyncDisposable {
   users: Caller[]
   /** The first user's, connected all the time. */
-  phone: Phone
-  departures: Map<string, number>
-  /** Messages that a block keeps from the other side. */
-  held (): Promise<Set<string>>
-  perform (action: Action): Promise<unknown>
+  phone: Phone | undefined
+  /** Of the present state of all conversations. */
+  untold (): Promise<Untold>
+  perform (action: Action): Promise<Answer | undefined>
+  /** A message that came about otherwise: the actions that follow may choose it. */
+  note (by: Caller, message: Pick<MessageView, 'id' | 'conversation_id'>): void
   /** Resolves when the phone has acknowledged everything. */
   settle (): Promise<void>
 }
 
-export async function createWorld ({ api, mqttPort }: Echo): Promise<World> {
+export async function createWorld ({ api, phonePort, database }: Ground): Promise<World> {
   const users = await Promise.all(Array.from(
     { length: USERS }, (_, i) => api.user(`model${i}`, { claims: { name: `User ${i}` } })
   ))
   for (const user of users) await user.get('/users/me')
-  const phone =
-    await connectPhone({ userId: users[0]!.id, deviceId: 'phone', token: users[0]!.token, port: mqttPort })
+  const { id: userId, token } = users[0]!
+  const phone = phonePort === undefined
+    ? undefined
+    : await connectPhone({ userId, deviceId: 'phone', token, port: phonePort })
   const conversations: string[] = []
   const members = new Map<string, Set<string>>()
   const founders = new Map<string, Caller>()
   const sent: Sent[] = []
-  const lastSeqs = new Map<string, number>()
-  const departures = new Map<string, number>()
 
   const user = (i: number): Caller => users[i % users.length]!
   const other = (by: Caller, i: number): Caller => user(i) === by ? user(i + 1) : user(i)
@@ -95,17 +112,20 @@ export async function createWorld ({ api, mqttPort }: Echo): Promise<World> {
     return founder ?? by
   }
 
-  const noteMessage = (by: Caller, request: object, view: MessageView): void => {
-    if (sent.some(({ id }) => id === view.id)) return
-    sent.push({ id: view.id, conversation: view.conversation_id, by, request })
-    lastSeqs.set(view.conversation_id, Math.max(view.seq, lastSeqs.get(view.conversation_id) ?? 0))
+  const noteMessage = (
+    by: Caller, { id, conversation_id }: Pick<MessageView, 'id' | 'conversation_id'>, request?: object
+  ): void => {
+    if (sent.some(message => message.id === id)) return
+    sent.push({ id, conversation: conversation_id, by, request })
   }
 
-  async function send (by: Caller, request: Record<string, unknown>, over: 'rest' | 'mqtt'): Promise<void> {
-    if (over === 'rest' || by !== users[0]) {
+  async function send (
+    by: Caller, request: Record<string, unknown>, over: 'rest' | 'mqtt'
+  ): Promise<Answer | undefined> {
+    if (over === 'rest' || by !== users[0] || phone === undefined) {
       const answer = accepted(await by.post('/messages', request))
-      if (answer.status < 300) noteMessage(by, request, answer.body)
-      return
+      if (answer.status < 300) noteMessage(by, answer.body, request)
+      return answer
     }
     await phone.client.publishAsync(
       `user/${by.id}/outbox`, JSON.stringify({ type: 'send_message', ...request }), { qos: 1 }
@@ -114,7 +134,7 @@ export async function createWorld ({ api, mqttPort }: Echo): Promise<World> {
     const view = events.findLast(event =>
       event.type === 'message_sent' && event.message.client_message_id === request.client_message_id) as
       Extract<InboxEvent, { type: 'message_sent' }> | undefined
-    if (view !== undefined) noteMessage(by, request, view.message)
+    if (view !== undefined) noteMessage(by, view.message, request)
   }
 
   async function upload (by: Caller): Promise<string[]> {
@@ -126,7 +146,7 @@ export async function createWorld ({ api, mqttPort }: Echo): Promise<World> {
     return response.status === 201 ? [((await response.json()) as { id: string }).id] : []
   }
 
-  async function perform (action: Action): Promise<unknown> {
+  async function perform (action: Action): Promise<Answer | undefined> {
     const by = actor(action)
     switch (action.do) {
       case 'look': return
@@ -169,7 +189,7 @@ export async function createWorld ({ api, mqttPort }: Echo): Promise<World> {
             conversation_id: id,
             content: action.text,
             message_type: 'text',
-            client_message_id: randomUUID(),
+            client_message_id: `${FOREIGN}${randomUUID()}`,
             ...(action.mention === null
               ? {}
               : { mentions: [{ user_id: user(action.mention).id, offset: 0, length: 3 }] }),
@@ -180,18 +200,16 @@ export async function createWorld ({ api, mqttPort }: Echo): Promise<World> {
         case 'add': {
           const outside = users.filter(({ id: userId }) => !members.get(id)!.has(userId))
           const added = (outside[action.other % outside.length] ?? other(by, action.other)).id
-          if (accepted(await by.post(`${path}/participants`, { user_id: added })).status === 200) {
-            members.get(id)!.add(added)
-          }
-          return
+          const answer = accepted(await by.post(`${path}/participants`, { user_id: added }))
+          if (answer.status === 200) members.get(id)!.add(added)
+          return answer
         }
         case 'remove':
         case 'leave': {
           const gone = action.do === 'leave' ? by.id : other(by, action.other).id
-          if (accepted(await by.delete(`${path}/participants/${gone}`)).status !== 204) return
-          members.get(id)!.delete(gone)
-          departures.set(id, lastSeqs.get(id) ?? 0)
-          return
+          const answer = accepted(await by.delete(`${path}/participants/${gone}`))
+          if (answer.status === 204) members.get(id)!.delete(gone)
+          return answer
         }
         case 'allow': {
           const { role, can_send_messages } = action
@@ -211,7 +229,8 @@ export async function createWorld ({ api, mqttPort }: Echo): Promise<World> {
     if (chosen === undefined) return
     const path = `/messages/${chosen.id}`
     switch (action.do) {
-      case 'sendAgain': return accepted(await chosen.by.post('/messages', chosen.request))
+      case 'sendAgain':
+        return chosen.request && accepted(await chosen.by.post('/messages', chosen.request))
       case 'read': return accepted(await by.post(`${path}/read`))
       // Its sender may, so mostly it is the sender who tries.
       case 'edit': return accepted(
@@ -225,30 +244,46 @@ export async function createWorld ({ api, mqttPort }: Echo): Promise<World> {
     }
   }
 
-  function noteConversation ({ status, body }: Answer, userIds: string[]): void {
-    if (status !== 201) return
-    conversations.push(body.id)
-    members.set(body.id, new Set(userIds))
+  function noteConversation (answer: Answer, userIds: string[]): Answer {
+    if (answer.status === 201) {
+      conversations.push(answer.body.id)
+      members.set(answer.body.id, new Set(userIds))
+    }
+    return answer
   }
 
   return {
     users,
     phone,
-    departures,
     perform,
-    async held () {
-      const rows = await api.messaging.database.autocommit.orm.select({ id: messages.id }).from(messages)
-        .where(eq(messages.hidden, true))
-      return new Set(rows.map(row => row.id))
-    },
+    note: noteMessage,
+    untold: () => readUntold(database, conversations),
     async settle () {
       await until(async () => {
-        const [counters] = await inboxCounters(api.messaging.database.autocommit, [users[0]!.id])
+        const [counters] = await inboxCounters(database, [users[0]!.id])
         return counters!.acked_seq === counters!.inbox_seq
       }, 'the phone has acknowledged everything')
     },
-    async [Symbol.asyncDispose] () { await phone[Symbol.asyncDispose]() }
+    async [Symbol.asyncDispose] () { await phone?.[Symbol.asyncDispose]() }
   }
+}
+
+/** Of the present state of these conversations. */
+export async function readUntold ({ orm }: Executor, conversationIds: string[]): Promise<Untold> {
+  const present = conversation_participants
+  const [left, ended, held] = await Promise.all([
+    orm.select({ id: present.conversation_id, seq: present.left_seq }).from(present)
+      .where(and(inArray(present.conversation_id, conversationIds), isNotNull(present.left_seq))),
+    orm.select({ id: participant_stays.conversation_id, seq: participant_stays.left_seq })
+      .from(participant_stays).where(inArray(participant_stays.conversation_id, conversationIds)),
+    orm.select({ id: messages.id }).from(messages)
+      .where(and(inArray(messages.conversation_id, conversationIds), eq(messages.hidden, true)))
+  ])
+  const departures = new Map<string, number>()
+  for (const { id, seq } of [...left, ...ended]) {
+    departures.set(id, Math.max(seq!, departures.get(id) ?? 0))
+  }
+  return { departures, held: new Set(held.map(({ id }) => id)) }
 }
 
 /** Refused for what it is, as many random actions are; anything else is a fault of the server. */
