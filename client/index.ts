@@ -60,7 +60,7 @@ export function createClient ({
 
   async function run () {
     const keeper = await openKeeper(userId, store, notice.between)
-    const history = createHistory(keeper, rest)
+    const history = createHistory({ keeper, rest, backoff, random })
     const sender = createSender({
       keeper,
       rest,
@@ -94,13 +94,14 @@ export function createClient ({
         sender.connected(session)
         drafts.connected()
         presence.connected()
-        recount()
+        history.connected()
       },
       disconnected () {
         sender.disconnected()
         drafts.disconnected()
         typing.clear()
         presence.disconnected()
+        history.disconnected()
       }
     })
     const stopWatching = watchWakeUps(now, connection.hurry)
@@ -117,10 +118,7 @@ export function createClient ({
         }
         events.emit('event', event)
       }
-      recount()
     }
-    // What could not be counted now is counted after the next event or connect.
-    function recount (): void { history.recount().catch(() => {}) }
 
     return { keeper, history, sender, drafts, connection, stopWatching }
   }

@@ -1,4 +1,5 @@
 /** Pages of the messages before those that are held, for readers and for counts that need them. */
+import { delayMs, type Backoff } from '../connection/backoff.ts'
 import { EchoError } from '../errors.ts'
 import { put } from '../model/apply.ts'
 import { oldestHeld, withOlder } from '../model/window.ts'
@@ -16,17 +17,25 @@ const MAX_COUNTING_PAGES = 5
 export interface History {
   /** Resolves to whether there are more before them. */
   loadOlder (conversationId: string, limit?: number): Promise<boolean>
-  /** Events that were applied: a page that is on its way may be older. */
+  /** Events that were applied: a page that is on its way may be older, and counts may be uncertain now. */
   applied (events: InboxEvent[]): void
-  /** Makes uncertain counts certain, one conversation after the other. */
-  recount (): Promise<void>
+  connected (): void
+  disconnected (): void
 }
 
-export function createHistory (keeper: Keeper, rest: Rest): History {
+export interface HistoryDeps {
+  keeper: Keeper
+  rest: Rest
+  backoff: Backoff
+  random (): number
+}
+
+export function createHistory ({ keeper, rest, backoff, random }: HistoryDeps): History {
   const underWay = new Set<InboxEvent[]>()
   /** One page at a time for each conversation. */
   const loading = new Map<string, Promise<boolean>>()
-  let counting: Promise<void> | undefined
+  let isConnected = false
+  let counting = false
 
   async function load (conversationId: string, limit: number): Promise<boolean> {
     const conversation = keeper.saved.copy.conversations.get(conversationId)
@@ -59,23 +68,55 @@ export function createHistory (keeper: Keeper, rest: Rest): History {
     return page
   }
 
-  async function recountAll (): Promise<void> {
-    const uncertain = [...keeper.saved.copy.conversations.values()].filter(({ recount }) => recount)
-    for (const { id } of uncertain) {
-      const isUncertain = (): boolean => keeper.saved.copy.conversations.get(id)?.recount === true
-      for (let page = 0; page < MAX_COUNTING_PAGES && isUncertain(); page++) {
-        await loadOlder(id, COUNTING_PAGE).catch((error: unknown) => {
+  function wake (): void {
+    if (counting || !isConnected) return
+    counting = true
+    count().catch(() => {}) // the store: the next event tries again
+  }
+
+  /** Makes uncertain counts certain, one conversation after the other, until the connection is lost. */
+  async function count (): Promise<void> {
+    const givenUp = new Set<string>()
+    try {
+      for (let attempt = 0; ;) {
+        if (!isConnected) return
+        const uncertain = [...keeper.saved.copy.conversations.values()]
+          .find(({ id, recount }) => recount && !givenUp.has(id))
+        if (uncertain === undefined) return
+        try {
+          if (!await countBelow(uncertain.id)) givenUp.add(uncertain.id)
+          attempt = 0
+        } catch (error) {
+          if (!(error instanceof EchoError)) throw error
           // The conversation has ended for the user; its last event is on the way.
-          if (!(error instanceof EchoError) || error.transient) throw error
-          page = MAX_COUNTING_PAGES
-        })
+          if (!error.transient) givenUp.add(uncertain.id)
+          else await sleep(delayMs(backoff, attempt++, random, error.retryAfterMs))
+        }
       }
+    } finally {
+      counting = false
     }
+  }
+
+  /** Resolves to whether the count is certain. */
+  async function countBelow (id: string): Promise<boolean> {
+    const isCertain = (): boolean => keeper.saved.copy.conversations.get(id)?.recount !== true
+    for (let page = 0; page < MAX_COUNTING_PAGES && !isCertain(); page++) await loadOlder(id, COUNTING_PAGE)
+    return isCertain()
   }
 
   return {
     loadOlder,
-    applied (events) { for (const meanwhile of underWay) meanwhile.push(...events) },
-    recount: () => (counting ??= recountAll().finally(() => { counting = undefined }))
+    applied (events) {
+      for (const meanwhile of underWay) meanwhile.push(...events)
+      wake()
+    },
+    connected () {
+      isConnected = true
+      wake()
+    },
+    disconnected () { isConnected = false }
   }
 }
+
+const sleep = (ms: number): Promise<void> => new Promise(resolve => { setTimeout(resolve, ms) })

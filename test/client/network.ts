@@ -3,6 +3,7 @@
  * that answers are lost, and kept cut.
  */
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 export type Door = 'rest' | 'mqtt'
 /** Up is to the server. */
@@ -16,6 +17,8 @@ export interface Network extends AsyncDisposable {
   cut (loseAnswers?: boolean): void
   /** Ends the connection that carries so many more bytes, behind the last of them. */
   cutAfter (door: Door, direction: Direction, bytes: number): void
+  /** What the server says arrives so much later. */
+  lag (door: Door, ms: number): void
   /** Nothing comes through on the present connections, and neither end learns why until the next cut. */
   freeze (): void
   /** The device is gone, and the server does not learn it until the next cut. */
@@ -26,7 +29,16 @@ export interface Network extends AsyncDisposable {
   heal (): void
 }
 
-interface Line { door: Door, near: Socket, far: Socket, losing: boolean, frozen: boolean }
+interface Line {
+  door: Door
+  near: Socket
+  far: Socket
+  losing: boolean
+  frozen: boolean
+  /** Of what the server has said so far, in its order. */
+  arrival: Promise<void>
+}
+
 interface Fuse { door: Door, direction: Direction, bytes: number }
 
 /** Long enough for a command to be decided, and its answer lost. */
@@ -35,16 +47,24 @@ const LOSING_MS = 20
 export async function startNetwork ({ api, mqttPort }: { api: string, mqttPort: number }): Promise<Network> {
   const lines = new Set<Line>()
   const fuses = new Set<Fuse>()
+  const lagMs = { rest: 0, mqtt: 0 }
   let ended = false
 
   async function proxy (door: Door, port: number): Promise<Server> {
     const server = createServer({ noDelay: true }, near => {
       if (ended) return near.destroy()
       const far = connect({ host: '127.0.0.1', port, noDelay: true })
-      const line: Line = { door, near, far, losing: false, frozen: false }
+      const line: Line = { door, near, far, losing: false, frozen: false, arrival: Promise.resolve() }
       lines.add(line)
       near.on('data', data => pass(line, 'up', data))
-      far.on('data', data => pass(line, 'down', data))
+      far.on('data', data => {
+        const due = performance.now() + lagMs[door]
+        line.arrival = line.arrival.then(async () => {
+          const ms = due - performance.now()
+          if (ms > 0) await sleep(ms)
+          pass(line, 'down', data)
+        })
+      })
       for (const socket of [near, far]) {
         socket.on('error', () => {})
         socket.on('close', () => { if (!line.frozen) destroy(line) })
@@ -94,6 +114,7 @@ export async function startNetwork ({ api, mqttPort }: { api: string, mqttPort: 
       }
     },
     cutAfter (door, direction, bytes) { fuses.add({ door, direction, bytes }) },
+    lag (door, ms) { lagMs[door] = ms },
     freeze () { for (const line of lines) line.frozen = true },
     abandon () {
       for (const line of lines) {
@@ -104,6 +125,7 @@ export async function startNetwork ({ api, mqttPort }: { api: string, mqttPort: 
     heal () {
       ended = false
       fuses.clear()
+      Object.assign(lagMs, { rest: 0, mqtt: 0 })
       for (const line of lines) destroy(line)
     },
     async [Symbol.asyncDispose] () {

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createMemoryStore, type Client, type InboxEvent } from '../../client/index.ts'
 import { emptyTables } from '../../client/store/store.ts'
 import { devices, inbox_events, users } from '../../migrations/schema.ts'
-import { direct, inboxEnd, send, type Caller } from '../api/api.ts'
+import { direct, group, inboxEnd, send, type Caller } from '../api/api.ts'
 import { startEcho, type Echo } from '../model/world.ts'
 import { until } from '../support/until.ts'
 import { startDevice } from './devices.ts'
@@ -149,4 +149,36 @@ test('a deleted message among those that are only counted is no longer counted',
   expect(bobs.model.unread()).toBe(6)
   await ann.delete(`/messages/${first}`)
   await until(() => bobs.model.unread() === 5, 'it is counted no more')
+})
+
+test('a count that a broken request left uncertain is made certain, though no event comes', async () => {
+  const { ann, bob, id } = await pair()
+  const first = (await send(ann, id, 'one')).body.id as string
+  for (let i = 0; i < 5; i++) await send(ann, id, `message ${i}`)
+  await using network = await startNetwork({ api: echo.api.url, mqttPort: echo.mqttPort })
+  const through = { api: { ...echo.api, url: network.api }, mqttPort: network.mqttPort }
+  await using bobs = await startDevice(through, bob)
+  const deleted = new Promise<void>(resolve => bobs.on('event', () => resolve()))
+  // More than one: drafts may be asked for at the same time.
+  for (let i = 0; i < 4; i++) network.cutAfter('rest', 'down', 1)
+  await ann.delete(`/messages/${first}`)
+  await deleted
+  await until(() => bobs.model.unread() === 5, 'it is counted no more')
+})
+
+test('a count that becomes uncertain while another one is made certain is not forgotten', async () => {
+  const { ann, bob, id } = await pair()
+  const others = [id, await group(ann, bob), await group(ann, bob)]
+  const firsts: string[] = []
+  for (const conversation of others) {
+    firsts.push((await send(ann, conversation, 'one')).body.id)
+    await send(ann, conversation, 'two')
+  }
+  await using network = await startNetwork({ api: echo.api.url, mqttPort: echo.mqttPort })
+  const through = { api: { ...echo.api, url: network.api }, mqttPort: network.mqttPort }
+  await using bobs = await startDevice(through, bob)
+  // The first page is under way until all events have come.
+  network.lag('rest', 300)
+  for (const message of firsts) await ann.delete(`/messages/${message}`)
+  await until(() => bobs.model.unread() === 3, 'only what is there is counted')
 })
