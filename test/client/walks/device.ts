@@ -168,6 +168,7 @@ export async function startDevice (
     switch (step.do) {
       case 'cut': return network.cut(step.loseAnswers)
       case 'cutAfter': return network.cutAfter(step.door, step.direction, step.bytes)
+      case 'lag': return network.lag(step.door, step.ms)
       case 'freeze': return network.freeze()
       case 'abandon': return network.abandon()
       case 'noNetwork': return network.end()

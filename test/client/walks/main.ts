@@ -1,9 +1,10 @@
 /**
- * `npm run walks -- [--count 1000] [--seed S] [--at-once 32] [--kill-server]`
+ * `npm run walks -- [--count 1000] [--seed S] [--at-once 32] [--kill-server] [--stop]`
  *
  * Random walks of the client library against a running Echo: see walk.ts. The walks have the seeds S,
  * S + 1, …, so one of them is done again with `--count 1 --seed` and its own seed. `--kill-server`
- * kills Echo with -9 again and again on the way. Exits with 1 on any difference.
+ * kills Echo with -9 again and again on the way. `--stop` begins no walk after one that differs. Exits with 1
+ * on any difference.
  */
 import { rmSync } from 'node:fs'
 import { mkdtemp } from 'node:fs/promises'
@@ -24,7 +25,8 @@ const { values } = parseArgs({
     count: { type: 'string', default: '1000' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000_000) },
     'at-once': { type: 'string', default: '32' },
-    'kill-server': { type: 'boolean', default: false }
+    'kill-server': { type: 'boolean', default: false },
+    stop: { type: 'boolean', default: false }
   }
 })
 const [count, seed, atOnce] =
@@ -54,6 +56,7 @@ const run = runWalks(ground, {
   seed,
   atOnce,
   killServer,
+  stop: values.stop,
   differing ({ seed, trace, differences }) {
     console.log([`walk ${seed} differs:`, ...trace, ...differences].join('\n  '))
   }

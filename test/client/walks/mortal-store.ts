@@ -2,6 +2,7 @@
  * A store whose process may die: from then on nothing is read or written, and nobody hears of what
  * was under way. What was written before is there for the next one.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createMemoryStore } from '../../../client/index.ts'
 import { emptyTables, type Store, type Tables } from '../../../client/store/store.ts'
 
@@ -12,6 +13,9 @@ export interface MortalStore extends Store {
   /** Resolves when it dies. */
   death: Promise<void>
 }
+
+/** As a disk takes it, and long enough for something to happen meanwhile. */
+const SLOWEST_MS = 4
 
 /** Where the memory of a device lies, whoever uses it. */
 export interface Disk {
@@ -55,6 +59,7 @@ function mortal (store: Store): MortalStore {
     },
     read: () => dead ? never() : store.read(),
     async write (changes) {
+      await sleep(Math.random() * SLOWEST_MS)
       if (dead) return await never()
       if (left-- > 0) return await store.write(changes)
       if (lastIsDone) await store.write(changes)

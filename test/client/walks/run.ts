@@ -12,6 +12,8 @@ export interface RunOptions {
   seed: number
   atOnce: number
   killServer?: boolean
+  /** No walk begins after one that differs. */
+  stop?: boolean
   differing (outcome: Outcome): void
 }
 
@@ -25,7 +27,7 @@ export interface Run {
 }
 
 export function runWalks (
-  ground: WalkedGround, { count, seed, atOnce, killServer = false, differing }: RunOptions
+  ground: WalkedGround, { count, seed, atOnce, killServer = false, stop = false, differing }: RunOptions
 ): Run {
   const eventTypes = new Map<string, number>()
   const run = { done: 0, wrong: 0, kills: 0, eventTypes }
@@ -39,19 +41,29 @@ export function runWalks (
       for (const type of outcome.eventTypes) eventTypes.set(type, 1 + (eventTypes.get(type) ?? 0))
       if (outcome.differences.length === 0) continue
       run.wrong++
+      if (stop) begun = count
       differing(outcome)
     }
   }
 
-  async function killOn (): Promise<void> {
-    while (run.done < count) {
+  async function killOn (walking: { isOver: boolean }): Promise<void> {
+    while (!walking.isOver) {
       await new Promise(resolve => setTimeout(resolve, KILL_EVERY_MS))
       run.kills++
       await ground.restart()
     }
   }
 
-  const all = Array.from({ length: Math.min(atOnce, count) }, () => walkOn())
-  if (killServer) all.push(killOn())
-  return Object.assign(run, { finished: Promise.all(all).then(() => {}) })
+  async function walkAll (): Promise<void> {
+    const walking = { isOver: false }
+    const killing = killServer ? killOn(walking) : undefined
+    try {
+      await Promise.all(Array.from({ length: Math.min(atOnce, count) }, () => walkOn()))
+    } finally {
+      walking.isOver = true
+      await killing
+    }
+  }
+
+  return Object.assign(run, { finished: walkAll() })
 }

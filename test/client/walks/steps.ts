@@ -9,8 +9,12 @@ import { anyAction, BEGINNING, type Action } from '../../model/actions.ts'
 /** Apart from those of the others, so that nobody else takes them back. */
 const EMOJI = ['🎉', '🔥'] as const
 const MAX_WRITTEN = 5
+const MAX_MISSED = 5
 /** Of a fuse: through a few packets, or one answer of REST. */
 const MAX_BYTES = 4_000
+
+/** So that much happens between a question and its answer. */
+const MAX_LAG_MS = 60
 
 const n = fc.noBias(fc.nat(999))
 const door = fc.constantFrom<'rest' | 'mqtt'>('rest', 'mqtt')
@@ -45,6 +49,7 @@ const network = {
     direction: fc.constantFrom<'up' | 'down'>('up', 'down'),
     bytes: fc.integer({ min: 1, max: MAX_BYTES })
   }),
+  lag: step('lag', { door, ms: fc.integer({ min: 1, max: MAX_LAG_MS }) }),
   freeze: step('freeze', {}),
   abandon: step('abandon', {}),
   noNetwork: step('noNetwork', {}),
@@ -62,8 +67,12 @@ const life = {
 }
 
 const server = {
-  /** As after 30 days: all events but the last ones are gone. */
-  expire: step('expire', { kept: fc.nat(3) }),
+  /** Offline for 30 days: all events but the last ones are gone. */
+  longAway: step('longAway', {
+    actions: fc.array(action, { minLength: 1, maxLength: MAX_MISSED, size: 'max' }), kept: fc.nat(3)
+  }),
+  /** The server believes that the device has everything. */
+  believe: step('believe', {}),
   /** As after 30 days without a connection. */
   forgetDevice: step('forgetDevice', {})
 }
@@ -86,13 +95,15 @@ const WEIGHTS: Partial<Record<Step['do'], number>> = {
   unsend: 2,
   reactTo: 4,
   readUpTo: 4,
-  scrollUp: 2,
+  scrollUp: 4,
   cut: 4,
   cutAfter: 6,
   kill: 3,
   killAtWrite: 3,
   switchOn: 2,
   heal: 2,
+  lag: 3,
+  longAway: 3,
   catchUp: 3
 }
 
@@ -106,8 +117,11 @@ const MIN_STEPS = 12
 const MAX_STEPS = 22
 /** A crowd is 32 people, and what happens in it 32 times the work: one in so many walks has one. */
 const CROWD_EVERY = 8
+/** Before the device comes, so that most of it lies before what the device holds. */
+const MAX_BEFORE = 12
 
 const walks = fc.record({
+  before: fc.array(action, { minLength: 2, maxLength: MAX_BEFORE, size: 'max' }),
   crowd: fc.noBias(fc.integer({ min: 1, max: CROWD_EVERY })),
   steps: fc.array(anyStep, { minLength: MIN_STEPS, maxLength: MAX_STEPS, size: 'max' })
 })
@@ -119,10 +133,9 @@ export interface Plan {
 }
 
 export function planOf (seed: number): Plan {
-  const [{ crowd, steps }] = fc.sample(walks, { seed, numRuns: 1 }) as [{ crowd: number, steps: Step[] }]
-  return {
-    beginning: BEGINNING.filter(({ do: name }) =>
-      name !== 'look' && (name !== 'createCrowd' || crowd === CROWD_EVERY)),
-    steps
-  }
+  const [{ before, crowd, steps }] =
+    fc.sample(walks, { seed, numRuns: 1 }) as [{ before: Action[], crowd: number, steps: Step[] }]
+  const founding = BEGINNING.filter(({ do: name }) =>
+    name !== 'look' && (name !== 'createCrowd' || crowd === CROWD_EVERY))
+  return { beginning: [...founding, ...before], steps }
 }

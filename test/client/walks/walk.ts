@@ -6,6 +6,7 @@
 import { and, eq, lte } from 'drizzle-orm'
 import { EchoError } from '../../../client/index.ts'
 import { devices, inbox_events } from '../../../migrations/schema.ts'
+import { type Action } from '../../model/actions.ts'
 import { createWorld, readUntold, takeSnapshot, type Ground } from '../../model/world.ts'
 import { inboxCounters } from '../../../store/people/users.ts'
 import { until } from '../../support/until.ts'
@@ -39,6 +40,8 @@ export async function walk (ground: Ground, network: Network, seed: number): Pro
   const user = world.users[0]!
   const intents = createIntents(user.id, error => outcome.differences.push(`a write failed: ${error}`))
   network.heal()
+  let lastHeard = 0
+  let isBelieved = false
   const device = await startDevice({
     user,
     network,
@@ -46,6 +49,8 @@ export async function walk (ground: Ground, network: Network, seed: number): Pro
     other: i => world.users[1 + i % (world.users.length - 1)]!.id,
     heard (event) {
       outcome.eventTypes.add(event.type)
+      if (event.seq <= lastHeard) outcome.differences.push(`event ${event.seq} was told after ${lastHeard}`)
+      lastHeard = event.seq
       if (event.type === 'message_sent') world.note(user, event.message)
     },
     fault: error => outcome.differences.push(`it failed: ${(error as Error).stack}`),
@@ -54,6 +59,7 @@ export async function walk (ground: Ground, network: Network, seed: number): Pro
   try {
     for (const step of steps) say(`${JSON.stringify(step)} → ${await within(STEP_MS, perform(step))}`)
     say('all is well again')
+    await tell()
     await arrive()
     outcome.differences.push(...await judge())
   } catch (error) {
@@ -69,34 +75,58 @@ export async function walk (ground: Ground, network: Network, seed: number): Pro
 
   async function perform (step: Step): Promise<string> {
     switch (step.do) {
-      case 'others': {
-        // An upload is not asked for again.
-        const answer = await world.perform(step.action).catch(error => {
-          if (error instanceof TypeError) return undefined
-          throw error
-        })
-        return answer === undefined ? '' : `${answer.status} ${answer.body?.code ?? answer.body?.id ?? ''}`
-      }
-      case 'expire':
+      case 'others': return await others(step.action)
+      case 'longAway':
+      case 'believe':
       case 'forgetDevice':
-        return await passTime(step)
+        return await offline(step)
       default:
         return String(await device.perform(step) ?? '')
     }
   }
 
-  async function passTime (step: ServerStep): Promise<string> {
-    const { orm } = ground.database
-    if (step.do === 'expire') {
-      const end = await logEnd()
-      await orm.delete(inbox_events)
-        .where(and(eq(inbox_events.user_id, user.id), lte(inbox_events.seq, end - step.kept)))
-      return `up to ${end - step.kept}`
-    }
+  async function others (action: Action): Promise<string> {
+    // An upload is not asked for again.
+    const answer = await world.perform(action).catch(error => {
+      if (error instanceof TypeError) return undefined
+      throw error
+    })
+    return answer === undefined ? '' : `${answer.status} ${answer.body?.code ?? answer.body?.id ?? ''}`
+  }
+
+  async function offline (step: ServerStep): Promise<string> {
     network.end()
-    await orm.delete(devices).where(eq(devices.user_id, user.id))
+    const told = await changeLog(step)
     network.heal()
-    return ''
+    return told
+  }
+
+  async function changeLog (step: ServerStep): Promise<string> {
+    const { orm } = ground.database
+    switch (step.do) {
+      case 'longAway': {
+        const done: string[] = []
+        for (const action of step.actions) done.push(await others(action))
+        const upTo = await logEnd() - step.kept
+        await orm.delete(inbox_events)
+          .where(and(eq(inbox_events.user_id, user.id), lte(inbox_events.seq, upTo)))
+        return `${done.join(', ')}; events up to ${upTo} are gone`
+      }
+      case 'believe': {
+        const seq = await logEnd()
+        isBelieved = true
+        return String((await user.post('/inbox/ack', { seq }, { 'x-device-id': device.deviceId })).status)
+      }
+      case 'forgetDevice':
+        await orm.delete(devices).where(eq(devices.user_id, user.id))
+        return ''
+    }
+  }
+
+  /** A device to which nothing is sent any more learns with the next event what it lacks. */
+  async function tell (): Promise<void> {
+    if (isBelieved) await user.put('/users/me', { name: 'the last one' })
+    isBelieved = false
   }
 
   /** Everything that waits has gone out, and everything that came is shown. */
