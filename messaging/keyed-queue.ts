@@ -5,7 +5,6 @@
  */
 import { unavailable } from '../core/errors.ts'
 
-const MAX_RUNNING = 2
 const MAX_WAITING = 20_000
 
 export interface KeyedQueue {
@@ -15,7 +14,7 @@ export interface KeyedQueue {
   drained (): Promise<void>
 }
 
-export function createKeyedQueue (): KeyedQueue {
+export function createKeyedQueue (maxRunning = 2): KeyedQueue {
   const queues = new Map<string, Array<() => Promise<void>>>() // also of keys that run
   const ready: string[] = []
   const idle: Array<() => void> = []
@@ -23,7 +22,7 @@ export function createKeyedQueue (): KeyedQueue {
   let running = 0
 
   function start (): void {
-    while (running < MAX_RUNNING && ready.length > 0) run(ready.shift()!)
+    while (running < maxRunning && ready.length > 0) run(ready.shift()!)
     if (running === 0) idle.splice(0).forEach(resolve => resolve())
   }
 
@@ -43,7 +42,7 @@ export function createKeyedQueue (): KeyedQueue {
 
   return {
     async run (key, work) {
-      if (waiting >= MAX_WAITING) throw unavailable('too many changes are waiting to be stored')
+      if (waiting >= MAX_WAITING) throw unavailable('too much waits for its turn')
       return await new Promise((resolve, reject) => {
         const settle = (): Promise<void> => work().then(resolve, reject)
         const queue = queues.get(key)

@@ -4,17 +4,16 @@
  */
 import { type AppError, invalid } from '../../core/errors.ts'
 import { isUserId } from '../../core/identity.ts'
-import { type ConversationView } from '../../core/views.ts'
-import { type ListCursor } from '../../store/conversations/views.ts'
+import { type ListPlace } from '../../store/conversations/views.ts'
 
 const PLAIN = /^(\d{1,15}) ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/
 
-/** The place after `last`, the last conversation of a page. */
-export const encodeCursor = (last: Pick<ConversationView, 'last_activity_at' | 'id'>): string =>
-  Buffer.from(`${Date.parse(last.last_activity_at)} ${last.id}`).toString('base64url')
+/** `last` is the last conversation of a page. */
+export const encodeCursor = (last: ListPlace): string =>
+  Buffer.from(`${last.lastActivityAt.getTime()} ${last.id}`).toString('base64url')
 
 /** Throws `invalid` for any other text. */
-export function decodeCursor (text: string): ListCursor {
+export function decodeCursor (text: string): ListPlace {
   const match = PLAIN.exec(Buffer.from(text, 'base64url').toString())
   if (match === null) throw invalidCursor()
   return { lastActivityAt: new Date(Number(match[1])), id: match[2]! }

@@ -2,18 +2,22 @@
 import { Type } from 'typebox'
 import { type Messaging } from '../../messaging/start.ts'
 import { countMembers } from '../../store/conversations/participants.ts'
-import { listConversations } from '../../store/conversations/views.ts'
 import { inboxCounters } from '../../store/people/users.ts'
 import { type App } from '../app.ts'
 import { callerOf } from '../authentication.ts'
 import { decodeCursor, encodeCursor } from '../contract/cursor.ts'
 import { NoContent, operation, problems } from '../contract/operations.ts'
-import { DEFAULT_PAGE, pageLimit, pageOf } from '../contract/paging.ts'
+import { DEFAULT_PAGE, pageLimit } from '../contract/paging.ts'
+import { createConversationList } from '../conversation-list.ts'
 import { costOf, type Spend } from '../limits/allowances.ts'
 import { ById, Conversation, ConversationPage, idOf, orNull, refer, UserId } from '../contract/schemas.ts'
 
+/** A new device begins with all its user's conversations, and most have fewer. */
+const MAX_LIST = 1_000
+
 export function conversationRoutes (app: App, messaging: Messaging, spend: Spend): void {
   const { conversations, database, typing } = messaging
+  const list = createConversationList(database.autocommit)
   app.post('/conversations', {
     schema: {
       ...operation('conversations', 'Create a conversation'),
@@ -45,27 +49,27 @@ export function conversationRoutes (app: App, messaging: Messaging, spend: Spend
   app.get('/conversations', {
     schema: {
       ...operation('conversations', 'List own conversations, last activity first'),
+      description: 'Above 100, a large page may end before its limit: `next_cursor` says whether another one ' +
+        'follows.',
       querystring: Type.Object({
-        limit: pageLimit(),
+        limit: pageLimit(DEFAULT_PAGE, MAX_LIST),
         cursor: Type.Optional(Type.String({ description: '`next_cursor` of the page before' }))
       }),
       response: {
         200: refer(ConversationPage, 'A page, with the snapshot of the inbox'), ...problems('invalid_cursor')
       }
     }
-  }, async request => {
+  }, async (request, reply) => {
     const { userId } = callerOf(request)
     const { limit = DEFAULT_PAGE, cursor } = request.query
     const after = cursor === undefined ? undefined : decodeCursor(cursor)
     // Before the list: a change in between then comes as an event after this seq.
     const [counters] = await inboxCounters(database.autocommit, [userId])
-    const { page, more } =
-      pageOf(await listConversations(database.autocommit, userId, limit + 1, after), limit)
-    return {
-      conversations: page,
-      next_cursor: more ? encodeCursor(page.at(-1)!) : null,
-      inbox: { epoch: messaging.epoch, last_seq: counters?.inbox_seq ?? 0 }
-    }
+    const inbox = { epoch: messaging.epoch, last_seq: counters?.inbox_seq ?? 0 }
+    const { conversations, next } = await list.page(userId, limit, after)
+    const rest = JSON.stringify({ next_cursor: next === undefined ? null : encodeCursor(next), inbox })
+    const page = `{"conversations":${conversations},${rest.slice(1)}`
+    return await reply.type('application/json').send(page as never)
   })
 
   app.get('/conversations/:id', {

@@ -1,6 +1,6 @@
 /**
- * Conversations as one of their participants sees them. One query reads a page of them,
- * and its cost does not depend on how many messages they hold.
+ * Conversations as one of their participants sees them. One query finds a page of them and one reads some,
+ * and what it costs does not depend on how many messages they hold.
  *
  * A former member sees what was there when they left. When the latest messages are hidden
  * from a viewer, the conversation ends before them for that viewer.
@@ -122,19 +122,18 @@ const view = (asked: string): string => `
 // Indexes: conversation_participants_user_index, then conversations_pkey once per own conversation
 // (the limit keeps the planner from reading all conversations). The order and the cursor are those
 // of the time that is shown.
-const LIST: Statement = {
-  name: 'conversations_list',
-  text: `${view(`(
-        select p.conversation_id, p.user_id, coalesce(p.shown_at, c.last_activity_at) as activity
-          from conversation_participants p
-          cross join lateral (
-            select c.id, c.last_activity_at from conversations c where c.id = p.conversation_id limit 1) as c
-         where p.user_id = $1 and p.left_at is null
-           and ($2::timestamptz is null
-                or (coalesce(p.shown_at, c.last_activity_at), c.id) < ($2, $3::uuid))
-         order by activity desc, c.id desc
-         limit $4)`)}
-     order by v.activity desc, c.id desc`
+const PLACES: Statement = {
+  name: 'conversations_places',
+  text: `
+    select c.id, coalesce(p.shown_at, c.last_activity_at) as "lastActivityAt"
+      from conversation_participants p
+      cross join lateral (
+        select c.id, c.last_activity_at from conversations c where c.id = p.conversation_id limit 1) as c
+     where p.user_id = $1 and p.left_at is null
+       and ($2::timestamptz is null
+            or (coalesce(p.shown_at, c.last_activity_at), c.id) < ($2, $3::uuid))
+     order by "lastActivityAt" desc, c.id desc
+     limit $4`
 }
 
 const VIEWS: Statement = {
@@ -156,15 +155,14 @@ type ViewRow = Partial<MessageWithStatus> & {
   unread_count: number
 }
 
-/** Position of a page in the list: after this conversation. */
-export interface ListCursor { lastActivityAt: Date, id: string }
+/** The place of a conversation in a user's list, and so where the next page begins. */
+export interface ListPlace { lastActivityAt: Date, id: string }
 
-/** Present memberships of a user, last activity first. */
-export async function listConversations (
-  db: Executor, userId: string, limit: number, after: ListCursor | undefined
-): Promise<ConversationView[]> {
-  const rows = await db.rows<ViewRow>(LIST, [userId, after?.lastActivityAt ?? null, after?.id ?? null, limit])
-  return rows.map(toView)
+/** Present memberships of a user, last activity first, behind `after`. */
+export async function listPlaces (
+  db: Executor, userId: string, limit: number, after: ListPlace | undefined
+): Promise<ListPlace[]> {
+  return await db.rows(PLACES, [userId, after?.lastActivityAt ?? null, after?.id ?? null, limit])
 }
 
 export interface ViewRequest { conversationId: string, userId: string }

@@ -6,7 +6,7 @@
 import pg from 'pg'
 import { expect, test } from 'vitest'
 import { directId, fillHistory, GROUP, HUB, HUGE, messageId, PEER } from '../../bench/fill.ts'
-import { conversationViews, listConversations } from '../../store/conversations/views.ts'
+import { conversationViews, listPlaces } from '../../store/conversations/views.ts'
 import { type Executor } from '../../store/database.ts'
 import { lockConversations, lockMembers, lockUsers } from '../../store/locks.ts'
 import { appendNumbered, eventsAfter } from '../../store/log/inbox.ts'
@@ -93,7 +93,7 @@ const HOT: Record<string, (db: Executor, at: Date) => Promise<unknown>> = {
     await messagesAfter(db, page, 1)
     await findMessage(db, messageId(1), HUB)
     await recipientStatuses(db, HUGE, 1, HUB, new Date(0))
-    await listConversations(db, HUB, 20, undefined)
+    await listPlaces(db, HUB, 20, undefined)
     await conversationViews(db, [{ conversationId: HUGE, userId: HUB }])
   },
   'a device that connects, the sweep, a bridge': async (db, at) => {

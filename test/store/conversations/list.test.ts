@@ -1,6 +1,6 @@
 /** What a page of the conversation list reads, when its conversations are long. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { listConversations } from '../../../store/conversations/views.ts'
+import { conversationViews } from '../../../store/conversations/views.ts'
 import { openDatabase, type Database } from '../../../store/database.ts'
 import { createDatabase, runSql, type TestDatabase } from '../../support/database.ts'
 
@@ -50,6 +50,9 @@ afterAll(async () => {
 
 const id = (i: number): string => `00000000-0000-7000-8000-00000000000${i}`
 
+const viewed = (reader: string) =>
+  [{ conversationId: id(CONVERSATIONS.findIndex(of => of.reader === reader)), userId: reader }]
+
 test.each(CONVERSATIONS.map(({ reader }) =>
   reader))('the list of %s reads no more than the end of the conversation', async reader => {
   const plans: any[] = []
@@ -62,7 +65,7 @@ test.each(CONVERSATIONS.map(({ reader }) =>
       return []
     }
   }
-  await listConversations(explaining as typeof database.autocommit, reader, 50, undefined)
+  await conversationViews(explaining as typeof database.autocommit, viewed(reader))
   const [{ Plan: plan, 'Execution Time': ms }] = plans[0]['QUERY PLAN']
   const pages = plan['Shared Hit Blocks'] + plan['Shared Read Blocks']
   if (process.env.MESSAGES !== undefined) console.log(reader, { pages, ms })
@@ -74,7 +77,7 @@ test.each([
   ['never-read', 1_000, MESSAGES], ['has-read', 0, MESSAGES], ['own', 0, MESSAGES],
   ['deleted', 1, MESSAGES], ['hidden-end', 1, 1], ['hidden-middle', 1, MESSAGES]
 ])('the list of %s says %i unread and ends with message %i', async (reader, unread, last) => {
-  const [conversation] = await listConversations(database.autocommit, reader, 50, undefined)
+  const [conversation] = await conversationViews(database.autocommit, viewed(reader))
   expect([conversation!.unread_count, conversation!.last_seq, conversation!.last_message?.seq]).toEqual([
     unread, last, last
   ])
