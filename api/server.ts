@@ -21,6 +21,7 @@ import { createEventStreams, type EventStreams } from './event-streams.ts'
 import type { GrpcPings, GrpcServer, startGrpc } from './grpc/server.ts'
 import { createLongPolls, type LongPolls } from './long-poll.ts'
 import { servePages, type Pages } from './pages/pages.ts'
+import { compressAnswers } from './requests/compression.ts'
 import { refuseUnknownParameters } from './requests/validation.ts'
 import { adminRoutes } from './routes/admin/admin.ts'
 import { attachmentRoutes, type TransferLimits } from './routes/attachments.ts'
@@ -133,6 +134,7 @@ function registerRoutes (
   operationRoutes(app, ready)
   app.register(async api => {
     refuseUnknownParameters(api)
+    compressAnswers(api)
     overload.refuseRequests(api)
     requireToken(api, messaging.authentication)
     limiter.limitUsers(api)

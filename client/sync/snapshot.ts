@@ -6,7 +6,7 @@ import { type Saved } from '../state/saved.ts'
 import { type Conversation, type ConversationPage } from '../wire/views.ts'
 
 /** As many as the server gives in one answer. */
-const PAGE = 200
+const PAGE = 1_000
 
 export interface Snapshot { epoch: string, seq: number, conversations: Conversation[] }
 
