@@ -5,11 +5,11 @@
  * ackedSeq  last event of the unbroken run the device has acknowledged
  * knownSeq  end of the log as far as wakes and the sweep have told
  *
- * Never more than WINDOW events lie between the first two, so a device that
- * stops reading costs WINDOW events of memory and nothing else. A woken pump
- * at the end of its log sends what the wake carries; otherwise it reads the log
- * after sentSeq. A device that is live and one that was away for a week differ
- * only in how far sentSeq is behind knownSeq.
+ * Never more than WINDOW events lie between the first two, and one page of as
+ * many is read ahead, so a device that stops reading costs that much memory and
+ * nothing else. A woken pump at the end of its log sends what the wake carries;
+ * otherwise it reads the log after sentSeq. A device that is live and one that
+ * was away for a week differ only in how far sentSeq is behind knownSeq.
  *
  * It lives in one epoch: its numbers mean nothing in another. What a wake carries from another one, because
  * two processes learn of it one after the other, is read from the log instead.
@@ -18,8 +18,10 @@ import { type Delivery, type EventBody } from '../../core/events.ts'
 import { type WakeListener, type WakeEvent } from './wakes.ts'
 
 export const WINDOW = 64
-/** Waiting for half the window to be free keeps log reads to pages worth their round trip. */
+/** Waiting for half the window to be free keeps writes to sets worth a system call. */
 const REFILL_BELOW = WINDOW / 2
+/** What was read ahead longer ago is read again: an edit or an erasure since then holds. */
+const AHEAD_KEPT_MS = 1_000
 const RETRY_READ_MS = 1_000
 
 export interface PumpEvent { seq: number, body: EventBody }
@@ -48,6 +50,8 @@ export interface PumpOptions {
   now: () => number
 }
 
+interface ReadEvent extends PumpEvent { readAt: number }
+
 /** Events up to `seq` were handed over at `at` (milliseconds). */
 interface Handover { seq: number, at: number }
 
@@ -60,6 +64,8 @@ export class Pump implements WakeListener {
   #ackedSeq = 0
   #knownSeq = 0
   #reading = false
+  /** What follows sentSeq, for when the window is free. */
+  #ahead: ReadEvent[] = []
   #started = false
   #blocked = false
   #blockedAt = 0
@@ -96,7 +102,7 @@ export class Pump implements WakeListener {
     const fresh: PumpEvent[] = []
     const handOver = (): void => { if (fresh.length > 0) this.#handOver(fresh.splice(0)) }
     for (const { seq, body, knownTo } of events) {
-      if (!this.#mayWrite() || this.#reading) break
+      if (!this.#mayWrite() || this.#reading || this.#ahead.length > 0) break
       const next = this.#sentSeq + fresh.length + 1
       if (seq !== next || body?.epoch !== this.epoch || next > this.#ackedSeq + WINDOW) continue
       if (knownTo === undefined || knownTo !== this.#options.deviceId) {
@@ -139,6 +145,7 @@ export class Pump implements WakeListener {
     if (this.#closed || !this.#started || seq <= this.#ackedSeq) return
     for (const early of this.#early ?? []) if (early <= seq) this.#early!.delete(early)
     this.#sentSeq = Math.max(this.#sentSeq, seq)
+    this.#ahead = this.#ahead.filter(event => event.seq > this.#sentSeq)
     this.#moveTo(this.#runFrom(seq))
   }
 
@@ -149,6 +156,7 @@ export class Pump implements WakeListener {
 
   close (): void {
     this.#closed = true
+    this.#ahead = []
   }
 
   /** When the oldest unacknowledged event was handed over; undefined when nothing is in flight. */
@@ -221,8 +229,13 @@ export class Pump implements WakeListener {
   }
 
   #fill (): void {
-    if (!this.#mayWrite() || this.#reading || this.#sentSeq >= this.#knownSeq ||
-      this.inFlight > REFILL_BELOW) return
+    if (!this.#mayWrite()) return
+    if (this.inFlight <= REFILL_BELOW) {
+      const page = this.#takeAhead(WINDOW - this.inFlight)
+      if (page.length > 0) this.#handOver(page)
+    }
+    if (this.#reading || this.#ahead.length > REFILL_BELOW || this.#readSeq >= this.#knownSeq ||
+      !this.#mayWrite()) return
     this.#reading = true
     this.#readOn().catch(() => {
       // The database is away. Waits, then looks again; the sweep would too.
@@ -230,16 +243,29 @@ export class Pump implements WakeListener {
     })
   }
 
+  #takeAhead (limit: number): PumpEvent[] {
+    const oldest = this.#ahead[0]
+    if (oldest !== undefined && this.#options.now() - oldest.readAt > AHEAD_KEPT_MS) this.#ahead = []
+    return this.#ahead.splice(0, limit)
+  }
+
+  get #readSeq (): number { return this.#ahead.at(-1)?.seq ?? this.#sentSeq }
+
   async #readOn (): Promise<void> {
-    const from = this.#sentSeq
+    const from = this.#readSeq
     const known = this.#knownSeq
-    const events = await this.#options.readLog(this.userId, from, WINDOW - this.inFlight)
+    const readAt = this.#options.now()
+    const events = await this.#options.readLog(this.userId, from, WINDOW - this.#ahead.length)
     this.#reading = false
     if (this.#closed) return
-    const fresh = events.filter(event => event.seq > this.#sentSeq)
     // Nothing there although something was announced: believe the log, unless a wake came meanwhile.
     if (events.length === 0 && this.#knownSeq === known) this.#knownSeq = from
-    if (fresh.length > 0 && this.#mayWrite()) this.#handOver(fresh)
+    const readTo = this.#readSeq // lower than `from` when what was read ahead got too old meanwhile
+    const fresh = from > readTo ? [] : events.filter(event => event.seq > readTo)
+    // The log was cut off behind what was read ahead: this is read again when that has been sent.
+    const follows = fresh.length === 0 || this.#ahead.length === 0 || fresh[0]!.seq === readTo + 1
+    if (!follows) return
+    for (const event of fresh) this.#ahead.push({ ...event, readAt })
     this.#fill()
   }
 }
