@@ -47,11 +47,11 @@ export interface SystemDeps {
   timings?: Timings
 }
 
-/** Of processes, their wills and users; of peers that are silent or take nothing; of tokens. */
+/** Of processes, their wills and users; of silent peers; of tokens; of late answers. */
 export type Timings = HeartbeatOptions &
   Pick<BrokerOptions, 'willRoundMs' | 'drainTimeoutMs' | 'wsTimes'> &
-  Pick<MessagingDeps, 'offlineAfterMs' | 'stalledMs' | 'tokenCheckMs'> &
-  Pick<ApiDeps, 'grpcPings'>
+  Pick<MessagingDeps, 'offlineAfterMs' | 'stalledMs' | 'sweepMs' | 'tokenCheckMs'> &
+  Pick<ApiDeps, 'grpcPings' | 'overload'>
 
 export interface System extends AsyncDisposable {
   httpPort: number
@@ -149,6 +149,7 @@ export async function startSystem (
         grpcPort: config.grpcPort,
         pages: pagesOf(config, broker?.wsPort, developmentKey),
         grpcPings: timings.grpcPings,
+        overload: timings.overload,
         rateLimits: rateLimitsOf(config)
       }))
     state.ready = true

@@ -47,6 +47,8 @@ export interface MessagingDeps {
   graceMs: number
   /** How long a session may acknowledge nothing of what it was sent; 60 s by default. */
   stalledMs?: number
+  /** How often logs are compared with what their devices were sent; every 5 s by default. */
+  sweepMs?: number
   /** How often it is looked for connections whose token has expired. */
   tokenCheckMs?: number
   log: Logger
@@ -102,8 +104,8 @@ export interface Messaging extends AsyncDisposable {
 }
 
 export async function startMessaging ({
-  database, authentication, graceMs, stalledMs, tokenCheckMs, log, cluster = alone(), offlineAfterMs,
-  erasureSettleMs, now = Date.now
+  database, authentication, graceMs, stalledMs, sweepMs, tokenCheckMs, log, cluster = alone(),
+  offlineAfterMs, erasureSettleMs, now = Date.now
 }: MessagingDeps): Promise<Messaging> {
   const epochs = await startEpochs({ database, log })
   const epoch = epochs.current
@@ -158,6 +160,7 @@ export async function startMessaging ({
     tooShort: (userId, seq, sentIn) => epochs.suspect({ userId, seq }, sentIn),
     graceMs,
     stalledMs,
+    sweepMs,
     log,
     now
   })

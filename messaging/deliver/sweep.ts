@@ -26,7 +26,8 @@ const MIN_WATCH_MS = 20
 interface SentTo { id: string, lowest: number, highest: number }
 
 export function startSweep ({
-  sessions, feeds, database, epoch, overdue, tooShort, graceMs, stalledMs = STALLED_MS, log, now
+  sessions, feeds, database, epoch, overdue, tooShort, graceMs, stalledMs = STALLED_MS, sweepMs = SWEEP_MS,
+  log, now
 }: {
   sessions: TrackedSessions
   feeds: Pick<Feeds, 'of' | 'all'>
@@ -37,6 +38,7 @@ export function startSweep ({
   tooShort (userId: string, sentSeq: number, epoch: string): void
   graceMs: number
   stalledMs?: number
+  sweepMs?: number
   log: Logger
   now: () => number
 }): AsyncDisposable {
@@ -96,7 +98,7 @@ export function startSweep ({
         log[failureLevel(error)]({ err: error }, 'the sweep could not read the inboxes')
       })
       .finally(() => { sweeping = undefined })
-  }, SWEEP_MS)
+  }, sweepMs)
   const watchTimer =
     setInterval(watch, Math.min(MAX_WATCH_MS, Math.max(MIN_WATCH_MS, Math.min(graceMs, stalledMs) / 4)))
 

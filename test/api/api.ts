@@ -59,6 +59,7 @@ export interface TestApiOptions extends Partial<ApiDeps> {
   wrapFiles?: (files: FileStore) => FileStore
   erasureSettleMs?: number
   stalledMs?: number
+  sweepMs?: number
 }
 
 /** Tests share the event loop with their server, and some keep it busy for longer than a server may be. */
@@ -68,9 +69,9 @@ let users = 0
 // The document is the same for every server of this process, and so are the checks compiled from it.
 let contract: Promise<Contract> | undefined
 
-export async function startTestApi (
-  { ready, wrapFiles = files => files, erasureSettleMs = 50, stalledMs, ...deps }: TestApiOptions = {}
-): Promise<TestApi> {
+export async function startTestApi ({
+  ready, wrapFiles = files => files, erasureSettleMs = 50, stalledMs, sweepMs, ...deps
+}: TestApiOptions = {}): Promise<TestApi> {
   const logged: string[] = []
   const log = pino({ level: 'error' }, { write: (line: string) => { logged.push(line) } })
   const file = await createDatabase()
@@ -82,6 +83,7 @@ export async function startTestApi (
     graceMs: 10_000,
     erasureSettleMs,
     stalledMs,
+    sweepMs,
     log
   })
   const filesFolder = await mkdtemp(join(tmpdir(), 'echo-files-'))

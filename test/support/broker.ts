@@ -101,6 +101,7 @@ export interface TestBroker extends AsyncDisposable, OfBroker {
 export interface TestBrokerOptions {
   graceMs?: number
   stalledMs?: number
+  sweepMs?: number
   offlineAfterMs?: number
   broker?: Partial<BrokerOptions>
   issuer?: string
@@ -110,7 +111,7 @@ export interface TestBrokerOptions {
 }
 
 export async function startTestBroker ({
-  graceMs = 10_000, stalledMs, offlineAfterMs, broker: options = {}, issuer, logLevel = 'warn',
+  graceMs = 10_000, stalledMs, sweepMs, offlineAfterMs, broker: options = {}, issuer, logLevel = 'warn',
   replace = () => ({})
 }: TestBrokerOptions = {}): Promise<TestBroker> {
   const logged: Json[] = []
@@ -122,6 +123,7 @@ export async function startTestBroker ({
     authentication: { key: { kind: 'secret', secret: SECRET }, issuer },
     graceMs,
     stalledMs,
+    sweepMs,
     offlineAfterMs,
     log
   })

@@ -10,6 +10,9 @@ import { readyEcho, scratchFolder, spawnEcho, type EchoProcess } from './echo-pr
 import { program } from './programs.ts'
 import { until } from './until.ts'
 
+/** For `TEST_TIMINGS`. Devices of such a process hear of nothing but by a wake. */
+export const NO_SWEEP = { sweepMs: 24 * 3_600_000 }
+
 export interface TestRedis extends AsyncDisposable {
   url: string
   start (): Promise<void>

@@ -22,10 +22,10 @@ export async function direct (api: EchoProcess, a: string, b: string): Promise<s
 }
 
 export async function say (rest: RestClient, conversation: string, content: string): Promise<{ id: string }> {
-  const { status, body } =
+  const answer =
     await rest('POST', '/messages', { conversation_id: conversation, content, message_type: 'text' })
-  expect(status).toBe(201)
-  return body
+  expect(answer).toMatchObject({ status: 201 })
+  return answer.body
 }
 
 /** What the new messages that came say. */

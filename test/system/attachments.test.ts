@@ -50,7 +50,7 @@ test('with S3 away only attachments fail, and readiness names it', async () => {
   expect(await upload(echo, 'hello')).toMatchObject({ status: 503, body: { code: 'unavailable' } })
   const answer = await until(
     async () => { const got = await ready(); return got.body.dependencies.files.ok === false && got },
-    'readiness names the store', 15_000
+    'readiness names the store'
   )
   expect(answer.status).toBe(200)
   expect(answer.body.dependencies.files.detail).toContain('the file store')

@@ -1,14 +1,12 @@
 /** Several processes over one PostgreSQL and one Redis: two brokers, two APIs, one push bridge. */
 import { isDeepStrictEqual } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { startCluster, type TestCluster } from '../support/cluster.ts'
+import { NO_SWEEP, startCluster, type TestCluster } from '../support/cluster.ts'
 import { tokenWith, type EchoProcess } from '../support/echo-process.ts'
 import { at, command, contents, direct, phone, pushesOf, registerToken, say } from '../support/nodes.ts'
 import { connectPhone, range, seqs, type Phone } from '../support/phone.ts'
+import { program } from '../support/programs.ts'
 import { until } from '../support/until.ts'
-
-/** Well below the 5 s of the sweep: what comes within it came by a wake. */
-const BY_WAKE_MS = 1_500
 
 let cluster: TestCluster
 let brokers: EchoProcess[]
@@ -16,9 +14,10 @@ let apis: EchoProcess[]
 let bridge: EchoProcess
 
 beforeAll(async () => {
-  cluster = await startCluster()
+  cluster = await startCluster(program('impatient'))
+  const env = { TEST_TIMINGS: JSON.stringify(NO_SWEEP) }
   const [a, b, c, d, e] =
-    await Promise.all(['broker', 'broker', 'api', 'api', 'push-bridge'].map(role => cluster.start(role)))
+    await Promise.all(['broker', 'broker', 'api', 'api', 'push-bridge'].map(role => cluster.start(role, env)))
   brokers = [a!, b!]
   apis = [c!, d!]
   bridge = e!
@@ -37,13 +36,13 @@ test('a message sent through an api reaches devices on both brokers by its wake,
   for (const n of range(1, 20)) {
     const { id } = await say(rest, conversation, `${n}`)
     await until(
-      () => contents(one).length === n && contents(two).length === n, `message ${n} came to both`, BY_WAKE_MS
+      () => contents(one).length === n && contents(two).length === n, `message ${n} came to both`
     )
-    await until(() => told(ann, 'message_delivered', id), 'it is known to be delivered', BY_WAKE_MS)
+    await until(() => told(ann, 'message_delivered', id), 'it is known to be delivered')
     await command(two, 'bob', { type: 'read_receipt', message_id: id, read_at: Date.now() })
     await until(
       () => told(ann, 'message_read', id) && told(one, 'message_read', id),
-      'it is known to be read, by the reader\'s other device too', BY_WAKE_MS
+      'it is known to be read, by the reader\'s other device too'
     )
   }
 })
@@ -58,9 +57,9 @@ test('a device that connects to another node takes its session over', async () =
   await until(() => contents(first).length >= 50, 'the first connection has some')
   await using second = await phone(brokers[1]!, 'bea', { subscribe: [] })
   expect(second.sessionPresent).toBe(true)
-  await until(() => closed, 'the older connection is closed', BY_WAKE_MS)
+  await until(() => closed, 'the older connection is closed')
   await sending
-  await until(() => second.events.at(-1)?.seq === 201, 'the second connection has the rest', BY_WAKE_MS)
+  await until(() => second.events.at(-1)?.seq === 201, 'the second connection has the rest')
   // Nothing is skipped, and each connection got its part in order.
   expect(seqs(second.events)).toEqual(range(second.events[0]!.seq, 201))
   expect(seqs(first.events)).toEqual(range(1, first.events.at(-1)!.seq))
@@ -103,7 +102,7 @@ test('typing crosses nodes', async () => {
   await until(() => fay.events.length === 1, 'what was there came')
   await command(eva, 'eva', { type: 'typing', conversation_id: conversation, is_typing: true })
   await until(() => fay.others.some(({ topic, payload }) => topic === 'user/fay/live' &&
-    payload.type === 'typing' && payload.user_id === 'eva'), 'the typing came', BY_WAKE_MS)
+    payload.type === 'typing' && payload.user_id === 'eva'), 'the typing came')
 })
 
 test('a long poll on one api is woken by a send through another', async () => {
@@ -114,9 +113,7 @@ test('a long poll on one api is woken by a send through another', async () => {
     async () => Number(await cluster.redis.ask('exists', 'echo:presence:hal')) === 1, 'the poll is known'
   )
   await say(rest, conversation, 'wake up')
-  const sentAt = performance.now()
   const { status, body } = await waiting
-  expect(performance.now() - sentAt).toBeLessThan(BY_WAKE_MS)
   expect({ status, ...body }).toMatchObject({ status: 200, events: [{ type: 'new_message' }] })
 })
 
@@ -155,7 +152,7 @@ test('a push goes to who has no session, and none to who has one on any node', a
   await until(() => liz.events.length === 1, 'what was there came')
   const rest = await at(apis[1]!, 'kay')
   for (const n of range(1, 5)) await say(rest, awake, `${n}`)
-  await until(() => contents(liz).length === 5, 'the session has all', BY_WAKE_MS)
+  await until(() => contents(liz).length === 5, 'the session has all')
   await say(rest, asleep, 'wake up')
   await until(() => pushesOf(bridge, 'max').length === 1, 'the push came')
   expect(pushesOf(bridge, 'liz')).toEqual([])
@@ -179,7 +176,7 @@ test('a FLUSHALL heals with the next heartbeats', async () => {
     const before = oda.events.length
     await say(rest, conversation, 'hello')
     return await until(() => oda.events.length > before, 'the message came', 500).catch(() => false)
-  }, 'messages come by their wakes again', 4_000)
+  }, 'messages come by their wakes again')
 })
 
 test('the presence of a device that subscribes to its inbox again stays known', async () => {

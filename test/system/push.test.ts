@@ -13,7 +13,8 @@ import { program } from '../support/programs.ts'
 import { restClient, type RestClient } from '../support/rest.ts'
 import { until } from '../support/until.ts'
 
-const GRACE_MS = 1_500
+/** Awake devices acknowledge by then, on a busy machine too. */
+const GRACE_MS = 5_000
 const opened = new Opened()
 let cluster: TestCluster
 let fcm: FakeFcm
@@ -85,7 +86,7 @@ test('five devices of which two acknowledge are left alone; behind a half-open s
     () => one.events.length === 2 && two.events.length === 2 && silent.events.length >= 1, 'all three have it'
   )
   await until(
-    () => tokensTold(message).length === 3, 'the devices behind the half-open socket are told', 10_000
+    () => tokensTold(message).length === 3, 'the devices behind the half-open socket are told'
   )
   await nobodyDue()
   expect(tokensTold(message)).toEqual(['half-a', 'half-b', 'half-c'])

@@ -121,12 +121,13 @@ const charges = async (kind: 'memory' | 'Redis'): Promise<AsyncDisposable & { ch
 test.each(['memory', 'Redis'] as const)('an allowance in %s refuses what is too much, counts none of it, and fills up again', async kind => {
   await using counting = await charges(kind)
   const { charge } = counting
-  expect([await charge('kim', 400, 1_000), await charge('kim', 500, 1_000)]).toEqual([0, 0])
-  const lateMs = await charge('kim', 600, 1_000)
+  expect([await charge('kim', 40_000, 100_000), await charge('kim', 50_000, 100_000)]).toEqual([0, 0])
+  const lateMs = await charge('kim', 60_000, 100_000)
   expect(lateMs).toBeGreaterThan(0)
-  expect(lateMs).toBeLessThanOrEqual(500)
+  expect(lateMs).toBeLessThanOrEqual(50_000)
+  expect(await charge('kim', 5_000, 100_000)).toBe(0)
   expect(await charge('lea', 1_000, 1_000)).toBe(0)
-  await until(async () => await charge('kim', 600, 1_000) === 0, 'there is enough again')
+  await until(async () => await charge('lea', 600, 1_000) === 0, 'there is enough again')
 })
 
 test('apis share allowances in Redis, and a Redis that hangs refuses nobody', async () => {
@@ -140,7 +141,7 @@ test('apis share allowances in Redis, and a Redis that hangs refuses nobody', as
     if ((await both[n % 2]!.put('/users/me', { name: `Max ${n}` })).status === 429) refused = n
   }
   expect(refused).toBeGreaterThanOrEqual(200)
-  expect(refused).toBeLessThan(260)
+  expect(refused).toBeLessThan(400) // each api alone would have refused later
   redis.pause()
   try {
     for (const caller of both) expect((await caller.put('/users/me', { name: 'hung' })).status).toBe(200)

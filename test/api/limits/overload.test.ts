@@ -54,7 +54,7 @@ test('a late event loop answers 503 and UNAVAILABLE at once, health goes on, and
     late.stop()
   }
   await until(
-    async () => (await send(alice, conversation, 'again')).status === 201, 'messages are taken again', 20_000
+    async () => (await send(alice, conversation, 'again')).status === 201, 'messages are taken again'
   )
   expect((await client.sendMessage(draft)).message.content).toBe('too much')
 })

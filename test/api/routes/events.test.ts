@@ -31,8 +31,8 @@ const count = (reader: EventReader, n: number) =>
   until(() => reader.events().length >= n, `${n} events came`)
 const gone = (server: TestApi, caller: Caller) =>
   until(() => [...server.messaging.connections.of(caller.id)].length === 0, 'the stream is forgotten')
-const feedOf = (caller: Caller) =>
-  [...api.messaging.feeds.all()].findLast(({ userId }) => userId === caller.id)!
+const feedOf = (caller: Caller, server = api) =>
+  [...server.messaging.feeds.all()].findLast(({ userId }) => userId === caller.id)!
 const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i)
 
 test('a reader gets what comes from now on, as over MQTT, and knows where it began', async () => {
@@ -83,10 +83,13 @@ test('an event that comes while the place of a stream is looked up is not missed
 })
 
 test('a wake that got lost costs seconds, not an event', async () => {
-  const end = await inboxEnd(bob)
-  using reader = await open(bob)
-  feedOf(bob).wake = () => {}
-  await send(alice, conversation, 'not announced')
+  await using server = await startTestApi({ sweepMs: 100 })
+  const [jack, kate] = [await server.user('jack'), await server.user('kate')]
+  const id = await direct(jack, kate)
+  const end = await inboxEnd(kate)
+  using reader = await open(kate, {}, server)
+  feedOf(kate, server).wake = () => {}
+  await send(jack, id, 'not announced')
   await count(reader, 1)
   expect(ids(reader)).toEqual([end + 1])
 })

@@ -153,8 +153,8 @@ test('a long poll does not miss an event that comes between its read and its wai
     return found
   }
   const startedAt = performance.now()
-  expect((await bob.get(`/inbox?after=${after}&wait=20`)).body.events).toHaveLength(1)
-  expect(performance.now() - startedAt).toBeLessThan(5_000)
+  expect((await bob.get(`/inbox?after=${after}&wait=30`)).body.events).toHaveLength(1)
+  expect(performance.now() - startedAt).toBeLessThan(20_000) // after 30 s it is found in any case
 })
 
 test('a page of large events is shorter than asked for, and says that there is more', async () => {

@@ -6,6 +6,7 @@ import { type Messaging } from '../../../messaging/start.ts'
 import {
   connectPacket, pubackPacket, startTestBroker, subscribePacket, type RawClient, type TestBroker
 } from '../../support/broker.ts'
+import { NO_SWEEP } from '../../support/cluster.ts'
 import { SERVER_VARIABLE, databaseUrl } from '../../support/database.ts'
 import { until } from '../../support/until.ts'
 
@@ -93,12 +94,12 @@ test('2,000 devices that connect at once all get CONNACK 0, in a few statements'
 
 // Without older events, which would bring what follows them.
 test('an event between CONNECT and the start of delivery arrives at once and once', async () => {
-  await using broker = await startTestBroker()
+  await using broker = await startTestBroker(NO_SWEEP)
   await storeSessions(broker, ['ann'])
   afterStatement(broker, 'devices_open', () => broker.direct('bob', 'ann'))
   const ann = await connecting(broker, 'ann')
   expect((await ann.nth('connack', 1)).sessionPresent).toBe(true)
-  await until(() => ann.of('publish').length === 1, 'it came, and not by the sweep', 2_500)
+  await until(() => ann.of('publish').length === 1, 'it came by its wake')
   await broker.say('bob', await broker.direct('bob', 'ann'), 'the next')
   await until(() => ann.of('publish').length > 1, 'the next came')
   expect(ann.of('publish').map(({ payload }) => JSON.parse(payload.toString()).seq)).toEqual([1, 2])
@@ -130,11 +131,11 @@ test('what is only for the moment does not come before the CONNACK', async () =>
 })
 
 test('an event between SUBSCRIBE and the start of delivery arrives at once and once', async () => {
-  await using broker = await startTestBroker()
+  await using broker = await startTestBroker(NO_SWEEP)
   afterStatement(broker, 'devices_save', () => broker.direct('bob', 'ann'))
   const ann = await connecting(broker, 'ann')
   ann.packet(subscribePacket(1, 'user/ann/inbox'))
-  await until(() => ann.of('publish').length === 1, 'it came, and not by the sweep', 2_500)
+  await until(() => ann.of('publish').length === 1, 'it came by its wake')
   await broker.say('bob', await broker.direct('bob', 'ann'), 'the next')
   await until(() => ann.of('publish').length > 1, 'the next came')
   expect(ann.of('publish').map(({ payload }) => JSON.parse(payload.toString()).seq)).toEqual([1, 2])

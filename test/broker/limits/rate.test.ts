@@ -103,14 +103,11 @@ const message = (conversation_id: string, content: string): string =>
 test('commands beyond the rate are decided later, in order, and none is lost', async () => {
   await using broker = await startTestBroker({ broker: { rateLimitSends: 50 } })
   const conversation = await broker.direct('bob', 'ann')
-  const [ann, bob] = await Promise.all([broker.rawDevice('ann', { keepalive: 1 }), broker.device('bob')])
+  const ann = await broker.rawDevice('ann', { keepalive: 1 })
   const n = 250
   const startedAt = performance.now()
   ann.bytes(Buffer.concat(Array.from({ length: n }, (_, i) =>
     generate(publishPacket('user/ann/outbox', message(conversation, `${i}`), 1, i + 1)))))
-  await ann.nth('puback', 1)
-  await bob.command(message(conversation, 'from bob'))
-  expect(ann.of('puback').length).toBeLessThan(n) // bob did not wait behind ann
   await until(() => ann.of('puback').length === n, 'all are acknowledged')
   expect(performance.now() - startedAt).toBeGreaterThan(1_900)
   const rows = await broker.sql('select content from messages where sender_user_id = $1 order by seq', 'ann')
@@ -140,6 +137,7 @@ test('a publish that would wait for too long ends its connection; the next one d
   // Both are there before the first publish: within a second a token comes, and with it room for one more.
   const greedy = await broker.rawDevice('ann', { clientId: 'greedy' })
   const late = await broker.rawDevice('ann', { clientId: 'late' })
+  const startedAt = performance.now()
   // In one write: the broker stops reading once one of them waits.
   greedy.bytes(Buffer.concat(Array.from({ length: 63 }, (_, i) =>
     generate(publishPacket('user/ann/outbox', message(conversation, 'greedy'), 1, i + 1)))))
@@ -149,13 +147,15 @@ test('a publish that would wait for too long ends its connection; the next one d
   expect(late.of('puback')).toEqual([])
   expect(greedy.closed).toBe(false)
   await (await broker.device('bob')).command(message(conversation, 'from bob'))
+  expect(greedy.of('puback').length).toBeLessThan(63) // bob did not wait behind ann
+  const seconds = (performance.now() - startedAt) / 1_000
 
   greedy[Symbol.dispose]()
   const again = await broker.rawDevice('ann', { clientId: 'greedy' })
   again.packet(publishPacket('user/ann/outbox', message(conversation, 'again'), 1, 1))
   await again.nth('puback', 1)
   const rows = await broker.sql('select content from messages where sender_user_id = $1 order by seq', 'ann')
-  expect(rows.length).toBeLessThan(8)
+  expect(rows.length).toBeLessThan(5 + seconds)
   expect(rows.at(-1)!.content).toBe('again')
 })
 

@@ -4,10 +4,9 @@ import { startTestRedis } from '../../support/cluster.ts'
 import { createDatabase } from '../../support/database.ts'
 import { scratchFolder } from '../../support/echo-process.ts'
 import { until } from '../../support/until.ts'
-import { befriend, startAlone, startNode } from '../cluster/nodes.ts'
+import { befriend, startAlone, startNode, type Connected } from '../cluster/nodes.ts'
 
 const second = (): number => Math.floor(Date.now() / 1000)
-const WITHIN_MS = 2_000
 
 test('sessions with a token issued up to the second of the revocation end, later ones stay', async () => {
   await using node = await startAlone()
@@ -33,17 +32,25 @@ test('a revocation is in the audit log, and one of an unknown user is not', asyn
   expect(entries).toMatchObject([{ actor_user_id: 'root', action: 'revoke_tokens', subject_user_id: 'ann' }])
 })
 
-test('a node that gets no notice ends the sessions within two seconds', async () => {
+test('a node that gets no notice ends the sessions at its next look', async () => {
+  let looks = 0
   await using file = await createDatabase()
   await using one = await startNode(file)
-  await using two = await startNode(file)
+  await using two = await startNode(file, {
+    intercept (name) { if (name === 'revocations_recent') looks++ }
+  })
   await befriend(one, 'ann', 'bob')
   const connected = two.connect('ann', second() - 60)
   await one.messaging.revocations.revoke('root', 'ann')
-  await until(() => connected.ended, 'the session has ended', WITHIN_MS)
+  // One of them may have been under way.
+  const soon = async (session: Connected): Promise<void> => {
+    const before = looks
+    await until(() => session.ended, 'the session has ended')
+    expect(looks - before).toBeLessThanOrEqual(2)
+  }
+  await soon(connected)
   // Let in by a node that trusted the token for a moment longer.
-  const late = two.connect('ann', second() - 60)
-  await until(() => late.ended, 'this one has ended, too', WITHIN_MS)
+  await soon(two.connect('ann', second() - 60))
 })
 
 test('a node that could not read revocations for a while looks back to before that', async () => {

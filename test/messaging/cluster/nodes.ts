@@ -26,10 +26,11 @@ export interface NodeOptions {
   redisUrl?: string
   /** Stands between the messaging and its database. */
   intercept?: (statement: string, values: unknown[]) => void
+  offlineAfterMs?: number
 }
 
 export async function startNode (
-  file: TestDatabase, { redisUrl, intercept = () => {} }: NodeOptions = {}
+  file: TestDatabase, { redisUrl, intercept = () => {}, offlineAfterMs = OFFLINE_AFTER_MS }: NodeOptions = {}
 ): Promise<Node> {
   const log = pino({ level: 'silent' })
   const opened = openDatabase(file.url)
@@ -49,7 +50,7 @@ export async function startNode (
     cluster,
     log,
     graceMs: 10_000,
-    offlineAfterMs: OFFLINE_AFTER_MS,
+    offlineAfterMs,
     authentication: {
       key: { kind: 'secret', secret: SECRET }
     }

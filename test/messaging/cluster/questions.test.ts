@@ -62,7 +62,6 @@ test('a node that does not answer is named after a second, and the others\' answ
   const askedAt = performance.now()
   const { live } = await one.messaging.userConnections.list('root', 'ann')
   expect(performance.now() - askedAt).toBeGreaterThan(900)
-  expect(performance.now() - askedAt).toBeLessThan(3_000)
   expect([live.silent, live.nodesKnown]).toEqual([['frozen'], true])
   expect(live.answers.map(({ node, answer }) => [node, answer.length])).toEqual([
     [nodeId(one), 0], [nodeId(two), 1]
@@ -75,9 +74,7 @@ test('with Redis hanging or away the own sessions are told, the other nodes are 
   one.connect('ann', 0, 'phone')
   redis.pause()
   for (const state of ['hanging', 'away']) {
-    const askedAt = performance.now()
     const { live } = await one.messaging.userConnections.list('root', 'ann')
-    expect(performance.now() - askedAt, state).toBeLessThan(3_000)
     expect([live.silent, live.nodesKnown], state).toEqual([[nodeId(two)], false])
     expect(live.answers.map(({ answer }) => answer.map(session => session.device_id)), state).toEqual([
       ['phone']

@@ -15,7 +15,7 @@ import { until } from '../../support/until.ts'
 const log = pino({ enabled: false })
 
 test('a log that ends before what was sent of it begins a new epoch; nobody is left hanging', async () => {
-  await using broker = await startTestBroker()
+  await using broker = await startTestBroker({ sweepMs: 100 })
   const conversation = await broker.direct('bob', 'ann')
   const phone = await broker.device('ann', { subscribe: ['user/ann/inbox'] })
   let closed = false
@@ -111,6 +111,7 @@ test('a session of an earlier epoch that is not closed yet makes nobody suspect 
     overdue: broker.messaging.overdue,
     tooShort: (...what) => { tooShort.push(what) },
     graceMs: 60_000,
+    sweepMs: 100,
     log,
     now: Date.now
   })

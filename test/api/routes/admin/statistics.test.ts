@@ -37,6 +37,7 @@ test('small tables are counted, and who is there is said per node', async () => 
   await send(alice, id, 'one')
   await send(alice, id, 'two')
   await run("update push_due set due_at = now() - interval '90 seconds'")
+  const updatedAt = performance.now()
   const ends =
     ['phone', 'tablet'].map(device_id => api.messaging.connections.add(saidToBeThere(bob.id, { device_id })))
   const body = await statistics()
@@ -50,7 +51,7 @@ test('small tables are counted, and who is there is said per node', async () => 
     online: { users: 1, connections: 2, nodes: [{ node: 'alone', users: 1, connections: 2 }] }
   })
   expect(body.push.oldest_due_seconds).toBeGreaterThanOrEqual(90)
-  expect(body.push.oldest_due_seconds).toBeLessThan(120)
+  expect(body.push.oldest_due_seconds).toBeLessThan(91 + (performance.now() - updatedAt) / 1_000)
   expect(body.database_bytes).toBeGreaterThan(1_000_000)
 })
 
