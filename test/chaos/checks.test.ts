@@ -4,12 +4,15 @@
  */
 import { expect, test } from 'vitest'
 import { check, CHECKS } from './checks.ts'
+import { type DoorKind } from './devices/device.ts'
 import {
   changedRun, CONVERSATION, eventIn, perfectRun, pushOf, readAs, sendOf, type Run
 } from './perfect-run.ts'
 
 const phoneOf = ({ ledger }: Run, owner: string) => ledger.devices.find(({ userId }) => userId === owner)!
 const bobsPhone = (run: Run) => phoneOf(run, 'bob')
+const deviceOn = ({ ledger }: Run, wanted: DoorKind) => ledger.devices.find(({ door }) => door === wanted)!
+const streamsOf = ({ ledger }: Run, owner: string) => ledger.streams.find(({ userId }) => userId === owner)!
 const inboxOf = ({ evidence }: Run, userId: string) => evidence.inboxes.get(userId)!
 const historyOf = ({ evidence }: Run, userId: string) =>
   evidence.histories.find(({ readerId }) => readerId === userId)!
@@ -19,7 +22,9 @@ const historyIn = ({ evidence }: Run, conversationId: string, readerId: string) 
 const promises = Object.keys(CHECKS)
 const promise = (start: string): string => promises.find(text => text.startsWith(start))!
 
-const BREACHES: Array<[string, string, (run: Run) => void]> = [
+type Breach = [string, string, (run: Run) => void]
+
+const BREACHES: Breach[] = [
   ['an accepted message is missing in a recipient\'s log', promise('an accepted message'), run => {
     inboxOf(run, 'bob').events.pop()
     inboxOf(run, 'bob').lastSeq--
@@ -59,6 +64,64 @@ const BREACHES: Array<[string, string, (run: Run) => void]> = [
   ['an event from before the cursor was sent', promise(
     'a device receives its log'
   ), run => { bobsPhone(run).connections[0]!.unshift(inboxOf(run, 'bob').events[0]!) }],
+  ...(['json-acks', 'json-pongs', 'sse'] as const).flatMap((door): Breach[] => [
+    [`a device on ${door} lacks an event in the middle`, promise('a device receives its log'), run => {
+      deviceOn(run, door).connections.at(-1)!.splice(1, 1)
+    }],
+    [`a device on ${door} lacks the end of the log`, promise('a device receives its log'), run => {
+      deviceOn(run, door).connections.at(-1)!.pop()
+    }],
+    [`a device on ${door} got an event twice`, promise('a device receives its log'), run => {
+      const events = deviceOn(run, door).connections.at(-1)!
+      events.splice(1, 0, events[0]!)
+    }],
+    [`a device on ${door} got two events in the wrong order`, promise('a device receives its log'), run => {
+      deviceOn(run, door).connections.at(-1)!.reverse()
+    }],
+    [`a device on ${door} got another content`, promise('a device receives what'), run => {
+      const events = deviceOn(run, door).connections.at(-1)!
+      events[0] = { ...events[0]!, messageId: 'm9' }
+    }]
+  ]),
+  ['a device on the JSON WebSocket got what its user has sent', promise('a device receives its log'), run => {
+    const { userId, connections } = deviceOn(run, 'json-acks')
+    connections[0]!.unshift(inboxOf(run, userId).events[1]!)
+  }],
+  ['a reader of server-sent events got again what it had', promise('a device receives its log'), run => {
+    const [first, second] = deviceOn(run, 'sse').connections
+    second!.unshift(first!.at(-1)!)
+  }],
+  ['a reader of server-sent events lacks what came between two connections', promise(
+    'a device receives its log'
+  ), run => { deviceOn(run, 'sse').connections[1]!.shift() }],
+  ['a stream of gRPC lacks an event in the middle', promise('a stream of gRPC'), run => {
+    streamsOf(run, 'alice').streams[0]!.splice(1, 1)
+  }],
+  ['a stream of gRPC lacks its end, which no history made up for', promise('a stream of gRPC'), run => {
+    streamsOf(run, 'bob').streams[1]!.pop()
+  }],
+  ['a stream of gRPC told an event twice', promise('a stream of gRPC'), run => {
+    const [told] = streamsOf(run, 'alice').streams
+    told!.splice(1, 0, told![0]!)
+  }],
+  ['a stream of gRPC told two events in the wrong order', promise('a stream of gRPC'), run => {
+    streamsOf(run, 'alice').streams[0]!.reverse()
+  }],
+  ['a stream of gRPC told what the one before had told', promise('a stream of gRPC'), run => {
+    const [first, second] = streamsOf(run, 'bob').streams
+    second!.unshift(first!.at(-1)!)
+  }],
+  ['a message between two streams of gRPC was not in the history', promise('a stream of gRPC'), run => {
+    streamsOf(run, 'bob').read.delete('m3')
+  }],
+  ['a stream of gRPC told another content', promise('a stream of gRPC'), run => {
+    const [told] = streamsOf(run, 'alice').streams
+    told![0] = { ...told![0]!, content: 'something else' }
+  }],
+  ['a stream of gRPC told a message of others', promise('a stream of gRPC'), run => {
+    const [told] = streamsOf(run, 'alice').streams
+    told![0] = { ...told![0]!, conversationId: 'elsewhere' }
+  }],
   ['a device got another content than the log has', promise('a device receives what'), run => {
     const events = bobsPhone(run).connections[2]!
     events[1] = { ...events[1]!, content: 'something else' }
@@ -132,7 +195,7 @@ const BREACHES: Array<[string, string, (run: Run) => void]> = [
 ]
 
 /** Breaches of what is promised about changes, in a run that has some. */
-const CHANGES: typeof BREACHES = [
+const CHANGES: Breach[] = [
   ['an edit is undone in one history', promise('an accepted edit'), run => {
     historyIn(run, 'changes', 'erin').messages[0]!.content = 'edited once'
   }],

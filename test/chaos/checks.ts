@@ -1,10 +1,13 @@
 /** The promises, each as a check over what clients know and what the system says at the end. Pure: no I/O. */
 import { attachmentsKept } from './checks/attachments.ts'
+import { receivedAsLogged, receivedInOrder } from './checks/devices.ts'
 import { editsHold } from './checks/edits.ts'
 import { nothingOfTheErased } from './checks/erasures.ts'
 import { everyMessagePushed, pushedOnce } from './checks/pushes.ts'
 import { reactionsHold } from './checks/reactions.ts'
-import { carriesMessage, describeEvent, EDITED, ERASED, sameEvent, type Event } from './event.ts'
+import { streamsTell } from './checks/streams.ts'
+import { isTracked } from './devices/shown.ts'
+import { carriesMessage, describeEvent, type Event } from './event.ts'
 import { messagesById, type Evidence } from './evidence.ts'
 import { grouped } from './grouped.ts'
 import { type Ledger, type Send, type WatchedMessage } from './ledger.ts'
@@ -19,6 +22,7 @@ export const CHECKS: Record<string, Check> = {
   'a message has one id and one place, however often it was sent': oneAnswer,
   'a device receives its log in order and without a hole': receivedInOrder,
   'a device receives what the log says': receivedAsLogged,
+  'a stream of gRPC tells what happens once and in order, and histories have the rest': streamsTell,
   'nothing is there that was not sent': nothingInvented,
   'a sender\'s messages keep their order': orderKept,
   'a status only rises': statusesRise,
@@ -72,49 +76,10 @@ function * oneAnswer ({ sends }: Ledger, { histories }: Evidence): Generator<str
   for (const { clientMessageId, acceptances } of sends.values()) {
     const message = stored.get(clientMessageId)
     for (const { messageId, seq } of acceptances) {
-      if (messageId === undefined || (message?.id === messageId && message.seq === seq)) continue
+      if (messageId === undefined) continue
+      if (message?.id === messageId && (seq === undefined || message.seq === seq)) continue
       yield `${clientMessageId} was answered as ${messageId} at ${seq}, ` +
         `and is stored as ${message?.id} at ${message?.seq}`
-    }
-  }
-}
-
-function * receivedInOrder ({ devices }: Ledger, { inboxes }: Evidence): Generator<string> {
-  for (const { userId, deviceId, startSeq, connections } of devices) {
-    const device = `${userId}/${deviceId}`
-    let highest = startSeq
-    for (const [index, events] of connections.entries()) {
-      const first = events[0]
-      if (first !== undefined && (first.seq > highest + 1 || first.seq <= startSeq)) {
-        yield `${device}: connection ${index + 1} began with ${describeEvent(first)}; ` +
-          `the device had everything from ${startSeq + 1} to ${highest}`
-      }
-      for (let i = 1; i < events.length; i++) {
-        if (events[i]!.seq !== events[i - 1]!.seq + 1) {
-          yield `${device}: on connection ${index + 1} ${describeEvent(events[i]!)} ` +
-            `followed seq ${events[i - 1]!.seq}`
-        }
-      }
-      highest = Math.max(highest, events.at(-1)?.seq ?? 0)
-    }
-    const lastSeq = inboxes.get(userId)?.lastSeq
-    if (highest !== lastSeq) yield `${device} has everything up to ${highest}; the log ends at ${lastSeq}`
-  }
-}
-
-function * receivedAsLogged (
-  { devices, edited, erasures }: Ledger, { inboxes }: Evidence
-): Generator<string> {
-  const erased = new Set(erasures.map(({ userId }) => userId))
-  const changeable = ({ messageId = '', senderId = '' }: Event) =>
-    erased.has(senderId) ? ERASED : edited.has(messageId) ? EDITED : []
-  for (const { userId, deviceId, connections } of devices) {
-    const log = inboxes.get(userId)?.events ?? []
-    for (const event of connections.flat()) {
-      const logged = log[event.seq - 1]
-      if (logged !== undefined && (logged === event || sameEvent(logged, event, changeable(event)))) continue
-      yield `${userId}/${deviceId} received ${describeEvent(event)}; ` +
-        `the log has ${logged === undefined ? 'nothing' : describeEvent(logged)}`
     }
   }
 }
@@ -208,13 +173,13 @@ function * fallsOf ({ messageId, observations }: WatchedMessage): Generator<stri
 }
 
 /**
- * Every device has everything and has said so, hence the marks of all are at the end; accepted
- * reads hold.
+ * Every device has everything, and those that acknowledge have said so, hence the marks of their users are at
+ * the end; accepted reads hold.
  */
 function * receiptsKept (
   { reads, watched, devices }: Ledger, { marks, histories }: Evidence
 ): Generator<string> {
-  const withDevice = new Set(devices.map(device => device.userId))
+  const withDevice = new Set(devices.filter(({ door }) => isTracked(door)).map(({ userId }) => userId))
   for (const { conversationId, readerId, messages } of histories) {
     const last = messages.findLast(message => message.senderId !== readerId)
     const mark = marks.get(conversationId)?.get(readerId)

@@ -19,7 +19,7 @@ export const ADMIN = 'admin'
 
 export type Part = 'broker' | 'api' | 'push-bridge' | 'echo' | 'redis' | 'postgres'
 
-export interface Node { name: string, http: string, mqttPort: number }
+export interface Node { name: string, http: string, mqttPort: number, wsPort: number, grpcPort: number }
 
 export interface Cluster {
   /** What can be struck, by part. `echo` is one process with all roles. */
@@ -91,7 +91,7 @@ export async function startCluster (
       isReady: output => output.includes('Echo is ready'),
       onCrash
     }))
-    const node = { name, http: `http://127.0.0.1:${http}`, mqttPort: mqtt }
+    const node = { name, http: `http://127.0.0.1:${http}`, mqttPort: mqtt, wsPort: ws, grpcPort: grpc }
     nodes.push(node)
     return node
   }

@@ -41,7 +41,8 @@ export function eventOf (json: any): Event {
   }
 }
 
-export const carriesMessage = ({ type }: Event): boolean => type === 'new_message' || type === 'message_sent'
+export const carriesMessage = ({ type }: Pick<Event, 'type'>): boolean =>
+  type === 'new_message' || type === 'message_sent'
 
 /** What an edit changes, and what an erasure takes: a log is rendered when it is read. */
 export const EDITED: Array<keyof Event> = ['content']

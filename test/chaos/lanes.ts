@@ -1,19 +1,23 @@
 /**
  * The ways on which messages are sent: one user, one conversation, one door. A
  * pipelined lane writes a window of commands in one tick and waits for no
- * PUBACK; every other one has a single message under way.
+ * answer; every other one has a single message under way.
  */
 import { type Absent } from './absent.ts'
 import { uploaderFor } from './attachments.ts'
+import { type Node } from './cluster.ts'
 import { type Crowd } from './crowd.ts'
-import { type Device } from './device.ts'
+import { type Device } from './devices/device.ts'
+import { overGrpc, type Attempt } from './grpc-sender.ts'
 import { type Ledger, type Send } from './ledger.ts'
 import { type Population } from './population.ts'
 import { type Random } from './random.ts'
 import { isTransient, type Rest } from './rest.ts'
 
 const LANES_PER_USER = 2
-const MQTT_SHARE = 0.5
+const BY_COMMAND_SHARE = 0.5
+/** Of the lanes that are left. */
+const GRPC_SHARE = 0.3
 const PIPELINED_SHARE = 0.4
 const WINDOW = 8
 const ATTACHING_LANES = 4
@@ -29,13 +33,14 @@ export interface Lane {
   intervalMs: number
   /** Messages under way at most. */
   window: number
-  attempt: (sends: Send[]) => Promise<void>
+  attempt: Attempt
   /** Uploads what goes with a message. */
   attach?: () => Promise<string | undefined>
 }
 
-export function openLanes ({ population, crowd, absent, rest, ledger, random, ratePerSecond }: {
+export function openLanes ({ population, apis, crowd, absent, rest, ledger, random, ratePerSecond }: {
   population: Population,
+  apis: Node[],
   crowd: Crowd,
   absent: Absent,
   rest: Rest,
@@ -44,6 +49,7 @@ export function openLanes ({ population, crowd, absent, rest, ledger, random, ra
   ratePerSecond: number
 }): Lane[] {
   const overRest = attemptOverRest(rest, ledger)
+  const grpc = overGrpc(apis, ledger, random.stream('grpc'))
   const restLane = (userId: string, kind: string, conversationId: string, intervalMs: number): Lane => ({
     name: `${userId}.${kind}.${conversationId}`,
     userId,
@@ -58,14 +64,16 @@ export function openLanes ({ population, crowd, absent, rest, ledger, random, ra
 
   const lanes = new Map<string, Lane>()
   for (const userId of population.userIds) {
-    const devices = population.devices.filter(({ record }) => record.userId === userId)
+    const devices =
+      population.devices.filter(device => device.userId === userId && device.door.takesCommands)
     for (let i = 0; i < LANES_PER_USER; i++) {
-      const overMqtt = devices.length > 0 && random.chance(MQTT_SHARE)
-      const pipelined = overMqtt && random.chance(PIPELINED_SHARE)
-      const lane = restLane(
-        userId, pipelined ? 'pipelined' : overMqtt ? 'mqtt' : 'rest', inOwn(userId), 0
-      )
-      if (overMqtt) lane.attempt = attemptOverMqtt(random.pick(devices), ledger)
+      const device = devices.length > 0 && random.chance(BY_COMMAND_SHARE) ? random.pick(devices) : undefined
+      const pipelined = device !== undefined && random.chance(PIPELINED_SHARE)
+      const isGrpc = device === undefined && random.chance(GRPC_SHARE)
+      const kind = device?.door.kind ?? (isGrpc ? 'grpc' : 'rest')
+      const lane = restLane(userId, pipelined ? `pipelined-${kind}` : kind, inOwn(userId), 0)
+      if (device !== undefined) lane.attempt = attemptByCommand(device, ledger)
+      if (isGrpc) lane.attempt = grpc
       if (pipelined) lane.window = WINDOW
       lanes.set(lane.name, lane)
     }
@@ -101,7 +109,7 @@ export const bodyOf = ({ clientMessageId, conversationId, content, attachmentId 
   ...(attachmentId === undefined ? {} : { attachment_ids: [attachmentId] })
 })
 
-const attemptOverRest = (rest: Rest, ledger: Ledger) => async (sends: Send[]): Promise<void> => {
+const attemptOverRest = (rest: Rest, ledger: Ledger): Attempt => async sends => {
   for (const send of sends) {
     const answer = await rest.attempt(send.senderId, 'POST', '/messages', bodyOf(send))
     if (answer.status === 201 || answer.status === 200) {
@@ -113,7 +121,7 @@ const attemptOverRest = (rest: Rest, ledger: Ledger) => async (sends: Send[]): P
 }
 
 // A PUBACK is a decision even when the reply got lost; a refusal is noted by the device.
-const attemptOverMqtt = (device: Device, ledger: Ledger) => async (sends: Send[]): Promise<void> => {
+const attemptByCommand = (device: Device, ledger: Ledger): Attempt => async sends => {
   const decided = await device.commands(sends.map(send => ({ type: 'send_message', ...bodyOf(send) })))
     .catch(() => [])
   for (const [i, { clientMessageId }] of sends.entries()) {

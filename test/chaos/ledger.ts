@@ -2,6 +2,7 @@
  * What the clients of a run know: what they asked for, what they were answered,
  * and every event their devices received. Nothing in it comes from the inside.
  */
+import { type DoorKind } from './devices/device.ts'
 import { sameEvent, type Event } from './event.ts'
 
 /** One message, however often it had to be sent. */
@@ -25,10 +26,33 @@ export interface Acceptance { messageId: string | undefined, seq: number | undef
 export interface DeviceRecord {
   userId: string
   deviceId: string
+  door: Exclude<DoorKind, 'grpc'>
   /** Where its cursor was set before it first connected. */
   startSeq: number
   /** For each connection, what came, in order. */
   connections: Event[][]
+  /** How often it was refused to go on where it was. */
+  resyncs?: number
+}
+
+/** What gRPC tells of an event. */
+export interface Told {
+  type: string
+  messageId: string
+  conversationId: string
+  content: string | undefined
+}
+
+/** A client of gRPC, whose streams have no `seq`. */
+export interface StreamRecord {
+  userId: string
+  deviceId: string
+  /** The end of the log before its first stream. */
+  startSeq: number
+  /** What came over each stream, in order. */
+  streams: Told[][]
+  /** The ids of what it has read from histories. */
+  read: Set<string>
 }
 
 export interface StatusObservation { status: string, recipients: Record<string, string> }
@@ -75,6 +99,7 @@ export class Ledger {
   readonly members = new Map<string, ReadonlySet<string>>()
   readonly sends = new Map<string, Send>()
   readonly devices: DeviceRecord[] = []
+  readonly streams: StreamRecord[] = []
   readonly watched = new Map<string, WatchedMessage>()
   /** Reads that were accepted. */
   readonly reads: Read[] = []

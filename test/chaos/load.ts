@@ -1,6 +1,7 @@
 /** Everything that clients do while faults strike. */
 import { type FakeFcm } from '../../tools/fake-fcm/server.ts'
 import { registerAbsent, settlePushes } from './absent.ts'
+import { type Node } from './cluster.ts'
 import { gatherCrowd } from './crowd.ts'
 import { startEditors } from './editors.ts'
 import { settleErasures, startErasures } from './erasures.ts'
@@ -28,8 +29,9 @@ export interface Load {
   settle (): Promise<Settled>
 }
 
-export async function startLoad ({ population, rest, ledger, random, ratePerSecond, fcm }: {
+export async function startLoad ({ population, apis, rest, ledger, random, ratePerSecond, fcm }: {
   population: Population,
+  apis: Node[],
   rest: Rest,
   ledger: Ledger,
   random: Random,
@@ -43,7 +45,7 @@ export async function startLoad ({ population, rest, ledger, random, ratePerSeco
   const editors = startEditors(part('editors'))
   const erasures = startErasures(part('erasures'))
   const senders = startSenders({
-    lanes: openLanes({ crowd, absent, ratePerSecond, ...part('lanes') }),
+    lanes: openLanes({ apis, crowd, absent, ratePerSecond, ...part('lanes') }),
     ...part('senders'),
     onAccepted (send) {
       readers.sent(send)

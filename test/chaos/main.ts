@@ -83,7 +83,9 @@ const probe = await openProbe({ cluster, rest, ledger, random: random.stream('pr
 const devices = [...population.devices, ...probe.devices]
 const living = devices.map(device => device.live())
 const load =
-  await startLoad({ population, rest, ledger, random: random.stream('load'), ratePerSecond, fcm })
+  await startLoad({
+    population, apis: cluster.apis, rest, ledger, random: random.stream('load'), ratePerSecond, fcm
+  })
 
 const began = performance.now()
 await sleep(WARM_UP_MS)

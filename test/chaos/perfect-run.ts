@@ -1,8 +1,9 @@
 /** Runs in which every promise was kept, for the tests of the checks to break. */
 import { type TakenPush } from '../../tools/fake-fcm/server.ts'
+import { isShown } from './devices/shown.ts'
 import { type Event } from './event.ts'
 import { type Evidence, type HistoryMessage } from './evidence.ts'
-import { Ledger, type Send } from './ledger.ts'
+import { Ledger, type Send, type Told } from './ledger.ts'
 
 export const CONVERSATION = 'conversation'
 export const MESSAGES = 4
@@ -30,9 +31,44 @@ export function perfectRun (): Run {
   for (const [userId, events] of Object.entries(logs)) inboxes.set(userId, { lastSeq: events.length, events })
   inboxes.set('carol', { lastSeq: 0, events: [] })
   const bob = logs.bob!
+  const alices = logs.alice!.slice(1)
+  // What alice has sent is not for the JSON WebSocket.
+  const ofOthers = alices.filter(({ type }) => type !== 'message_sent')
   ledger.devices.push(
-    { userId: 'alice', deviceId: 'phone', startSeq: 1, connections: [logs.alice!.slice(1)] },
-    { userId: 'bob', deviceId: 'phone', startSeq: 1, connections: [bob.slice(1, 3), [], bob.slice(2)] }
+    { userId: 'alice', deviceId: 'phone', door: 'mqtt', startSeq: 1, connections: [alices] },
+    {
+      userId: 'alice',
+      deviceId: 'laptop',
+      door: 'json-acks',
+      startSeq: 1,
+      connections: [ofOthers.slice(0, 3), ofOthers.slice(2)]
+    },
+    {
+      userId: 'bob',
+      deviceId: 'phone',
+      door: 'mqtt',
+      startSeq: 1,
+      connections: [bob.slice(1, 3), [], bob.slice(2)]
+    },
+    {
+      userId: 'bob', deviceId: 'watch', door: 'json-pongs', startSeq: 1, connections: [bob.slice(1)]
+    },
+    {
+      userId: 'bob', deviceId: 'page', door: 'sse', startSeq: 1, connections: [bob.slice(1, 3), bob.slice(3)]
+    }
+  )
+  ledger.streams.push(
+    {
+      userId: 'alice', deviceId: 'backend', startSeq: 1, streams: [toldOf(alices)], read: new Set()
+    },
+    // The third message came between the two streams.
+    {
+      userId: 'bob',
+      deviceId: 'backend',
+      startSeq: 1,
+      streams: [toldOf(bob.slice(1, 3)), toldOf(bob.slice(4))],
+      read: new Set(['m1', 'm2', 'm3'])
+    }
   )
   ledger.watched.set('m1', {
     messageId: 'm1',
@@ -134,7 +170,12 @@ export function changedRun (): Run {
       : event.messageId === 'left1' && event.type === 'new_message'
         ? { ...event, content: 'a secret', clientMessageId: 'gone.1' }
         : event)
-  ledger.devices.push({ userId: 'erin', deviceId: 'phone', startSeq: 0, connections: [erins] })
+  ledger.devices.push({
+    userId: 'erin', deviceId: 'phone', door: 'mqtt', startSeq: 0, connections: [erins]
+  })
+  ledger.streams.push({
+    userId: 'erin', deviceId: 'backend', startSeq: 0, streams: [toldOf(erins)], read: new Set()
+  })
   evidence.marks.set('changes', new Map([['erin', { delivered: 1, read: 0 }]]))
   evidence.marks.set('left', new Map([['erin', { delivered: 1, read: 0 }]]))
 
@@ -219,6 +260,11 @@ export const eventIn = (seq: number, type: string, fields: Partial<Event> = {}):
 
 const carrying = ({ clientMessageId, senderId, content }: Send, n: number): Partial<Event> =>
   ({ messageId: `m${n}`, messageSeq: n, senderId, clientMessageId, content })
+
+/** As a stream of gRPC tells it. */
+const toldOf = (events: Event[]): Told[] => events.filter(event => isShown('grpc', event))
+  .map(({ type, messageId, conversationId, content }) =>
+    ({ type, messageId: messageId!, conversationId: conversationId!, content }))
 
 const append = (
   log: Event[], type: string, fields: Partial<Event>

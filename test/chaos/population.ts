@@ -1,10 +1,14 @@
 /**
- * Who takes part: users, their conversations, and their devices with a cursor each, set as a client
- * sets it.
+ * Who takes part: users, their conversations, and their devices at every door. Those that acknowledge set
+ * their cursor as a client sets it.
  */
 import { token, type Cluster } from './cluster.ts'
-import { Device } from './device.ts'
-import { type Ledger } from './ledger.ts'
+import { Device, type DeviceDoor, type DoorKind } from './devices/device.ts'
+import { grpcDoor } from './devices/grpc.ts'
+import { jsonDoor } from './devices/json.ts'
+import { mqttDoor } from './devices/mqtt.ts'
+import { sseDoor } from './devices/sse.ts'
+import { type DeviceRecord, type Ledger } from './ledger.ts'
 import { inParallel } from './parallel.ts'
 import { type Random } from './random.ts'
 import { type Rest } from './rest.ts'
@@ -12,6 +16,12 @@ import { type Rest } from './rest.ts'
 const DEVICES_PER_USER = 3.3
 const USERS_PER_GROUP = 6
 const CREATORS = 4
+/** Of ten devices in a row, whatever the seed. */
+const DOORS: DoorKind[] = [
+  'mqtt', 'json-acks', 'mqtt', 'sse', 'mqtt', 'json-pongs', 'mqtt', 'grpc', 'mqtt', 'json-acks'
+]
+const SLOW_SHARE = 0.1
+const SLOW_ACK_MS = 150
 
 export interface Population {
   userIds: string[]
@@ -39,22 +49,47 @@ export async function populate ({ cluster, rest, ledger, random, deviceCount }: 
   })
   const conversationIds = [...ledger.members.keys()]
   const devices: Device[] = []
-  const owners = Array.from(
-    { length: deviceCount }, (_, i) => ({ userId: userIds[i % userIds.length]!, deviceId: `device-${i + 1}` })
-  )
-  await inParallel(CREATORS, owners, async ({ userId, deviceId }) => {
-    const record = await takeSnapshot(rest, userId, deviceId)
-    ledger.devices.push(record)
-    devices.push(new Device({
-      record, token: await token(userId), brokers: cluster.brokers, random: random.stream(deviceId), ledger
-    }))
+  const owners = Array.from({ length: deviceCount }, (_, i) => ({
+    userId: userIds[i % userIds.length]!, deviceId: `device-${i + 1}`, kind: DOORS[i % DOORS.length]!
+  }))
+  await inParallel(CREATORS, owners, async ({ userId, deviceId, kind }) => {
+    const chance = random.stream(deviceId)
+    const door = await openDoor(kind, { userId, deviceId, cluster, rest, ledger, random: chance })
+    devices.push(new Device({ userId, deviceId, door, random: chance }))
   })
   return { userIds, devices, conversationIds }
 }
 
-/** What a new device does before it first connects. */
-export async function takeSnapshot (rest: Rest, userId: string, deviceId: string) {
-  const { inbox } = await rest.mustGet(userId, '/conversations?limit=1')
-  await rest.must(userId, 'POST', '/inbox/ack', { seq: inbox.last_seq }, { 'x-device-id': deviceId })
-  return { userId, deviceId, startSeq: inbox.last_seq as number, connections: [] }
+async function openDoor (kind: DoorKind, { userId, deviceId, cluster, rest, ledger, random }: {
+  userId: string, deviceId: string, cluster: Cluster, rest: Rest, ledger: Ledger, random: Random
+}): Promise<DeviceDoor> {
+  const { brokers, apis } = cluster
+  const part = { token: await token(userId), brokers, apis, random, ledger, rest }
+  if (kind === 'grpc') {
+    const startSeq = await endOfLog(rest, userId)
+    const record = { userId, deviceId, startSeq, streams: [], read: new Set<string>() }
+    ledger.streams.push(record)
+    return grpcDoor({ ...part, record })
+  }
+  const record = kind === 'sse'
+    ? { userId, deviceId, door: kind, startSeq: await endOfLog(rest, userId), connections: [] }
+    : await takeSnapshot(rest, { userId, deviceId, door: kind })
+  ledger.devices.push(record)
+  const ackDelayMs = random.chance(SLOW_SHARE) ? SLOW_ACK_MS : 0
+  if (kind === 'sse') return sseDoor({ ...part, record })
+  if (kind === 'mqtt') return mqttDoor({ ...part, record, ackDelayMs })
+  return jsonDoor({ ...part, record, ackDelayMs })
 }
+
+/** What a new device that acknowledges does before it first connects. */
+export async function takeSnapshot (
+  rest: Rest, device: Pick<DeviceRecord, 'userId' | 'deviceId' | 'door'>
+): Promise<DeviceRecord> {
+  const { userId, deviceId } = device
+  const seq = await endOfLog(rest, userId)
+  await rest.must(userId, 'POST', '/inbox/ack', { seq }, { 'x-device-id': deviceId })
+  return { ...device, startSeq: seq, connections: [] }
+}
+
+const endOfLog = async (rest: Rest, userId: string): Promise<number> =>
+  (await rest.mustGet(userId, '/conversations?limit=1')).inbox.last_seq

@@ -1,7 +1,8 @@
 /** Whether the whole way works: a message through each API arrives at a device on each broker. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { token, type Cluster, type Node } from './cluster.ts'
-import { Device } from './device.ts'
+import { Device } from './devices/device.ts'
+import { mqttDoor } from './devices/mqtt.ts'
 import { type Ledger, type Send } from './ledger.ts'
 import { takeSnapshot } from './population.ts'
 import { type Random } from './random.ts'
@@ -37,17 +38,20 @@ export async function openProbe ({ cluster, rest, ledger, random }: {
   const arrivals = new Map<string, Set<Device>>()
   const devices: Device[] = []
   for (const broker of cluster.brokers) {
-    const record = await takeSnapshot(rest, WATCHER, `on-${broker.name}`)
+    const deviceId = `on-${broker.name}`
+    const record = await takeSnapshot(rest, { userId: WATCHER, deviceId, door: 'mqtt' })
     ledger.devices.push(record)
-    devices.push(new Device({
+    const chance = random.stream(broker.name)
+    const door = mqttDoor({
       record,
       token: await token(WATCHER),
       brokers: [broker],
-      random: random.stream(broker.name),
+      random: chance,
       ledger,
-      steady: true,
-      onEvent: (event, device) => arrivals.get(event.clientMessageId ?? '')?.add(device)
-    }))
+      onEvent: event => arrivals.get(event.clientMessageId ?? '')?.add(device)
+    })
+    const device = new Device({ userId: WATCHER, deviceId, door, random: chance, steady: true })
+    devices.push(device)
   }
   let probes = 0
 

@@ -1,13 +1,13 @@
 /** People who read what came, and senders who ask who has what they sent. */
 import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Device } from './device.ts'
+import { type Device } from './devices/device.ts'
 import { type Ledger, type Send, type WatchedMessage } from './ledger.ts'
 import { type Random } from './random.ts'
 import { isTransient, type Rest } from './rest.ts'
 
 const READS_PER_SECOND = 6
-const OVER_MQTT_SHARE = 0.4
+const BY_COMMAND_SHARE = 0.4
 const POLLS_PER_SECOND = 8
 /** One poller asks about this many messages in turn, then takes newer ones. */
 const WATCHED_AT_ONCE = 12
@@ -47,9 +47,9 @@ export function startReaders ({ devices, rest, ledger, random }: {
     while (!stopping.signal.aborted) {
       await resting(1_000 / READS_PER_SECOND)
       const device = chance.pick(devices)
-      const { newest: event, record: { userId } } = device
+      const { userId, door: { newest: event, takesCommands } } = device
       if (event === undefined) continue
-      const accepted = chance.chance(OVER_MQTT_SHARE) && device.online
+      const accepted = chance.chance(BY_COMMAND_SHARE) && takesCommands && device.online
         ? await device
           .command({ type: 'read_receipt', message_id: event.messageId, read_at: new Date().toISOString() })
           .then(() => true, () => false)

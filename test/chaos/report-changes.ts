@@ -7,7 +7,7 @@ export function printChanges (
   ledger: Ledger, { pushes, downloads }: Evidence, pushedMs: number | undefined
 ): void {
   const sends = [...ledger.sends.values()]
-  const pipelined = sends.filter(({ lane }) => lane.includes('.pipelined.'))
+  const pipelined = sends.filter(({ lane }) => lane.includes('.pipelined-'))
   const accepted = (changes: Array<{ accepted: boolean }>): number =>
     changes.filter(change => change.accepted).length
   const edits = [...ledger.edited.values()].flatMap(record => record.edits)

@@ -1,6 +1,6 @@
 /** What a run prints. */
 import { type Violation } from './checks.ts'
-import { type Comings, type Device } from './device.ts'
+import { type Comings, type Device, type DoorKind } from './devices/device.ts'
 import { describe, type Fault } from './faults.ts'
 import { type Ledger } from './ledger.ts'
 import { isProbe } from './probe.ts'
@@ -29,10 +29,9 @@ export function printCounts (ledger: Ledger, devices: Device[], settledMs: numbe
   const everySend = [...ledger.sends.values()]
   const sends = everySend.filter(send => !isProbe(send))
   const total = (what: keyof Comings): number => devices.reduce((sum, { comings }) => sum + comings[what], 0)
-  const received = ledger.devices.reduce(
-    (sum, { connections }) => sum + connections.reduce((n, events) => n + events.length, 0), 0
-  )
-  const distinct = devices.reduce((sum, { lastSeq, record }) => sum + lastSeq - record.startSeq, 0)
+  const counts = devices.map(({ door }) => ({ kind: door.kind, ...door.counts() }))
+  const sum = (what: 'received' | 'again', kind?: DoorKind): number => counts
+    .filter(count => kind === undefined || count.kind === kind).reduce((n, count) => n + count[what], 0)
   console.table({
     'messages sent': sends.length,
     'messages accepted': sends.filter(send => send.acceptances.length > 0).length,
@@ -41,17 +40,24 @@ export function printCounts (ledger: Ledger, devices: Device[], settledMs: numbe
     'reads accepted': ledger.reads.length,
     'messages whose status was watched': ledger.watched.size,
     devices: devices.length,
-    'events received by devices': received,
-    'of them again after a reconnect': received - distinct,
+    'events received by devices': sum('received'),
+    'of them again after a reconnect': sum('again'),
     'connections made': total('connected'),
     'refused or unanswered': total('refused'),
-    'ended by DISCONNECT': total('left'),
+    'ended with a word': total('left'),
     'ended without a word': total('vanished'),
     'left half-open': total('halfOpen'),
     'ended by the server': total('lost'),
     'stopped reading for a while': total('dozed'),
     'seconds until all had caught up': settledMs === undefined ? 'never' : seconds(settledMs)
   })
+  const kinds = [...new Set(counts.map(({ kind }) => kind))].toSorted()
+  console.table(Object.fromEntries(kinds.map(kind => [kind, {
+    devices: counts.filter(count => count.kind === kind).length,
+    connections: devices.reduce((n, { door, comings }) => door.kind === kind ? n + comings.connected : n, 0),
+    events: sum('received', kind),
+    'of them again': sum('again', kind)
+  }])))
 }
 
 export function printFaults (results: FaultResult[]): void {

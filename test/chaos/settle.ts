@@ -1,6 +1,7 @@
 /** The end of a run: every device comes back and catches up, in a bounded time. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Device } from './device.ts'
+import { type Device } from './devices/device.ts'
+import { readLogEnd, type LogEnd } from './log-end.ts'
 import { inParallel } from './parallel.ts'
 import { type Rest } from './rest.ts'
 
@@ -15,22 +16,20 @@ const READERS = 4
 export async function settle (devices: Device[], userIds: string[], rest: Rest): Promise<number | undefined> {
   const began = performance.now()
   for (const device of devices) device.settle()
-  let before = new Map<string, number>()
+  let before = new Map<string, LogEnd>()
   while (performance.now() - began < DEADLINE_MS) {
     await sleep(ROUND_MS)
     const ends = await readEnds(userIds, rest)
-    const grown = userIds.some(userId => ends.get(userId) !== before.get(userId))
-    const behind = devices.some(({ lastSeq, record }) => lastSeq !== ends.get(record.userId))
+    const grown = userIds.some(userId => ends.get(userId)!.lastSeq !== before.get(userId)?.lastSeq)
+    const behind = devices.some(({ userId, door }) => !door.caughtUp(ends.get(userId)!))
     if (!grown && !behind) return performance.now() - began
     before = ends
   }
   return undefined
 }
 
-async function readEnds (userIds: string[], rest: Rest): Promise<Map<string, number>> {
-  const ends = new Map<string, number>()
-  await inParallel(READERS, userIds, async userId => {
-    ends.set(userId, (await rest.mustGet(userId, '/conversations?limit=1')).inbox.last_seq)
-  })
+export async function readEnds (userIds: string[], rest: Rest): Promise<Map<string, LogEnd>> {
+  const ends = new Map<string, LogEnd>()
+  await inParallel(READERS, userIds, async userId => { ends.set(userId, await readLogEnd(rest, userId)) })
   return ends
 }

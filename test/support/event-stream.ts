@@ -9,24 +9,32 @@ export interface EventReader extends Disposable {
   headers: IncomingHttpHeaders
   /** The body of an answer that is no stream. */
   text: string
-  /** In the order they came, comments included. */
+  /** In the order they came, comments included, unless `onBlock` takes them. */
   blocks: Block[]
   /** Blocks with an event. */
   events (): Block[]
   ended: boolean
+  /** Resolves when it has. */
+  end: Promise<void>
   /** It reads nothing more until `resume`. */
   pause (): void
   resume (): void
 }
 
-export interface ReaderOptions { method?: string, headers?: Record<string, string> }
+export interface ReaderOptions {
+  method?: string
+  headers?: Record<string, string>
+  /** Gives up. */
+  signal?: AbortSignal
+  onBlock?: (block: Block) => void
+}
 
 /** Resolves when the head of the answer is there; of an answer without end, only that. */
 export async function openEvents (
-  api: string, token: string, { method = 'GET', headers = {} }: ReaderOptions = {}
+  api: string, token: string, { method = 'GET', headers = {}, signal, onBlock }: ReaderOptions = {}
 ): Promise<EventReader> {
   const authorization = `Bearer ${token}`
-  const asked = request(`${api}/events`, { method, headers: { authorization, ...headers } })
+  const asked = request(`${api}/events`, { method, headers: { authorization, ...headers }, signal })
   asked.end()
   const answer = await new Promise<IncomingMessage>((resolve, reject) => {
     asked.once('response', resolve)
@@ -40,6 +48,7 @@ export async function openEvents (
     blocks: [],
     events: () => reader.blocks.filter(block => block.event !== undefined),
     ended: false,
+    end: new Promise(resolve => answer.once('close', resolve)),
     pause () { answer.pause() },
     resume () { answer.resume() },
     [Symbol.dispose] () { asked.destroy() }
@@ -53,7 +62,10 @@ export async function openEvents (
     }
     const blocks = (rest + chunk).split('\n\n')
     rest = blocks.pop()!
-    reader.blocks.push(...blocks.map(parse))
+    for (const block of blocks.map(parse)) {
+      if (onBlock === undefined) reader.blocks.push(block)
+      else onBlock(block)
+    }
   }
   answer.setEncoding('utf8').on('error', () => {}).once('close', () => { reader.ended = true })
   answer.on('data', take)

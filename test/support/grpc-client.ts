@@ -12,6 +12,9 @@ import { type MessageEvent__Output } from '../../api/grpc/generated/message/Mess
 import { type MessageServiceClient } from '../../api/grpc/generated/message/MessageService.ts'
 
 const PROTO = resolve(import.meta.dirname, '../../api/grpc/message.proto')
+const { message: { MessageService } } = loadPackageDefinition(loadSync(PROTO, {
+  keepCase: true, longs: Number, defaults: true, oneofs: true
+})) as unknown as ProtoGrpcType
 
 export interface CallMore extends CallOptions { metadata?: Record<string, string> }
 
@@ -36,6 +39,8 @@ export interface GrpcClient extends Disposable {
   client: MessageServiceClient
   sendMessage (request: object, more?: CallMore): Promise<any>
   getMessages (request: object, more?: CallMore): Promise<any>
+  /** A stream as grpc-js has it. */
+  follow (request: object, more?: CallMore): ClientReadableStream<MessageEvent__Output>
   /** Resolves when the stream has begun or has ended. */
   streamMessages (request: object, more?: CallMore): Promise<FollowedStream>
 }
@@ -43,10 +48,6 @@ export interface GrpcClient extends Disposable {
 export function grpcClient (
   port: number, token: string | undefined, trust: ChannelCredentials = credentials.createInsecure()
 ): GrpcClient {
-  const { message: { MessageService } } =
-    loadPackageDefinition(loadSync(PROTO, {
-      keepCase: true, longs: Number, defaults: true, oneofs: true
-    })) as unknown as ProtoGrpcType
   // A connection of its own: clients of one process would share one, and with it its number of streams.
   const client = new MessageService(`127.0.0.1:${port}`, trust, { 'grpc.use_local_subchannel_pool': 1 })
   const metadataOf = (entries: Record<string, string> = {}): Metadata => {
@@ -63,12 +64,15 @@ export function grpcClient (
           request: object, metadata: Metadata, options: CallOptions, done: requestCallback<any>) => void
         call.call(client, request, metadataOf(metadata), options, done)
       })
+  const follow: GrpcClient['follow'] = (request, { metadata, ...options } = {}) =>
+    client.StreamMessages(request, metadataOf(metadata), options)
   return {
     client,
+    follow,
     sendMessage: unary('SendMessage'),
     getMessages: unary('GetMessages'),
-    async streamMessages (request, { metadata, ...options } = {}) {
-      const call = client.StreamMessages(request, metadataOf(metadata), options)
+    async streamMessages (request, more) {
+      const call = follow(request, more)
       const stream: FollowedStream = { events: [], end: undefined, metadata: new Metadata(), call }
       call.on('data', event => stream.events.push(event))
       call.on('error', error => { stream.end = refusalOf(error) })
@@ -93,7 +97,7 @@ export async function refused (call: Promise<unknown>): Promise<Refusal> {
   throw new Error('the call was answered')
 }
 
-function refusalOf (error: unknown): Refusal {
+export function refusalOf (error: unknown): Refusal {
   const { code, details, metadata } = error as ServiceError
   if (code === undefined) throw error
   return {

@@ -4,6 +4,7 @@
  */
 import { connect, type Socket } from 'node:net'
 import { generate, parser, type Packet } from 'mqtt-packet'
+import { type DeviceConnection } from './device.ts'
 
 const CONNACK_TIMEOUT_MS = 12_000
 const PUBACK_TIMEOUT_MS = 15_000
@@ -22,7 +23,7 @@ export interface MqttOptions {
   ackDelayMs: number
 }
 
-export class MqttConnection {
+export class MqttConnection implements DeviceConnection {
   sessionPresent = false
   closed = false
   readonly ended: Promise<void>
@@ -98,8 +99,10 @@ export class MqttConnection {
     }
   }
 
-  /** Resolves with the PUBACK; rejects when the connection ends, or is given up, before it. */
-  async publish (topic: string, payload: string): Promise<void> {
+  /** To the outbox; resolves with the PUBACK, rejects when the connection ends, or is given up, before it. */
+  async command (command: object): Promise<void> {
+    const topic = `user/${this.#options.userId}/outbox`
+    const payload = JSON.stringify(command)
     const messageId = this.#takeId()
     const puback = this.#answer(`puback ${messageId}`, PUBACK_TIMEOUT_MS)
     this.#send({ cmd: 'publish', topic, payload, qos: 1, dup: false, retain: false, messageId })
@@ -113,13 +116,11 @@ export class MqttConnection {
     this.#end()
   }
 
-  /** The socket goes without a word. */
   vanish (): void {
     this.#end()
     this.#socket.destroy()
   }
 
-  /** Reads and writes nothing from now on, but stays open. */
   freeze (): void {
     this.#frozen = true
     this.#socket.pause()
@@ -132,7 +133,6 @@ export class MqttConnection {
     this.#socket.resume()
   }
 
-  /** Half-open: the device has forgotten this connection, the server has not. What comes is never read. */
   abandon (): void {
     this.freeze()
     this.#end()
