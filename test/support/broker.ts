@@ -103,6 +103,7 @@ export interface TestBrokerOptions {
   stalledMs?: number
   sweepMs?: number
   offlineAfterMs?: number
+  now?: () => number
   broker?: Partial<BrokerOptions>
   issuer?: string
   logLevel?: 'debug' | 'info' | 'warn'
@@ -111,7 +112,7 @@ export interface TestBrokerOptions {
 }
 
 export async function startTestBroker ({
-  graceMs = 10_000, stalledMs, sweepMs, offlineAfterMs, broker: options = {}, issuer, logLevel = 'warn',
+  graceMs = 10_000, stalledMs, sweepMs, offlineAfterMs, now, broker: options = {}, issuer, logLevel = 'warn',
   replace = () => ({})
 }: TestBrokerOptions = {}): Promise<TestBroker> {
   const logged: Json[] = []
@@ -125,6 +126,7 @@ export async function startTestBroker ({
     stalledMs,
     sweepMs,
     offlineAfterMs,
+    now,
     log
   })
   const broker = await startBroker({

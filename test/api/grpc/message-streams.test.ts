@@ -104,11 +104,14 @@ test('a stream whose client cancels, goes or lets its deadline pass is forgotten
   const streams = () => [...api.messaging.feeds.all()].filter(({ userId }) => userId === kim.id).length
   using client = clientOf(kim)
   const cancelled = await client.streamMessages({ user_id: kim.id })
-  const late = await client.streamMessages({ user_id: kim.id }, { deadline: Date.now() + 300 })
   const { session } = openUnread(api, kim)
-  await until(() => streams() === 3, 'all are open')
+  await until(() => streams() === 2, 'both are open')
   cancelled.call.cancel()
-  await until(() => streams() === 2, 'the cancelled one is forgotten')
+  await until(() => streams() === 1, 'the cancelled one is forgotten')
+  // Where the machine is slow the first one is too late to open.
+  const open = (): Promise<FollowedStream> =>
+    client.streamMessages({ user_id: kim.id }, { deadline: Date.now() + 300 })
+  const late = await until(() => open().catch(() => undefined), 'it opens')
   expect(await ended(late)).toMatchObject({ status: 'DEADLINE_EXCEEDED' })
   await until(() => streams() === 1, 'the late one is forgotten')
   session.destroy()

@@ -263,21 +263,22 @@ test('an `ack` moves the cursor, and nothing before it is sent again', async () 
 test('a connection ends after its token, unless a fresh token of the same user came', async () => {
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
   try {
-    await using broker = await startTestBroker()
+    let passedMs = 0
+    await using broker = await startTestBroker({ now: () => Date.now() + passedMs })
     const [ann, bob] = await Promise.all(['ann', 'bob'].map(id =>
-      broker.device(id, { expires: '2s', subscribe: [`user/${id}/replies`] })))
-    const until2s = Date.now() / 1000 + 2
-    expect(await ask(ann!, { type: 'auth', token: await broker.token('ann'), request_id: 'r1' })).toEqual({
+      broker.device(id, { expires: '1h', subscribe: [`user/${id}/replies`] })))
+    const fresh = await broker.token('ann', { expires: '3h' })
+    expect(await ask(ann!, { type: 'auth', token: fresh, request_id: 'r1' })).toEqual({
       type: 'accepted', request_id: 'r1'
     })
     vi.advanceTimersByTime(30_000)
-    await until(() => Date.now() / 1000 > until2s, 'the first tokens have expired')
+    passedMs = 3_601_000
     expect([ann!.client.connected, bob!.client.connected]).toEqual([true, true])
     vi.advanceTimersByTime(30_000)
     await until(() => !bob!.client.connected, 'the other connection closes')
-    expect(
-      await ask(ann!, { type: 'auth', token: await broker.token('ann'), request_id: 'r2' })
-    ).toMatchObject({ type: 'accepted' })
+    expect(await ask(ann!, { type: 'auth', token: fresh, request_id: 'r2' })).toMatchObject({
+      type: 'accepted'
+    })
   } finally {
     vi.useRealTimers()
   }
