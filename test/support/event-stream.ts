@@ -1,5 +1,6 @@
 /** A reader of server-sent events over a socket of its own, as a fetch-based client would be. */
 import { request, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
+import { request as requestOverTls } from 'node:https'
 import { until } from './until.ts'
 
 export interface Block { id?: number, event?: string, data?: any, comment?: true, retry?: number }
@@ -24,6 +25,8 @@ export interface EventReader extends Disposable {
 export interface ReaderOptions {
   method?: string
   headers?: Record<string, string>
+  /** Of an address with https. */
+  ca?: Buffer
   /** Gives up. */
   signal?: AbortSignal
   onBlock?: (block: Block) => void
@@ -31,10 +34,11 @@ export interface ReaderOptions {
 
 /** Resolves when the head of the answer is there; of an answer without end, only that. */
 export async function openEvents (
-  api: string, token: string, { method = 'GET', headers = {}, signal, onBlock }: ReaderOptions = {}
+  api: string, token: string, { method = 'GET', headers = {}, ca, signal, onBlock }: ReaderOptions = {}
 ): Promise<EventReader> {
   const authorization = `Bearer ${token}`
-  const asked = request(`${api}/events`, { method, headers: { authorization, ...headers }, signal })
+  const ask = api.startsWith('https:') ? requestOverTls : request
+  const asked = ask(`${api}/events`, { method, headers: { authorization, ...headers }, ca, signal })
   asked.end()
   const answer = await new Promise<IncomingMessage>((resolve, reject) => {
     asked.once('response', resolve)

@@ -46,10 +46,11 @@ export interface GrpcClient extends Disposable {
 }
 
 export function grpcClient (
-  port: number, token: string | undefined, trust: ChannelCredentials = credentials.createInsecure()
+  port: number, token: string | undefined, trust: ChannelCredentials = credentials.createInsecure(),
+  host = '127.0.0.1'
 ): GrpcClient {
   // A connection of its own: clients of one process would share one, and with it its number of streams.
-  const client = new MessageService(`127.0.0.1:${port}`, trust, { 'grpc.use_local_subchannel_pool': 1 })
+  const client = new MessageService(`${host}:${port}`, trust, { 'grpc.use_local_subchannel_pool': 1 })
   const metadataOf = (entries: Record<string, string> = {}): Metadata => {
     const metadata = new Metadata()
     if (token !== undefined) metadata.set('authorization', `Bearer ${token}`)

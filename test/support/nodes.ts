@@ -4,6 +4,10 @@ import { token, type EchoProcess } from './echo-process.ts'
 import { connectPhone, type Phone, type PhoneOptions } from './phone.ts'
 import { restClient, type RestClient } from './rest.ts'
 
+/** What a process is called among the others. */
+export const nodeName = ({ output }: EchoProcess): string =>
+  /"node":"([^"]+)","msg":"the name of this process/.exec(output())![1]!
+
 /** The REST client of a user at this process. */
 export const at = async (api: EchoProcess, userId: string): Promise<RestClient> =>
   restClient(api.api, await token(userId))

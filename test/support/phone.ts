@@ -24,7 +24,11 @@ export interface PhoneOptions {
   deviceId: string
   token: string
   port: number
+  /** This machine by default. */
+  host?: string
   over?: 'tcp' | 'ws'
+  /** With it, the connection is TLS. */
+  ca?: Buffer
   /** 60 by default. */
   keepaliveS?: number
   clean?: boolean
@@ -32,13 +36,18 @@ export interface PhoneOptions {
   paused?: boolean
 }
 
+const PROTOCOLS = { tcp: ['mqtt', 'mqtts'], ws: ['ws', 'wss'] } as const
+
 export async function connectPhone ({
-  userId, deviceId, token, port, over = 'tcp', keepaliveS, clean = false,
+  userId, deviceId, token, port, host = 'localhost', over = 'tcp', ca, keepaliveS, clean = false,
   subscribe = [`user/${userId}/inbox`], paused = false
 }: PhoneOptions): Promise<Phone> {
   const client = mqtt.connect({
-    ...(over === 'ws' ? { protocol: 'ws', path: '/mqtt' } : {}),
+    ...(over === 'ws' ? { path: '/mqtt' } : {}),
+    protocol: PROTOCOLS[over][ca === undefined ? 0 : 1],
+    host,
     port,
+    ca,
     clientId: deviceId,
     username: userId,
     password: token,

@@ -5,7 +5,9 @@ import { type Timings } from '../../system.ts'
 import { NO_SWEEP, startCluster, type TestCluster } from '../support/cluster.ts'
 import { runSql } from '../support/database.ts'
 import { token, type EchoProcess } from '../support/echo-process.ts'
-import { at, command, contents, direct, phone, pushesOf, registerToken, say } from '../support/nodes.ts'
+import {
+  at, command, contents, direct, nodeName, phone, pushesOf, registerToken, say
+} from '../support/nodes.ts'
 import { range } from '../support/phone.ts'
 import { program } from '../support/programs.ts'
 import { restClient } from '../support/rest.ts'
@@ -16,10 +18,6 @@ let cluster: TestCluster
 let brokers: EchoProcess[]
 let apis: EchoProcess[]
 let bridge: EchoProcess
-
-/** What a process is called among the others. */
-const nodeName = ({ output }: EchoProcess): string =>
-  /"node":"([^"]+)","msg":"the name of this process/.exec(output())![1]!
 
 const start = (role: string, timings: Timings = { sweepMs: 1_000 }): Promise<EchoProcess> =>
   cluster.start(role, { PUSH_GRACE_MS: '10000', TEST_TIMINGS: JSON.stringify(timings) })
