@@ -9,6 +9,7 @@ import { findAppError } from './core/errors.ts'
 import { type Cluster } from './messaging/cluster/cluster.ts'
 import { type PushHealth } from './push-bridge/pace/gate.ts'
 import { type Database } from './store/database.ts'
+import { distrust } from './store/database-errors.ts'
 import { type FileStore } from './store/files/file-store.ts'
 import { readEpoch } from './store/meta.ts'
 
@@ -40,8 +41,14 @@ export async function waitFor (
   }
 }
 
-export const probeDatabase = (database: Database) =>
-  async (): Promise<void> => { await readEpoch(database.autocommit) }
+/** Throws `WrongDatabaseUrl` where no waiting helps. */
+export const probeDatabase = (database: Database) => async (): Promise<void> => {
+  try {
+    await readEpoch(database.autocommit)
+  } catch (error) {
+    throw distrust(error) ?? error
+  }
+}
 
 /** The parts of a process that may fail while it runs. */
 export interface Dependencies {

@@ -36,6 +36,6 @@ export const probeRedis = (url: string) => async (): Promise<void> => {
   if (cause === undefined) return
   const { message } = cause
   const lasting = LASTING.find(([pattern]) => pattern.test(message))
-  if (lasting !== undefined) throw new Error(`REDIS_URL: ${message} (${lasting[1]})`, { cause })
+  if (lasting !== undefined) throw new Error(`REDIS_URL: ${message} (${lasting[1]})`)
   throw new AppError('unavailable', 'unavailable', 'Redis does not answer', { cause })
 }

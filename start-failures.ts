@@ -1,5 +1,5 @@
 /** Why a command did not start, in a line for the person who typed it. */
-import { databaseError, wrongUrl } from './store/database-errors.ts'
+import { databaseError, distrust, wrongUrl } from './store/database-errors.ts'
 
 /** By SQLSTATE: what to do about what the server says. */
 const REMEDIES: Record<string, string> = {
@@ -24,7 +24,7 @@ export function reasonOf (error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   // What was tried at several addresses fails with an error for each.
   if (error instanceof AggregateError) return reasonOf(error.errors[0])
-  const wrong = wrongUrl(error)
+  const wrong = wrongUrl(error) ?? distrust(error)
   if (wrong !== undefined) return wrong.message
   const refusal = databaseError(error)
   // Of a missing table, readEpoch says what it means.

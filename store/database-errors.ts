@@ -32,6 +32,9 @@ const MISCONFIGURED: Array<[RegExp, string]> = [
   [/does not support SSL/, 'DATABASE_URL asks for TLS, which the server does not speak']
 ]
 
+// What OpenSSL and Node find wrong with a certificate.
+const DISTRUST = /CERT|UNABLE_TO_VERIFY_LEAF_SIGNATURE|INVALID_CA|HOSTNAME_MISMATCH/
+
 /** Says what is wrong with DATABASE_URL. */
 export class WrongDatabaseUrl extends Error {}
 
@@ -42,6 +45,25 @@ export function wrongUrl (error: unknown): WrongDatabaseUrl | undefined {
     const { message } = cause
     const found = MISCONFIGURED.find(([pattern]) => pattern.test(message))
     if (found !== undefined) return new WrongDatabaseUrl(found[1])
+  }
+  return undefined
+}
+
+/**
+ * What else a start need not wait for. While Echo runs the database is away for as long as its certificate is
+ * wrong, and everybody tries again.
+ */
+export function distrust (error: unknown): WrongDatabaseUrl | undefined {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    const { message, code = '', syscall } = cause as NodeJS.ErrnoException
+    if (DISTRUST.test(code)) {
+      return new WrongDatabaseUrl(
+        `DATABASE_URL: ${message} (the certificate of the server is not one that Node trusts: ` +
+        'name its authority with sslrootcert, or in NODE_EXTRA_CA_CERTS)'
+      )
+    }
+    // A file that the URL names.
+    if (syscall === 'open') return new WrongDatabaseUrl(`DATABASE_URL: ${message}`)
   }
   return undefined
 }
