@@ -130,7 +130,10 @@ export function openDatabase (url: string, outage?: Outage): Database {
     commit: batch => repeatOnConflict(commits, () => commitOnce(commits, batch)),
     pools: () => pools.map(stateOf),
     onOtherServer: server.onOther,
-    awayMs: () => performance.now() - (outage?.since() ?? performance.now()),
+    awayMs () {
+      const since = outage?.since()
+      return since === undefined ? 0 : performance.now() - since
+    },
     async [Symbol.asyncDispose] () { await Promise.all(pools.map(({ pool }) => pool.end())) }
   }
 }

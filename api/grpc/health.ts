@@ -28,7 +28,7 @@ export function startHealth (
     for (const name of names) health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING')
   }
 
-  const timer = setInterval(() => show(awayMs() <= 0), LOOK_EVERY_MS)
+  const timer = setInterval(() => show(awayMs() === 0), LOOK_EVERY_MS)
   return {
     leave () {
       clearInterval(timer)

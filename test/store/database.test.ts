@@ -1,9 +1,25 @@
 import { once } from 'node:events'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { AppError, DatabaseSlow } from '../../core/errors.ts'
 import { openDatabase } from '../../store/database.ts'
 import { createDatabase, runSql } from '../support/database.ts'
 import { until } from '../support/until.ts'
+
+test('a database that is not away has been away for 0 ms, also when time passes meanwhile', async () => {
+  let since: number | undefined
+  await using database = openDatabase('postgres://nobody/asks', {
+    failed () {}, answered () {}, lost () {}, since: () => since
+  })
+  let time = 0
+  const now = vi.spyOn(performance, 'now').mockImplementation(() => time++)
+  try {
+    expect(database.awayMs()).toBe(0)
+    since = 0
+    expect(database.awayMs()).toBeGreaterThan(0)
+  } finally {
+    now.mockRestore()
+  }
+})
 
 const statement = (name: string, text: string) => ({ name, text })
 
