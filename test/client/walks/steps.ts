@@ -66,15 +66,19 @@ const life = {
   catchUp: step('catchUp', {})
 }
 
+/**
+ * The device is offline while the others do something. Meanwhile its server
+ *
+ * expires    loses all events but the last ones, as after 30 days
+ * forgets    knows nothing of the device any more, as after 30 days too
+ * believes   thinks that the device has everything
+ */
 const server = {
-  /** Offline for 30 days: all events but the last ones are gone. */
-  longAway: step('longAway', {
-    actions: fc.array(action, { minLength: 1, maxLength: MAX_MISSED, size: 'max' }), kept: fc.nat(3)
-  }),
-  /** The server believes that the device has everything. */
-  believe: step('believe', {}),
-  /** As after 30 days without a connection. */
-  forgetDevice: step('forgetDevice', {})
+  away: step('away', {
+    actions: fc.array(action, { minLength: 1, maxLength: MAX_MISSED, size: 'max' }),
+    server: fc.constantFrom('expires', 'forgets', 'believes'),
+    kept: fc.nat(3)
+  })
 }
 
 type Arbitraries = typeof own & typeof network & typeof life & typeof server
@@ -84,11 +88,11 @@ type Named = {
 export type OwnStep = Named[keyof typeof own]
 export type NetworkStep = Named[keyof typeof network]
 export type LifeStep = Named[keyof typeof life]
-export type ServerStep = Named[keyof typeof server]
-export type Step = { do: 'others', action: Action } | OwnStep | NetworkStep | LifeStep | ServerStep
+export type AwayStep = Named['away']
+export type Step = { do: 'others', action: Action } | OwnStep | NetworkStep | LifeStep | AwayStep
 
 const WEIGHTS: Partial<Record<Step['do'], number>> = {
-  others: 26,
+  others: 40,
   write: 8,
   writeMany: 2,
   editOwn: 3,
@@ -103,7 +107,7 @@ const WEIGHTS: Partial<Record<Step['do'], number>> = {
   switchOn: 2,
   heal: 2,
   lag: 3,
-  longAway: 3,
+  away: 5,
   catchUp: 3
 }
 

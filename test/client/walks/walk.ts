@@ -14,7 +14,7 @@ import { type Network } from '../network.ts'
 import { differenceOf, modelOf } from './compare.ts'
 import { startDevice, type Device } from './device.ts'
 import { createIntents } from './intents.ts'
-import { planOf, type ServerStep, type Step } from './steps.ts'
+import { planOf, type AwayStep, type Step } from './steps.ts'
 
 /** For a device on a whole network, on a machine that is busy with other walks. */
 const WITHIN_MS = 60_000
@@ -33,6 +33,7 @@ export interface Outcome {
 
 export async function walk (ground: Ground, network: Network, seed: number): Promise<Outcome> {
   const { beginning, steps } = planOf(seed)
+  const { orm } = ground.database
   const outcome: Outcome = { seed, differences: [], trace: [], eventTypes: new Set() }
   const say = (what: string): void => { outcome.trace.push(what) }
   const world = await createWorld(ground)
@@ -76,12 +77,8 @@ export async function walk (ground: Ground, network: Network, seed: number): Pro
   async function perform (step: Step): Promise<string> {
     switch (step.do) {
       case 'others': return await others(step.action)
-      case 'longAway':
-      case 'believe':
-      case 'forgetDevice':
-        return await offline(step)
-      default:
-        return String(await device.perform(step) ?? '')
+      case 'away': return await away(step)
+      default: return String(await device.perform(step) ?? '')
     }
   }
 
@@ -94,33 +91,22 @@ export async function walk (ground: Ground, network: Network, seed: number): Pro
     return answer === undefined ? '' : `${answer.status} ${answer.body?.code ?? answer.body?.id ?? ''}`
   }
 
-  async function offline (step: ServerStep): Promise<string> {
+  async function away ({ actions, server, kept }: AwayStep): Promise<string> {
     network.end()
-    const told = await changeLog(step)
-    network.heal()
-    return told
-  }
-
-  async function changeLog (step: ServerStep): Promise<string> {
-    const { orm } = ground.database
-    switch (step.do) {
-      case 'longAway': {
-        const done: string[] = []
-        for (const action of step.actions) done.push(await others(action))
-        const upTo = await logEnd() - step.kept
-        await orm.delete(inbox_events)
-          .where(and(eq(inbox_events.user_id, user.id), lte(inbox_events.seq, upTo)))
-        return `${done.join(', ')}; events up to ${upTo} are gone`
-      }
-      case 'believe': {
-        const seq = await logEnd()
-        isBelieved = true
-        return String((await user.post('/inbox/ack', { seq }, { 'x-device-id': device.deviceId })).status)
-      }
-      case 'forgetDevice':
-        await orm.delete(devices).where(eq(devices.user_id, user.id))
-        return ''
+    const answers: string[] = []
+    for (const action of actions) answers.push(await others(action))
+    const end = await logEnd()
+    if (server === 'expires') {
+      await orm.delete(inbox_events)
+        .where(and(eq(inbox_events.user_id, user.id), lte(inbox_events.seq, end - kept)))
+    } else if (server === 'forgets') {
+      await orm.delete(devices).where(eq(devices.user_id, user.id))
+    } else {
+      await user.post('/inbox/ack', { seq: end }, { 'x-device-id': device.deviceId })
+      isBelieved = true
     }
+    network.heal()
+    return `${answers.join(', ')}; the log ends at ${end}`
   }
 
   /** A device to which nothing is sent any more learns with the next event what it lacks. */
