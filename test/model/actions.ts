@@ -86,6 +86,12 @@ export const anyAction: fc.Arbitrary<Action> = fc.oneof(
     arbitrary: arbitrary as fc.Arbitrary<Action>, weight: WEIGHTS[name as keyof typeof arbitraries] ?? 1
   })))
 
+/** Messages are what there must be before anything else can happen to them. */
+export const anySend: fc.Arbitrary<Action> = arbitraries.send
+/** What changes a message, mostly one's own. */
+export const anyChange: fc.Arbitrary<Action> =
+  fc.oneof(arbitraries.edit, arbitraries.delete, arbitraries.react)
+
 /** What the random ones begin with, so that they have something to work on. */
 export const BEGINNING: Action[] = [
   { do: 'createDirect', by: 0, other: 1 },

@@ -4,7 +4,7 @@
  * step's turn comes. A seed makes the same steps in every run.
  */
 import fc from 'fast-check'
-import { anyAction, BEGINNING, type Action } from '../../model/actions.ts'
+import { anyAction, anyChange, anySend, BEGINNING, type Action } from '../../model/actions.ts'
 
 /** Apart from those of the others, so that nobody else takes them back. */
 const EMOJI = ['🎉', '🔥'] as const
@@ -37,7 +37,7 @@ const own = {
   reactTo: step('reactTo', { which: n, emoji: fc.constantFrom(...EMOJI), on: fc.boolean() }),
   readUpTo: step('readUpTo', { which: n }),
   open: step('open', { other: n, group: fc.boolean() }),
-  scrollUp: step('scrollUp', { where: n, limit: fc.constantFrom(undefined, 1, 3) }),
+  scrollUp: step('scrollUp', { where: n }),
   tryAgain: step('tryAgain', { which: n }),
   giveUp: step('giveUp', { which: n })
 }
@@ -58,6 +58,15 @@ const network = {
   switchOn: step('switchOn', {})
 }
 
+/** A page of older messages is on its way while some of them change. */
+const scrolling = {
+  scrollUpMeanwhile: step('scrollUpMeanwhile', {
+    where: n,
+    ms: fc.integer({ min: 1, max: MAX_LAG_MS }),
+    changes: fc.array(anyChange, { minLength: 1, maxLength: 4, size: 'max' })
+  })
+}
+
 const life = {
   kill: step('kill', {}),
   /** At one of the next writes to the store, before or after it is done. */
@@ -70,7 +79,7 @@ const life = {
  * The device is offline while the others do something. Meanwhile its server
  *
  * expires    loses all events but the last ones, as after 30 days
- * forgets    knows nothing of the device any more, as after 30 days too
+ * forgets    knows nothing of the device any more, as after 30 days too; another one has everything
  * believes   thinks that the device has everything
  */
 const server = {
@@ -81,7 +90,7 @@ const server = {
   })
 }
 
-type Arbitraries = typeof own & typeof network & typeof life & typeof server
+type Arbitraries = typeof own & typeof network & typeof life & typeof server & typeof scrolling
 type Named = {
   [K in keyof Arbitraries]: Arbitraries[K] extends fc.Arbitrary<infer T> ? T : never
 }
@@ -89,7 +98,9 @@ export type OwnStep = Named[keyof typeof own]
 export type NetworkStep = Named[keyof typeof network]
 export type LifeStep = Named[keyof typeof life]
 export type AwayStep = Named['away']
-export type Step = { do: 'others', action: Action } | OwnStep | NetworkStep | LifeStep | AwayStep
+export type ScrollStep = Named['scrollUpMeanwhile']
+export type Step =
+  { do: 'others', action: Action } | OwnStep | NetworkStep | LifeStep | AwayStep | ScrollStep
 
 const WEIGHTS: Partial<Record<Step['do'], number>> = {
   others: 40,
@@ -99,7 +110,8 @@ const WEIGHTS: Partial<Record<Step['do'], number>> = {
   unsend: 2,
   reactTo: 4,
   readUpTo: 4,
-  scrollUp: 4,
+  scrollUp: 2,
+  scrollUpMeanwhile: 4,
   cut: 4,
   cutAfter: 6,
   kill: 3,
@@ -111,8 +123,9 @@ const WEIGHTS: Partial<Record<Step['do'], number>> = {
   catchUp: 3
 }
 
+const others = { others: step('others', { action }) }
 const anyStep: fc.Arbitrary<Step> = fc.oneof(
-  ...Object.entries({ others: step('others', { action }), ...own, ...network, ...life, ...server })
+  ...Object.entries({ ...others, ...own, ...network, ...life, ...server, ...scrolling })
     .map(([name, arbitrary]) => ({
       arbitrary: arbitrary as fc.Arbitrary<Step>, weight: WEIGHTS[name as Step['do']] ?? 1
     })))
@@ -122,10 +135,10 @@ const MAX_STEPS = 22
 /** A crowd is 32 people, and what happens in it 32 times the work: one in so many walks has one. */
 const CROWD_EVERY = 8
 /** Before the device comes, so that most of it lies before what the device holds. */
-const MAX_BEFORE = 12
+const MAX_BEFORE = 14
 
 const walks = fc.record({
-  before: fc.array(action, { minLength: 2, maxLength: MAX_BEFORE, size: 'max' }),
+  before: fc.array(fc.oneof(anySend, anySend, action), { minLength: 4, maxLength: MAX_BEFORE, size: 'max' }),
   crowd: fc.noBias(fc.integer({ min: 1, max: CROWD_EVERY })),
   steps: fc.array(anyStep, { minLength: MIN_STEPS, maxLength: MAX_STEPS, size: 'max' })
 })

@@ -78,6 +78,14 @@ export async function walk (ground: Ground, network: Network, seed: number): Pro
     switch (step.do) {
       case 'others': return await others(step.action)
       case 'away': return await away(step)
+      case 'scrollUpMeanwhile': {
+        await device.perform({ do: 'lag', door: 'rest', ms: step.ms })
+        const scrolled = await device.perform({ do: 'scrollUp', where: step.where })
+        const answers: string[] = []
+        for (const change of step.changes) answers.push(await others(change))
+        await device.perform({ do: 'lag', door: 'rest', ms: 0 })
+        return `${scrolled}, ${answers.join(', ')}`
+      }
       default: return String(await device.perform(step) ?? '')
     }
   }
@@ -100,6 +108,7 @@ export async function walk (ground: Ground, network: Network, seed: number): Pro
       await orm.delete(inbox_events)
         .where(and(eq(inbox_events.user_id, user.id), lte(inbox_events.seq, end - kept)))
     } else if (server === 'forgets') {
+      await user.post('/inbox/ack', { seq: end }, { 'x-device-id': 'tablet' })
       await orm.delete(devices).where(eq(devices.user_id, user.id))
     } else {
       await user.post('/inbox/ack', { seq: end }, { 'x-device-id': device.deviceId })
