@@ -16,16 +16,23 @@ const FAKE_FCM_PORT = '9099'
 /** A first start makes a database. */
 const WITHIN_MS = 60_000
 const LOG = '/tmp/echo.log'
+const CLIENTS = '/tmp/echo-clients'
 
-test.for([['README.md'], ['docs/debugging.md']] as const)('what %s says to type does what it says', {
+test.for([['README.md'], ['docs/debugging.md'], ['docs/clients.md']] as const)('what %s says to type does what it says', {
   timeout: 300_000
 }, async ([document]) => {
   await using folder = await scratchFolder()
   const { env, here } = await elsewhere(folder.path)
   await using terminals = new Terminals(env)
   let printed = ''
-  for (const { kind, line, text, terminal } of blocksOf(await readFile(document, 'utf8'))) {
+  for (const block of blocksOf(await readFile(document, 'utf8'))) {
+    const { kind, line, text } = block
     const place = `${document}:${line}`
+    if (kind === 'file') {
+      await writeFile(here(block.path), here(text))
+      continue
+    }
+    const { terminal } = block
     if (kind === 'command') {
       const typed = terminal === undefined ? terminals.type(here(text)) : terminals.run(terminal, here(text))
       printed = await typed.catch(error => { throw new Error(place, { cause: error }) }) ?? ''
@@ -59,5 +66,6 @@ async function elsewhere (folder: string) {
     here: (text: string): string => text
       .replaceAll(new RegExp(`\\b(${[...ports.keys()].join('|')})\\b`, 'g'), port => ports.get(port)!)
       .replaceAll(LOG, join(folder, 'echo.log'))
+      .replaceAll(CLIENTS, join(folder, 'clients'))
   }
 }
