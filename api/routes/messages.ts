@@ -23,7 +23,8 @@ export function messageRoutes (app: App, { sends, readReceipts, database }: Mess
       ...operation('messages', 'Send a message'),
       description: 'Answered when the message is committed. ' +
         'Sending again with the same `client_message_id` (or `Idempotency-Key`, its synonym) ' +
-        'answers 200 with the first message.',
+        'answers 200 with the first message. It begins no conversation: an id that no conversation has ' +
+        'is answered like that of one the caller was never in.',
       headers: Type.Object({
         'idempotency-key': Type.Optional(Type.String({
           description: 'Synonym of `client_message_id`', examples: [EXAMPLE.client_message_id]
