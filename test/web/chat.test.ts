@@ -38,6 +38,20 @@ describe.skipIf(noBrowser)('with chromium', () => {
     expect(window.errors).toEqual([])
   })
 
+  test('after a reload nothing is read until somebody points at it', async () => {
+    await using window = await browser.open(page)
+    const [alice, bob] = [sideOf(window.page, 'Alice'), sideOf(window.page, 'Bob')]
+    await bob.say('Before it is loaded again')
+    await bob.tick('Before it is loaded again', 'Delivered').waitFor()
+    await window.page.reload()
+    await alice.message('Before it is loaded again').waitFor()
+    await bob.say('After it')
+    await bob.tick('After it', 'Delivered').waitFor()
+    await alice.all.getByText('2 unread').first().waitFor()
+    await alice.look()
+    await bob.tick('Before it is loaded again', 'Read').waitFor()
+  })
+
   test('typing and presence show on the other side', async () => {
     await using window = await browser.open(page)
     const [alice, bob] = [sideOf(window.page, 'Alice'), sideOf(window.page, 'Bob')]

@@ -12,7 +12,11 @@ const SIDES = 2
 
 export function App ({ settings, starting }: { settings: Settings, starting: Signal<string> }) {
   const sides = people.value
-  useEffect(() => { attended.value ||= sides[0]?.userId ?? '' }, [sides.length])
+  const shown = attended.value || sides[0]?.userId
+  // Who has signed in looks at what is theirs. Of two sides that are there by themselves, nobody knows.
+  useEffect(() => {
+    if (!settings.developmentTokens) attended.value ||= sides[0]?.userId ?? ''
+  }, [sides.length])
   const unread = sides.reduce((sum, person) => sum + unreadOf(person), 0)
   useEffect(() => { document.title = unread === 0 ? 'Echo' : `(${unread}) Echo` }, [unread])
   return (
@@ -30,7 +34,7 @@ export function App ({ settings, starting }: { settings: Settings, starting: Sig
         <div class='sides' role='group' aria-label='Whose side to show'>
           {sides.map(person => (
             <button
-              key={person.userId} type='button' aria-pressed={attended.value === person.userId}
+              key={person.userId} type='button' aria-pressed={shown === person.userId}
               onClick={() => { attended.value = person.userId }}
             >
               {person.name} <Unread person={person} />
@@ -41,7 +45,7 @@ export function App ({ settings, starting }: { settings: Settings, starting: Sig
       <main>
         {starting.value !== '' && <p class='empty' role='status'>{starting.value}</p>}
         {sides.map(person => (
-          <div key={person.userId} class={attended.value === person.userId ? 'side shown' : 'side'}>
+          <div key={person.userId} class={shown === person.userId ? 'side shown' : 'side'}>
             <Pane person={person} />
           </div>
         ))}

@@ -13,5 +13,5 @@ export function usePerson (): Person {
   return person
 }
 
-/** The user id of the side that is being looked at: messages that are open there are read. */
+/** The user id of the side that somebody has pointed at last: messages that are open there are read. */
 export const attended = signal('')
