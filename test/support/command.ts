@@ -1,16 +1,14 @@
-/** The commands besides `npm start`, from source, in a folder that may hold a `.env`. */
+/** The commands besides `npm start`, in a folder that may hold a `.env`. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { resolve } from 'node:path'
-
-const TSX = import.meta.resolve('tsx')
+import { program } from './programs.ts'
 
 /** `undefined` in `env` takes a variable out of the environment. */
 export async function runCommand (
-  file: 'migrate.ts' | 'token.ts' | 'export.ts' | 'import.ts', { folder, args = [], env = {} }:
+  name: 'migrate' | 'token' | 'export' | 'import', { folder, args = [], env = {} }:
   { folder: string, args?: string[], env?: NodeJS.ProcessEnv }
 ): Promise<{ code: number | null, output: string }> {
-  const child = spawn(process.execPath, ['--import', TSX, resolve(file), ...args], {
+  const child = spawn(process.execPath, [program(name), ...args], {
     cwd: folder, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env }
   })
   let output = ''

@@ -12,6 +12,10 @@ import { build as buildPages } from 'vite'
 const ROOT = resolve(import.meta.dirname, '../..')
 const ENTRIES = {
   main: 'main.ts',
+  migrate: 'migrate.ts',
+  token: 'token.ts',
+  export: 'export.ts',
+  import: 'import.ts',
   impatient: 'test/support/impatient.ts',
   owner: 'test/store/embedded-postgres/owner.ts',
   device: 'test/client/device-process.ts'

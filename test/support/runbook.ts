@@ -1,7 +1,7 @@
 /** Runs the commands of docs/operations.md as they stand there, in places of the test's own. */
 import { execFile } from 'node:child_process'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { freePort } from '../chaos/ports.ts'
 import { program } from './programs.ts'
@@ -16,7 +16,7 @@ const SYSTEMCTL = `
 systemctl () {
   case $1 in
     stop)
-      local pid=$(cat "$RUN/pid"); kill $pid
+      local pid=$(cat "$RUN/pid"); kill $pid 2> /dev/null || true
       while [ -e /proc/$pid ] && ! grep -q '^State:.*Z' /proc/$pid/status; do sleep 0.1; done ;;
     start)
       env -i PATH="$PATH" HOME="$HOME" bash -c 'set -a; . "$0"; exec node "$1"' "$ETC/env" "$PROGRAM" \\
@@ -26,6 +26,9 @@ systemctl () {
 }
 set -eo pipefail
 `
+
+/** Where it is, and what a service of it runs. */
+export interface Version { folder: string, main: string }
 
 export interface Host extends AsyncDisposable {
   /** Of REST. */
@@ -37,6 +40,8 @@ export interface Host extends AsyncDisposable {
   /** `places`: what the document names, and what stands there here. Throws with what was printed. */
   run (heading: string, places?: Record<string, string>, env?: NodeJS.ProcessEnv): Promise<string>
   systemctl (verb: 'start' | 'stop'): Promise<void>
+  /** What fetching and building a version does; this one is there from the beginning. */
+  install (version: Version): void
   log (): Promise<string>
 }
 
@@ -58,8 +63,8 @@ export async function prepareHost (folder: string, settings: Record<string, stri
   }
   const lines = Object.entries(all).map(([name, value]) => `${name}='${value}'\n`)
   await writeFile(join(etc, 'env'), lines.join(''))
+  let version = thisVersion()
   const here: Record<string, string> = {
-    '/opt/echo': ROOT,
     '/etc/echo': etc,
     '/var/backups/echo': join(folder, 'backups'),
     'localhost:8080': `localhost:${http}`,
@@ -70,7 +75,7 @@ export async function prepareHost (folder: string, settings: Record<string, stri
   async function bash (script: string, env: NodeJS.ProcessEnv = {}): Promise<string> {
     const { PATH, HOME } = process.env
     const running = promisify(execFile)('bash', ['-c', SYSTEMCTL + script], {
-      env: { PATH, HOME, ETC: etc, RUN: run, PROGRAM: program('main'), ...env }
+      env: { PATH, HOME, ETC: etc, RUN: run, PROGRAM: version.main, ...env }
     })
     const { stdout, stderr } = await running.catch((error: { stdout: string, stderr: string }) => {
       throw new Error(`it failed:\n${error.stdout}${error.stderr}`)
@@ -85,17 +90,34 @@ export async function prepareHost (folder: string, settings: Record<string, stri
     etc,
     run: async (heading, places = {}, env) => {
       let script = [SETTINGS, heading].map(name => commandsOf(document, name)).join('')
-      for (const [there, place] of Object.entries({ ...here, ...places, [NOW]: places[NOW] ?? 'now' })) {
+      const all = { ...here, '/opt/echo': version.folder, ...places, [NOW]: places[NOW] ?? 'now' }
+      for (const [there, place] of Object.entries(all)) {
         script = script.replaceAll(there, place)
       }
       return await bash(script, env)
     },
+    install (other) { version = other },
     async systemctl (verb) { await bash(`systemctl ${verb}`) },
     log: () => readFile(join(run, 'log'), 'utf8'),
     async [Symbol.asyncDispose] () { await bash('systemctl stop 2> /dev/null || true') }
   }
   const document = await readFile(join(ROOT, 'docs/operations.md'), 'utf8')
   return host
+}
+
+export const thisVersion = (): Version => ({ folder: ROOT, main: program('main') })
+
+/** As `npm run build` would make it of a version that has one more migration. */
+export async function makeNewerVersion (folder: string): Promise<Version> {
+  await cp(dirname(program('main')), folder, { recursive: true, verbatimSymlinks: true })
+  const journal = join(folder, 'meta/_journal.json')
+  const { entries, ...rest } = JSON.parse(await readFile(journal, 'utf8'))
+  const newest = { ...entries.at(-1), idx: entries.length, when: entries.at(-1).when + 1, tag: '9999_newer' }
+  await writeFile(journal, JSON.stringify({ ...rest, entries: [...entries, newest] }))
+  await writeFile(join(folder, '9999_newer.sql'), 'alter table messages add column newer text')
+  const scripts = { migrate: 'node migrate.js' }
+  await writeFile(join(folder, 'package.json'), JSON.stringify({ type: 'module', scripts }))
+  return { folder, main: join(folder, 'main.js') }
 }
 
 /** The blocks of shell below a heading, up to the next one. */

@@ -7,25 +7,20 @@ import { runCommand } from '../support/command.ts'
 import { databaseUrl, SERVER_VARIABLE } from '../support/database.ts'
 import { scratchFolder } from '../support/echo-process.ts'
 
-const TIMEOUT = 60_000
 const key = (secret: string): Uint8Array => new TextEncoder().encode(secret)
 
-test('a token is signed with the secret in .env, and with that of the environment before it', {
-  timeout: TIMEOUT
-}, async () => {
+test('a token is signed with the secret in .env, and with that of the environment before it', async () => {
   await using folder = await scratchFolder()
   const [filed, set] = ['f'.repeat(32), 'e'.repeat(32)]
   await writeFile(join(folder.path, '.env'), `JWT_SECRET=${filed}\nJWT_ISSUER=company\n`)
   for (const [secret, env] of [[filed, { JWT_SECRET: undefined }], [set, { JWT_SECRET: set }]] as const) {
-    const { output } = await runCommand('token.ts', { folder: folder.path, args: ['alice'], env })
+    const { output } = await runCommand('token', { folder: folder.path, args: ['alice'], env })
     const { payload } = await jwtVerify(output.trim(), key(secret))
     expect(payload).toMatchObject({ sub: 'alice', iss: 'company' })
   }
 })
 
-test('a migration goes to the database in .env, and to that of the environment before it', {
-  timeout: TIMEOUT
-}, async () => {
+test('a migration goes to the database in .env, and to that of the environment before it', async () => {
   await using folder = await scratchFolder()
   const named = (name: string): string => databaseUrl(process.env[SERVER_VARIABLE]!, name)
   await writeFile(join(folder.path, '.env'), `DATABASE_URL=${named('of_the_file')}\n`)
@@ -33,7 +28,7 @@ test('a migration goes to the database in .env, and to that of the environment b
     ['of_the_file', { DATABASE_URL: undefined }],
     ['of_the_environment', { DATABASE_URL: named('of_the_environment') }]
   ] as const) {
-    const { code, output } = await runCommand('migrate.ts', { folder: folder.path, env })
+    const { code, output } = await runCommand('migrate', { folder: folder.path, env })
     expect(code).toBe(1)
     expect(output).toContain(`database "${name}" does not exist`)
   }

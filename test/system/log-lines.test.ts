@@ -7,7 +7,6 @@ import { scratchFolder, spawnEcho, startEcho } from '../support/echo-process.ts'
 import { program } from '../support/programs.ts'
 import { until } from '../support/until.ts'
 
-const TIMEOUT = 60_000
 /** What a library may do at any time, when the test says so. */
 const NOISE = `process.once('SIGUSR2', () => {
   process.emitWarning('something is deprecated', 'DeprecationWarning')
@@ -15,9 +14,7 @@ const NOISE = `process.once('SIGUSR2', () => {
   setTimeout(() => Promise.reject(new Error('nobody awaits this')), 50)
 })`
 
-test('every line is JSON: the addresses, what libraries and Node print, and the error that ends it', {
-  timeout: TIMEOUT
-}, async () => {
+test('every line is JSON: the addresses, what libraries and Node print, and the error that ends it', async () => {
   await using opened = new Opened()
   const folder = await opened.add(scratchFolder())
   const redis = await opened.add(startTestRedis(folder.path))
@@ -44,7 +41,7 @@ test('every line is JSON: the addresses, what libraries and Node print, and the 
   expect(echo.child.exitCode).toBe(1)
 })
 
-test('a start that fails says so on stdout as JSON, and on stderr in words', { timeout: TIMEOUT }, async () => {
+test('a start that fails says so on stdout as JSON, and on stderr in words', async () => {
   await using folder = await scratchFolder()
   const { child } = spawnEcho({ dataDir: folder.path, env: { HTTP_PORT: 'eighty' } })
   const said = { stdout: '', stderr: '' }

@@ -13,10 +13,9 @@ import { runCommand } from '../support/command.ts'
 import { databaseUrl, runSql, SERVER_VARIABLE } from '../support/database.ts'
 import { scratchFolder } from '../support/echo-process.ts'
 import { restClient } from '../support/rest.ts'
-import { NOW, prepareHost, type Host } from '../support/runbook.ts'
+import { makeNewerVersion, NOW, prepareHost, thisVersion, type Host } from '../support/runbook.ts'
 import { until } from '../support/until.ts'
 
-const TIMEOUT = 300_000
 const SECRET = 'the secret that every runbook signs with'
 const has = (path: string): Promise<boolean> => access(path).then(() => true, () => false)
 
@@ -72,9 +71,7 @@ async function openChat (host: Host, secret: () => Promise<string>): Promise<Cha
   }
 }
 
-test('the embedded database is backed up, restored, and moved to a PostgreSQL of its own', {
-  timeout: TIMEOUT
-}, async () => {
+test('the embedded database is backed up, restored, and moved to a PostgreSQL of its own', async () => {
   await using opened = new Opened()
   const folder = await opened.add(scratchFolder())
   const host = await opened.add(prepareHost(folder.path))
@@ -115,9 +112,7 @@ test('the embedded database is backed up, restored, and moved to a PostgreSQL of
 
 const debian = await has('/usr/lib/postgresql/15/bin/pg_dump')
 
-test.skipIf(!debian)('a PostgreSQL of its own is backed up with pg_dump, and restored with a new epoch', {
-  timeout: TIMEOUT
-}, async () => {
+test.skipIf(!debian)('an upgrade that migrated a PostgreSQL is taken back by restoring what pg_dump had backed up', async () => {
   await using opened = new Opened()
   const folder = await opened.add(scratchFolder())
   const postgresFolder = join(folder.path, 'postgres')
@@ -130,7 +125,16 @@ test.skipIf(!debian)('a PostgreSQL of its own is backed up with pg_dump, and res
   await chat.say('one')
   const first = await chat.epoch()
   await host.run('Back up a PostgreSQL of your own')
+
+  host.install(await makeNewerVersion(join(folder.path, 'newer')))
+  await host.run('Upgrade')
   await chat.say('two')
+  expect(await chat.contents()).toEqual(['one', 'two'])
+  expect(await chat.epoch()).toBe(first)
+
+  host.install(thisVersion())
+  await expect(host.run('Go back to the version before', { '--retry 60': '--retry 2' })).rejects.toThrow()
+  await until(async () => /the schema of the database is newer/.test(await host.log()), 'the log says why')
   await host.run('Restore a PostgreSQL of your own', {
     'postgres://postgres:password@db.example.com:5432/postgres': `'${databaseUrl(postgres.url, 'postgres')}'`
   })
@@ -139,7 +143,7 @@ test.skipIf(!debian)('a PostgreSQL of its own is backed up with pg_dump, and res
   await host.systemctl('stop')
 })
 
-test('Echo speaks TLS with a certificate, to HTTP and to MQTT', { timeout: TIMEOUT }, async () => {
+test('Echo speaks TLS with a certificate, to HTTP and to MQTT', async () => {
   await using opened = new Opened()
   const folder = await opened.add(scratchFolder())
   const host = await opened.add(prepareHost(folder.path))
@@ -153,19 +157,20 @@ test('Echo speaks TLS with a certificate, to HTTP and to MQTT', { timeout: TIMEO
   expect(output).toMatch(/Verification: OK/)
 })
 
-test('what the document asks a container for is in it, and issues tokens with its secret', {
-  timeout: TIMEOUT
-}, async () => {
+test('what the document asks a container for is in it, and issues tokens with its secret', async () => {
   await using folder = await scratchFolder()
   const document = await readFile('docs/operations.md', 'utf8')
   const { services } = parse(await readFile('docker-compose.yml', 'utf8'), { merge: true })
   const commands = [...document.matchAll(/^docker compose exec (\S+) node dist\/(\w+)\.js (.*)$/gm)]
   expect(commands).toHaveLength(2)
+  const named = [...document.matchAll(/docker compose (?:exec|run)(?: --\w+)* ([\w-]+)/g)].map(([, name]) => name)
+  expect([...new Set(named)].filter(name => services[name!] === undefined)).toEqual([])
+  expect(named).toContain('migrate')
   for (const [, service, command, args] of commands) {
     expect(command).toBe('token')
     const env = { ...services[service!].environment, JWT_SECRET: SECRET }
     const given = args!.split(' ')
-    const { output } = await runCommand('token.ts', { folder: folder.path, args: given, env })
+    const { output } = await runCommand('token', { folder: folder.path, args: given, env })
     const { payload } = await jwtVerify(output.trim(), new TextEncoder().encode(SECRET))
     expect(payload.sub).toBe(given[0])
   }

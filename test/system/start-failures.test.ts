@@ -13,8 +13,6 @@ import { runCommand } from '../support/command.ts'
 import { createDatabase, databaseUrl, runSql } from '../support/database.ts'
 import { scratchFolder, spawnEcho } from '../support/echo-process.ts'
 
-const TIMEOUT = 60_000
-
 let server: EmbeddedPostgres
 let folder: Awaited<ReturnType<typeof scratchFolder>>
 
@@ -41,9 +39,7 @@ test.for([
   ['a wrong password', () => as('guarded:wrong'), /password authentication failed for user "guarded"/],
   ['no password', () => as('guarded'), /the server asks for a password, and DATABASE_URL has none/],
   ['a missing database', () => databaseUrl(server.url, 'nowhere'), /"nowhere" does not exist.*npm run migrate/]
-] as const)('%s ends the start, and a migration, with the cause in one line', {
-  timeout: TIMEOUT
-}, async ([, url, cause]) => {
+] as const)('%s ends the start, and a migration, with the cause in one line', async ([, url, cause]) => {
   for (const output of [await failedStart({ DATABASE_URL: url() }), await failedMigration(url())]) {
     const lines = output.split('\n').filter(line => line !== '' && !line.startsWith('{'))
     expect(lines).toEqual([expect.stringMatching(cause)])
@@ -51,12 +47,12 @@ test.for([
   }
 })
 
-test('a database that is not migrated ends the start with the command', { timeout: TIMEOUT }, async () => {
+test('a database that is not migrated ends the start with the command', async () => {
   expect(await failedStart({ DATABASE_URL: databaseUrl(server.url, 'postgres') }))
     .toContain('run `npm run migrate`')
 })
 
-test('a schema that is newer than the code stops the start and a migration', { timeout: TIMEOUT }, async () => {
+test('a schema that is newer than the code stops the start and a migration', async () => {
   await using database = await createDatabase()
   await runSql(
     database.url, "insert into drizzle.__drizzle_migrations (hash, created_at) values ('x', 9999999999999)"
@@ -65,7 +61,7 @@ test('a schema that is newer than the code stops the start and a migration', { t
   expect(await failedMigration(database.url)).toMatch(/^the schema .* is newer than this version/)
 })
 
-test('a schema that is older than the code stops the start with the command', { timeout: TIMEOUT }, async () => {
+test('a schema that is older than the code stops the start with the command', async () => {
   await using database = await createDatabase()
   await runSql(
     database.url,
@@ -79,9 +75,7 @@ test.for([
   ['a wrong password', ':wrong@', '', /WRONGPASS .*\(the password in it is wrong/],
   ['no password', '', '', /NOAUTH .*\(the server asks for a password, and REDIS_URL has none\)/],
   ['a number of no database', ':right@', '/99', /DB index is out of range/]
-] as const)('%s for Redis ends the start with the cause in one line', {
-  timeout: TIMEOUT
-}, async ([, user, path, cause]) => {
+] as const)('%s for Redis ends the start with the cause in one line', async ([, user, path, cause]) => {
   await using opened = new Opened()
   const { path: data } = await opened.add(scratchFolder())
   const redis = await prepareRedis(data, join(data, 'redis.log'), () => {}, ['--requirepass', 'right'])
@@ -97,15 +91,13 @@ test.for([
   expect(lines[0]).not.toMatch(/wrong@/)
 })
 
-test('a user who may not migrate learns what is needed', { timeout: TIMEOUT }, async () => {
+test('a user who may not migrate learns what is needed', async () => {
   expect(await failedMigration(as('guarded:right'))).toMatch(
     /^DATABASE_URL: permission denied for database.*create schemas and the extension btree_gin/
   )
 })
 
-test('a migration does not wait for a server that is away, and names the variable', {
-  timeout: TIMEOUT
-}, async () => {
+test('a migration does not wait for a server that is away, and names the variable', async () => {
   expect(await failedMigration('postgres://localhost:1/echo')).toMatch(/^DATABASE_URL: connect ECONNREFUSED.*\n$/)
 })
 
@@ -129,7 +121,7 @@ async function failedStart (env: NodeJS.ProcessEnv): Promise<string> {
 
 async function failedMigration (url: string): Promise<string> {
   const { code, output } =
-    await runCommand('migrate.ts', { folder: folder.path, env: { DATABASE_URL: url } })
+    await runCommand('migrate', { folder: folder.path, env: { DATABASE_URL: url } })
   expect(code, output).toBe(1)
   return output
 }

@@ -17,7 +17,6 @@ import { until } from '../support/until.ts'
 const text = readFileSync(resolve(import.meta.dirname, '../../docs/tokens.md'), 'utf8')
 const [withSecret, withKeySet] = [...text.matchAll(/^```js\n([\s\S]*?)^```$/gm)].map(match => match[1]!)
 const SECRET = 'a secret that a company shares with its Echo'
-const TIMEOUT = 60_000
 
 /** A file of the company: it runs with the packages that are installed here. */
 async function companyFile (folder: string, code: string): Promise<string> {
@@ -37,9 +36,7 @@ async function run (file: string, env: NodeJS.ProcessEnv): Promise<unknown> {
   return JSON.parse(output)
 }
 
-test('what a server with the secret of Echo issues opens every door, and its acl topics to a device', {
-  timeout: TIMEOUT
-}, async () => {
+test('what a server with the secret of Echo issues opens every door, and its acl topics to a device', async () => {
   await using folder = await scratchFolder()
   const file = await companyFile(folder.path, `${withSecret}
     console.log(JSON.stringify([
@@ -76,7 +73,7 @@ test('what a server with the secret of Echo issues opens every door, and its acl
   await until(() => !sensor.client.connected, 'another sensor\'s topic ends the connection')
 })
 
-test('what a server with a key set of its own issues is verified by it', { timeout: TIMEOUT }, async () => {
+test('what a server with a key set of its own issues is verified by it', async () => {
   await using folder = await scratchFolder()
   const port = await freePort()
   const file = await companyFile(folder.path, withKeySet!)

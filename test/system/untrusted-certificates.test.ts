@@ -45,7 +45,7 @@ test.for([
 ] as const)('a certificate of PostgreSQL %s ends the start, and a migration, with the cause in one line', async (
   [, url, cause]
 ) => {
-  const migration = await runCommand('migrate.ts', { folder, env: { DATABASE_URL: url() } })
+  const migration = await runCommand('migrate', { folder, env: { DATABASE_URL: url() } })
   expect(migration.code).toBe(1)
   for (const output of [migration.output, await failedStart({ DATABASE_URL: url() })]) {
     expect(spoken(output)).toEqual([expect.stringMatching(cause)])
@@ -55,7 +55,7 @@ test.for([
 test('a certificate whose authority is named is trusted', async () => {
   const url = postgres('127.0.0.1', trusting(certificate.files.cert))
   expect(await failedStart({ DATABASE_URL: url })).toContain('run `npm run migrate`')
-  expect(await runCommand('migrate.ts', { folder, env: { DATABASE_URL: url } })).toMatchObject({ code: 0 })
+  expect(await runCommand('migrate', { folder, env: { DATABASE_URL: url } })).toMatchObject({ code: 0 })
 })
 
 test('a certificate of Redis that is not trusted ends the start, with the cause in one line', async () => {
