@@ -31,7 +31,7 @@ let taken = 0
 const told = new Set<string>()
 await using fcm =
   await startFakeFcm({ onPush: ({ at, token }) => { first ??= at; last = at; taken++; told.add(token) } })
-const echo = spawn(process.execPath, ['--import', 'tsx', 'main.ts'], {
+const echo = spawn(process.execPath, ['--max-semi-space-size=64', 'start.js'], {
   stdio: ['ignore', 'ignore', 'inherit'],
   env: {
     ...process.env,

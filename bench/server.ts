@@ -6,20 +6,21 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
+import { bundle } from '../build.js'
 import { startFreshCluster, type ClusterOptions } from './database.ts'
 
 const START_TIMEOUT_MS = 60_000
 const SECRET = 'a secret for benchmarks, nothing else'
 const TOKEN_TTL_SECONDS = 24 * 3_600
 const BENCH = import.meta.dirname
-/** As in `npm start`; for the yardstick too. */
-const NODE_OPTIONS = ['--max-semi-space-size=64']
+/** As in `npm start`; for the yardsticks too. */
+const NODE_OPTIONS = ['--max-semi-space-size=64', '--enable-source-maps']
 
 export type DatabaseKind = 'embedded' | 'postgres' | 'url'
 
 export interface ServerOptions {
-  /** The file that node runs, from `cwd` on; main.ts for Echo as `npm start` runs it. */
-  entry: string
+  /** A yardstick of this folder; undefined: Echo as `npm start` runs it. */
+  yardstick?: string
   /** The checkout whose code runs; this one by default. */
   cwd?: string
   database: DatabaseKind
@@ -75,9 +76,10 @@ export async function startServer (options: ServerOptions): Promise<Server> {
     }
     const cwd = options.cwd ?? resolve(BENCH, '..')
     if (url !== undefined && options.migrate === true) await migrate(cwd, url)
-    const child = spawnNode(options, { cwd, dataDir, url })
+    const entry = options.yardstick === undefined ? 'start.js' : await built(options.yardstick)
+    const child = spawnNode(entry, options, { cwd, dataDir, url })
     closers.push(async () => await ended(child))
-    const { api, mqttPort, wsPort } = await readUrls(child, options.entry === 'main.ts')
+    const { api, mqttPort, wsPort } = await readUrls(child, options.yardstick === undefined)
     return {
       pid: child.pid!,
       api,
@@ -93,13 +95,21 @@ export async function startServer (options: ServerOptions): Promise<Server> {
   }
 }
 
+/** A yardstick is built like Echo. Its packages are found from where it lies. */
+async function built (yardstick: string): Promise<string> {
+  const folder = join(BENCH, '../node_modules/.cache/echo-bench')
+  await bundle({ [yardstick]: `bench/${yardstick}.ts` }, folder, { packages: 'external', sourcemap: true })
+  return join(folder, `${yardstick}.js`)
+}
+
 function spawnNode (
-  { entry, profile, environment }: ServerOptions,
+  entry: string,
+  { profile, environment }: ServerOptions,
   { cwd, dataDir, url }: { cwd: string, dataDir: string, url: string | undefined }
 ): ChildProcess {
   return spawn(process.execPath, [
     ...(profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${resolve(profile)}`]),
-    ...NODE_OPTIONS, '--expose-gc', '--import', 'tsx', '--import', join(BENCH, 'collect.ts'), entry
+    ...NODE_OPTIONS, '--expose-gc', '--import', join(BENCH, 'collect.js'), entry
   ], {
     cwd,
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -69,7 +69,7 @@ export async function startCluster (
     await open(part, new ServerProcess({
       name,
       command: process.execPath,
-      args: ['--import', 'tsx', 'main.ts', ...(part === 'echo' ? [] : [part])],
+      args: ['start.js', ...(part === 'echo' ? [] : [part])],
       cwd: ROOT,
       env: {
         PATH: process.env.PATH,

@@ -45,7 +45,7 @@ export interface EchoProcessOptions {
 }
 
 /** As `npm start` does it. */
-export const FROM_SOURCE = ['--max-semi-space-size=64', '--import', 'tsx', 'main.ts']
+export const AS_STARTED = ['--max-semi-space-size=64', '--enable-source-maps', 'start.js']
 
 export const token = (userId: string): Promise<string> =>
   issueToken({ secret: new TextEncoder().encode(SECRET), userId, ttlSeconds: 3_600 })

@@ -3,11 +3,11 @@
  * 0.3 s of a core, which takes tsx 2.3 s, and 0.9 s if the packages stay outside. The pages that they serve
  * are built beside them.
  */
-import { chmod, cp, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { build } from 'esbuild'
 import { build as buildPages } from 'vite'
+import { bundle } from '../../build.js'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 const ENTRIES = {
@@ -43,23 +43,7 @@ export const program = (name: keyof typeof ENTRIES): string => {
 export async function bundlePrograms (): Promise<AsyncDisposable> {
   const folder = await mkdtemp(join(tmpdir(), 'echo-test-programs-'))
   await chmod(folder, 0o755) // some run as another user
-  await build({
-    entryPoints: Object.entries(ENTRIES).map(([out, file]) => ({ in: join(ROOT, file), out })),
-    outdir: folder,
-    bundle: true,
-    splitting: true, // what is imported late is loaded late
-    external: OUTSIDE,
-    banner: { js: COMMONJS },
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-    logLevel: 'warning'
-  })
-  // Next to the code that reads them, as everywhere.
-  await cp(join(ROOT, 'migrations'), folder, { recursive: true, filter: source => !source.endsWith('.ts') })
-  await cp(join(ROOT, 'api/grpc'), folder, {
-    recursive: true, filter: source => !/\.ts$|generated/.test(source)
-  })
+  await bundle(ENTRIES, folder, { external: OUTSIDE, banner: { js: COMMONJS } })
   await buildPages({
     root: join(ROOT, 'web'), build: { outDir: join(folder, 'web/dist') }, logLevel: 'warn'
   })

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import {
-  FROM_SOURCE, scratchFolder, spawnEcho, startEcho, type EchoProcess
+  AS_STARTED, scratchFolder, spawnEcho, startEcho, type EchoProcess
 } from '../support/echo-process.ts'
 import { until } from '../support/until.ts'
 
@@ -14,7 +14,7 @@ const run = promisify(execFile)
 
 test('the printed commands work as printed', async () => {
   await using folder = await scratchFolder()
-  await using echo = await startEcho({ dataDir: folder.path, env: { JWT_SECRET: '' }, entry: FROM_SOURCE })
+  await using echo = await startEcho({ dataDir: folder.path, env: { JWT_SECRET: '' }, entry: AS_STARTED })
   const lines = echo.output().split('\n')
   const first = lines.findIndex(line => line.startsWith('BOB='))
   const [bob, subscribe] = lines.slice(first, first + 2)

@@ -5,14 +5,14 @@
 import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type Page } from 'playwright-core'
-import { FROM_SOURCE, scratchFolder, startEcho } from '../support/echo-process.ts'
+import { AS_STARTED, scratchFolder, startEcho } from '../support/echo-process.ts'
 import { sideOf, startBrowser } from './browser.ts'
 
 const FOLDER = resolve(import.meta.dirname, '../../docs/images')
 const WIDE = { width: 1_180, height: 640 }
 
 await using folder = await scratchFolder()
-await using echo = await startEcho({ dataDir: folder.path, env: { JWT_SECRET: '' }, entry: FROM_SOURCE })
+await using echo = await startEcho({ dataDir: folder.path, env: { JWT_SECRET: '' }, entry: AS_STARTED })
 await using browser = await startBrowser()
 const url = echo.http.replace('127.0.0.1', 'localhost')
 await mkdir(FOLDER, { recursive: true })

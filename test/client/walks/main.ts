@@ -14,7 +14,7 @@ import { parseArgs } from 'node:util'
 import pino from 'pino'
 import { migrate } from '../../../migrations/migrate.ts'
 import { startEmbeddedPostgres } from '../../../store/embedded-postgres/start.ts'
-import { FROM_SOURCE } from '../../support/echo-process.ts'
+import { AS_STARTED } from '../../support/echo-process.ts'
 import { startGround } from './ground.ts'
 import { runWalks } from './run.ts'
 
@@ -42,7 +42,7 @@ process.on('exit', () => rmSync(folder, { recursive: true, force: true, maxRetri
 const postgres =
   await startEmbeddedPostgres({ dataDir: join(folder, 'postgres'), log: pino({ level: 'warn' }) })
 await migrate(postgres.url)
-const ground = await startGround(postgres.url, { dataDir: join(folder, 'echo'), entry: FROM_SOURCE })
+const ground = await startGround(postgres.url, { dataDir: join(folder, 'echo'), entry: AS_STARTED })
 console.log(
   `seed ${seed}, ${count} walks, ${atOnce} at once${killServer ? ', Echo is killed on the way' : ''}`)
 
