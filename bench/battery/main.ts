@@ -28,7 +28,7 @@ const subjects: Subject[] = [
 ]
 const nameOf = ({ door, certificate }: Subject): string => certificate === undefined ? door : `${door}, TLS`
 
-await using server = await startServer({ entry: 'main.ts', database: 'embedded' })
+await using server = await startServer({ database: 'embedded' })
 const silence = measureSilence(server, silenceS)
 const results: Array<{ name: string, costs: Costs }> = []
 for (const subject of subjects) results.push({ name: nameOf(subject), costs: await measure(server, subject) })
