@@ -14,7 +14,17 @@ export default defineConfig({
     // The policy of the pages allows no inline scripts.
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
-    rolldownOptions: { input: ['index.html', 'console/index.html'].map(file => `${import.meta.dirname}/${file}`) }
+    rolldownOptions: {
+      input: ['index.html', 'console/index.html'].map(file => `${import.meta.dirname}/${file}`),
+      // Loaded when it is needed, not with what else the pages share.
+      output: {
+        codeSplitting: {
+          groups: [
+            { name: 'runtime', test: /rolldown|preload-helper/ }, { name: 'mqtt', test: /node_modules[\\/]mqtt/ }
+          ]
+        }
+      }
+    }
   },
   server: {
     proxy: Object.fromEntries(

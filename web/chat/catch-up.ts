@@ -1,5 +1,5 @@
 /** Says what a return to the network brought: how many events, and how fast. */
-import { type Client } from '@echo/client'
+import type { Client } from '@echo/client'
 
 /** After the last event. */
 const QUIET_MS = 700

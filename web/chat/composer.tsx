@@ -1,6 +1,6 @@
 /** Where a message is written: text, mentions, a picture on its way, an answer or an edit. */
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { type ShownConversation, type ShownMessage } from '@echo/client'
+import type { ShownConversation, ShownMessage } from '@echo/client'
 import { usePerson } from './context.ts'
 import { mentionBegun, mentionsIn } from './mentions.ts'
 import { excerpt } from './message.tsx'

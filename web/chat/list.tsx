@@ -1,6 +1,6 @@
 /** The conversations of a side, or what a search found in them. */
 import { useState } from 'preact/hooks'
-import { type Message, type ShownConversation } from '@echo/client'
+import type { Message, ShownConversation } from '@echo/client'
 import { Avatar } from './avatar.tsx'
 import { usePerson } from './context.ts'
 import { shortTime, titleOf, typingText } from './names.ts'

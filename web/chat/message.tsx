@@ -1,6 +1,6 @@
 /** One message: whom it answers, what it says, who reacted, how far it got, and what can be done with it. */
 import { useState } from 'preact/hooks'
-import { type ShownMessage } from '@echo/client'
+import type { ShownMessage } from '@echo/client'
 import { usePerson } from './context.ts'
 import { piecesOf } from './mentions.ts'
 import { nameOf, type Person } from './person.ts'

@@ -1,5 +1,5 @@
 /** What conversations are called. */
-import { type ShownConversation } from '@echo/client'
+import type { ShownConversation } from '@echo/client'
 import { nameOf, type Person } from './person.ts'
 
 export function titleOf (person: Person, conversation: ShownConversation): string {

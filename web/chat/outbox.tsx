@@ -1,5 +1,5 @@
 /** What the user did and the server has not confirmed yet. */
-import { type OutboxEntry } from '@echo/client'
+import type { OutboxEntry } from '@echo/client'
 import { usePerson } from './context.ts'
 
 export function OutboxList () {

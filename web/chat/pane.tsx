@@ -1,6 +1,6 @@
 /** One user's side of the page. */
 import { useEffect } from 'preact/hooks'
-import { type Phase } from '@echo/client'
+import type { Phase } from '@echo/client'
 import { attended, Side, usePerson } from './context.ts'
 import { Avatar } from './avatar.tsx'
 import { List } from './list.tsx'

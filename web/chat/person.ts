@@ -1,7 +1,6 @@
 /** A user of this page: their client, and what the page remembers of their side. */
 import { signal, type Signal } from '@preact/signals'
-import { type Client, type ConnectionState, type TokenReason } from '@echo/client'
-import { openBrowserClient } from '@echo/client/browser'
+import type { Client, ConnectionState, TokenReason } from '@echo/client'
 import { type Settings } from '../settings.ts'
 import { catchUps } from './catch-up.ts'
 
@@ -28,6 +27,9 @@ export type FindToken = (reason: TokenReason, person: Pick<Person, 'renewal'>) =
 export async function startPerson (
   { userId, name, findToken }: { userId: string, name: string, findToken: FindToken }, settings: Settings
 ): Promise<Person> {
+  // The page is there first: the client and its MQTT are four fifths of all that is loaded. Elsewhere only
+  // `import type` names the client: an import of nothing but types loads the module, too.
+  const { openBrowserClient } = await import('@echo/client/browser')
   const renewal: Person['renewal'] = signal(undefined)
   const client = await openBrowserClient({
     userId,

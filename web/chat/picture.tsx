@@ -1,6 +1,6 @@
 /** An attachment: a picture is shown, anything else is a link. Reading takes the token, so it is a blob. */
 import { useEffect, useState } from 'preact/hooks'
-import { type Attachment, type Client } from '@echo/client'
+import type { Attachment, Client } from '@echo/client'
 import { usePerson } from './context.ts'
 
 const MAX_KEPT = 60

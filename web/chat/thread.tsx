@@ -1,6 +1,6 @@
 /** The open conversation. What is shown while somebody looks is read. */
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { type ShownConversation, type ShownMessage } from '@echo/client'
+import type { ShownConversation, ShownMessage } from '@echo/client'
 import { Avatar } from './avatar.tsx'
 import { Composer, type About } from './composer.tsx'
 import { attended, usePerson } from './context.ts'

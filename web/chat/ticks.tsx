@@ -1,5 +1,5 @@
 /** How far an own message has got, as a mark and in words. */
-import { type Tick } from '@echo/client'
+import type { Tick } from '@echo/client'
 
 const WORDS: Record<Tick, string> = {
   waiting: 'Waiting', sent: 'Sent', delivered: 'Delivered', read: 'Read', failed: 'Not sent'

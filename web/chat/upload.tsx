@@ -1,7 +1,7 @@
 /** A picture on its way to the server, with its progress. */
 import { type ComponentChildren } from 'preact'
 import { useRef, useState } from 'preact/hooks'
-import { type Attachment, type Client } from '@echo/client'
+import type { Attachment, Client } from '@echo/client'
 
 interface State { name: string, part?: number, done?: Attachment, error?: string }
 

@@ -1,14 +1,15 @@
 /** The events of one user as they come. Copies: they count as no delivery. */
 import { useEffect, useState } from 'preact/hooks'
 import { token } from './admin-api.ts'
-import { openTail, type Copied } from './tail.ts'
+import type { Copied, Tail } from './tail.ts'
 import { clock } from './times.ts'
 
 const KEPT = 200
 const STATES = {
   connecting: 'Connecting …',
   watching: 'Watching. Newest first.',
-  refused: 'The broker refused to show this.'
+  refused: 'The broker refused to show this.',
+  lost: 'The server does not answer: load the page again.'
 }
 
 export function Events ({ userId, webSocketUrl }: { userId: string, webSocketUrl: string }) {
@@ -38,14 +39,23 @@ function Watched ({ userId, webSocketUrl }: { userId: string, webSocketUrl: stri
   const [copies, setCopies] = useState<Copied[]>([])
   const [state, setState] = useState<keyof typeof STATES>('connecting')
   useEffect(() => {
-    const tail = openTail({
-      url: webSocketUrl,
-      token: token.value,
-      userId,
-      onState: setState,
-      onCopy: copied => setCopies(kept => [copied, ...kept].slice(0, KEPT))
-    })
-    return () => tail.close()
+    let tail: Tail | undefined
+    let left = false
+    // Only this view needs MQTT, which is nine tenths of the console.
+    import('./tail.ts').then(({ openTail }) => {
+      if (left) return
+      tail = openTail({
+        url: webSocketUrl,
+        token: token.value,
+        userId,
+        onState: setState,
+        onCopy: copied => setCopies(kept => [copied, ...kept].slice(0, KEPT))
+      })
+    }, () => setState('lost'))
+    return () => {
+      left = true
+      tail?.close()
+    }
   }, [userId])
   return (
     <>
