@@ -1,7 +1,7 @@
 /** What goes wrong between a client and its server. */
 
 export class EchoError extends Error {
-  /** The server's problem code; `offline`, `network` or `timeout` when no answer came. */
+  /** The server's problem code; `offline`, `network`, `timeout`: no answer came; `closed`: by `close`. */
   readonly code: string
   /** HTTP status; 0 when no answer came. */
   readonly status: number

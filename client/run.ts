@@ -115,7 +115,7 @@ export async function startRun (
     async close () {
       stopWatching()
       await connection.close()
-      await keeper.settle()
+      await keeper.close()
       await store.close()
     }
   }

@@ -3,6 +3,7 @@
  * each is in the store before anybody sees it, so nothing is shown, acknowledged or sent
  * that a crash could take back.
  */
+import { EchoError } from '../errors.ts'
 import { type Store } from '../store/store.ts'
 import { changesBetween, restored, shortened, type Saved } from './saved.ts'
 
@@ -10,8 +11,8 @@ export interface Keeper {
   readonly saved: Saved
   /** Resolves to what is kept then. A change that throws, or cannot be stored, has not happened. */
   commit (change: (saved: Saved) => Saved): Promise<Saved>
-  /** Waits for the changes that are under way. */
-  settle (): Promise<void>
+  /** Takes no more changes and waits for those under way: the store may be another client's then. */
+  close (): Promise<void>
 }
 
 export async function openKeeper (
@@ -19,6 +20,7 @@ export async function openKeeper (
 ): Promise<Keeper> {
   let saved = restored(userId, await store.read())
   let last: Promise<unknown> = Promise.resolve()
+  let isClosed = false
 
   async function perform (change: (saved: Saved) => Saved): Promise<Saved> {
     const before = saved
@@ -34,11 +36,15 @@ export async function openKeeper (
   await perform(shortened)
   return {
     get saved () { return saved },
-    commit (change) {
+    async commit (change) {
+      if (isClosed) throw new EchoError('closed', 'the client is closed')
       const done = last.then(() => perform(change))
       last = done.catch(() => {})
-      return done
+      return await done
     },
-    async settle () { await last }
+    async close () {
+      isClosed = true
+      await last
+    }
   }
 }

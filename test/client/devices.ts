@@ -40,7 +40,13 @@ export function deviceOf (
 export async function startDevice (...args: Parameters<typeof deviceOf>): Promise<Client> {
   const client = deviceOf(...args)
   await client.start()
-  await online(client)
+  try {
+    await online(client)
+  } catch (error) {
+    // Left alone, it would take the place of the device of the next test.
+    await client.close()
+    throw error
+  }
   return client
 }
 

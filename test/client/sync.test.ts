@@ -1,6 +1,6 @@
 /** The copy follows the log, whatever is lost on the way: it ends as a fresh snapshot would show it. */
 import { and, eq, gt } from 'drizzle-orm'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { createMemoryStore, type Client, type InboxEvent } from '../../client/index.ts'
 import { emptyTables } from '../../client/store/store.ts'
 import { devices, inbox_events, users } from '../../migrations/schema.ts'
@@ -114,6 +114,30 @@ test('a conversation that is in no page of the list is read when its first event
   await using bobs = await startDevice(echo, bob, { store: createMemoryStore(tables) })
   await until(() => contents(bobs, id).at(-1) === 'two', 'it is there')
   expect(bobs.model.conversation(id)!.unread_count).toBe(2)
+})
+
+test('what is under way when a client is closed changes its store no more', async () => {
+  const { ann, bob, id } = await pair()
+  await send(ann, id, 'one')
+  await send(ann, id, 'two')
+  const store = createMemoryStore()
+  const bobs = await startDevice(echo, bob, { store })
+  let release = (): void => {}
+  const held = new Promise<void>(resolve => { release = resolve })
+  const original = globalThis.fetch
+  const fetched = vi.spyOn(globalThis, 'fetch').mockImplementation(async (url, init) => {
+    const answer = await original(url, init)
+    if (String(url).includes('/messages?')) await held
+    return answer
+  })
+  const loading = bobs.loadOlder(id)
+  await until(() => fetched.mock.calls.some(([url]) => String(url).includes('/messages?')), 'it is asked')
+  await bobs.close()
+  const written = vi.spyOn(store, 'write')
+  release()
+  await expect(loading).rejects.toMatchObject({ code: 'closed' })
+  expect(written).not.toHaveBeenCalled()
+  fetched.mockRestore()
 })
 
 test('a page of history that is older than an event on the way shows what the event told', async () => {
