@@ -34,7 +34,7 @@ export const idle: Scenario = {
   }
 }
 
-/** Resident memory of a server started with bench/collect.ts when all garbage has gone. */
+/** Resident memory of a server started with bench/collect.js when all garbage has gone. */
 export async function residentWhenCollected (pid: number): Promise<number> {
   for (let i = 0; i < COLLECTIONS; i++) {
     process.kill(pid, 'SIGUSR2')

@@ -33,14 +33,14 @@ beforeAll(async () => {
     await symlink(resolve('node_modules', name), join(packages, name))
   }
   await writeFile(join(folder.path, 'package.json'), '{ "type": "module" }')
-  await writeFile(join(folder.path, 'program.ts'), PROGRAM)
+  await writeFile(join(folder.path, 'program.mts'), PROGRAM)
 })
 afterAll(async () => { await folder?.[Symbol.asyncDispose]() })
 
 test('a strict TypeScript project compiles with its types, and plain Node runs it', async () => {
   const options = '--strict --module nodenext --target es2023 --lib es2023,dom,esnext.disposable --types node'
-  await run(process.execPath, [TSC, ...options.split(' '), 'program.ts'], { cwd: folder.path })
+  await run(process.execPath, [TSC, ...options.split(' '), 'program.mts'], { cwd: folder.path })
     .catch(({ stdout }) => expect(stdout).toBe(''))
-  const { stdout } = await run(process.execPath, ['program.js'], { cwd: folder.path })
+  const { stdout } = await run(process.execPath, ['program.mjs'], { cwd: folder.path })
   expect(stdout).toBe('stopped function function\nfunction true\n')
 })
