@@ -7,6 +7,8 @@ import { EchoError } from '../errors.ts'
 import { type InboxEvent, type LiveNotice, type Reply } from '../wire/events.ts'
 
 const CONNECT_TIMEOUT_MS = 15_000
+/** Where nothing comes through any more, nobody would hear of the end before the next keepalive. */
+const LEAVING_MS = 2_000
 /** Where the server refuses a token, and where it asks to come back later [MQTT-3.2.2.3]. */
 const REFUSALS: Record<number, EchoError> = {
   3: new EchoError('unavailable', 'the server cannot take connections now', { status: 503 }),
@@ -38,7 +40,7 @@ export interface Session {
   command (command: object): Promise<void>
   /** Resolves when the connection has ended, to what ended it. */
   closed: Promise<EchoError>
-  /** With DISCONNECT. */
+  /** With DISCONNECT, if it goes out soon. */
   leave (): Promise<void>
 }
 
@@ -96,7 +98,9 @@ export async function openSession (
       },
       closed: ended,
       leave: async () => {
-        await Promise.race([client.endAsync(), ended])
+        let timer: ReturnType<typeof setTimeout>
+        const late = new Promise<void>(resolve => { timer = setTimeout(resolve, LEAVING_MS) })
+        await Promise.race([client.endAsync(), ended, late]).finally(() => clearTimeout(timer))
       }
     }
   } catch (error) {

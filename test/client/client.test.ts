@@ -1,11 +1,13 @@
 /** Two people with the library: what one does, the other sees. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Client } from '../../client/index.ts'
+import { createMemoryStore, type Client } from '../../client/index.ts'
+import { emptyTables } from '../../client/store/store.ts'
 import { direct, group } from '../api/api.ts'
 import { startEcho, type Echo } from '../model/world.ts'
 import { range } from '../support/phone.ts'
 import { until } from '../support/until.ts'
 import { startDevice } from './devices.ts'
+import { startNetwork } from './network.ts'
 
 let echo: Echo
 
@@ -122,7 +124,21 @@ test('a file is uploaded with progress, sent, and read by the other', async () =
   expect(await (await bobs.attachment(received.attachments[0]!.id)).text()).toBe(text)
 })
 
-test('in a direct conversation an own message reads what the other wrote before it, and no more', async () => {
+test('it closes though nothing comes through any more, and what it wrote is kept', async () => {
+  const { ann, bob } = await pair()
+  const id = await direct(ann, bob)
+  await using network = await startNetwork({ api: echo.api.url, mqttPort: echo.mqttPort })
+  const tables = emptyTables()
+  const through = { api: { ...echo.api, url: network.api }, mqttPort: network.mqttPort }
+  const anns = await startDevice(through, ann, { store: createMemoryStore(tables), keepaliveS: 600 })
+  network.freeze()
+  await anns.send({ conversation_id: id, content: 'into the void' })
+  await anns.close()
+  await using again = await startDevice(echo, ann, { store: createMemoryStore(tables) })
+  await until(() => again.model.messages(id)[0]?.tick === 'sent', 'it is sent')
+})
+
+test('in a direct conversation an own message reads what the other wrote before it, no more', async () => {
   const { ann, bob } = await pair()
   const id = await direct(ann, bob)
   const mark = ({ model, userId }: Client) =>

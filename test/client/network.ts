@@ -115,7 +115,14 @@ export async function startNetwork ({ api, mqttPort }: { api: string, mqttPort: 
     },
     cutAfter (door, direction, bytes) { fuses.add({ door, direction, bytes }) },
     lag (door, ms) { lagMs[door] = ms },
-    freeze () { for (const line of lines) line.frozen = true },
+    freeze () {
+      for (const line of lines) {
+        line.frozen = true
+        // Not even the end of one side reaches the other.
+        line.near.pause()
+        line.far.pause()
+      }
+    },
     abandon () {
       for (const line of lines) {
         line.frozen = true
