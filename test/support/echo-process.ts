@@ -7,7 +7,9 @@ import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Opened } from '../../lifecycle.ts'
 import { issueToken } from '../../messaging/access/tokens.ts'
+import { createDatabase } from './database.ts'
 import { program } from './programs.ts'
 import { signToken, type TokenOptions } from './tokens.ts'
 import { until } from './until.ts'
@@ -86,6 +88,22 @@ export function spawnEcho (
     stream.setEncoding('utf8').on('data', chunk => { output += chunk })
   }
   return { child, output: () => output }
+}
+
+/** In a folder of its own and, unless it is to embed one, with a database of its own; both go with it. */
+export async function startEchoAlone (
+  { embedded = false, env, ...options }: Partial<EchoProcessOptions> & { embedded?: boolean } = {}
+): Promise<EchoProcess> {
+  const opened = new Opened()
+  try {
+    const { path: dataDir } = await opened.add(scratchFolder())
+    const DATABASE_URL = embedded ? undefined : (await opened.add(createDatabase())).url
+    const echo = await opened.add(startEcho({ dataDir, ...options, env: { DATABASE_URL, ...env } }))
+    return { ...echo, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() }
+  } catch (error) {
+    await opened[Symbol.asyncDispose]()
+    throw error
+  }
 }
 
 export async function startEcho (options: EchoProcessOptions): Promise<EchoProcess> {

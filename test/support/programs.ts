@@ -3,7 +3,7 @@
  * 0.3 s of a core, which takes tsx 2.3 s, and 0.9 s if the packages stay outside. The pages that they serve
  * are built beside them.
  */
-import { chmod, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { build as buildPages } from 'vite'
@@ -40,6 +40,13 @@ export const program = (name: keyof typeof ENTRIES): string => {
   return join(folder, `${name}.js`)
 }
 
+/** Those of package.json, for what is bundled. */
+async function scripts (): Promise<Record<string, string>> {
+  const { scripts } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'))
+  return Object.fromEntries(Object.entries<string>(scripts).map(([name, command]) =>
+    [name, command.replace(/^node --import tsx (\S+)\.ts/, 'node $1.js')]))
+}
+
 export async function bundlePrograms (): Promise<AsyncDisposable> {
   const folder = await mkdtemp(join(tmpdir(), 'echo-test-programs-'))
   await chmod(folder, 0o755) // some run as another user
@@ -48,7 +55,7 @@ export async function bundlePrograms (): Promise<AsyncDisposable> {
     root: join(ROOT, 'web'), build: { outDir: join(folder, 'web/dist') }, logLevel: 'warn'
   })
   await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
-  await writeFile(join(folder, 'package.json'), '{ "type": "module" }')
+  await writeFile(join(folder, 'package.json'), JSON.stringify({ type: 'module', scripts: await scripts() }))
   process.env[VARIABLE] = folder
   return { [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) }
 }

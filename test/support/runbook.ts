@@ -105,9 +105,10 @@ export async function prepareHost (folder: string, settings: Record<string, stri
   return host
 }
 
-export const thisVersion = (): Version => ({ folder: ROOT, main: program('main') })
+/** As `npm run build` has made it. */
+export const thisVersion = (): Version => ({ folder: dirname(program('main')), main: program('main') })
 
-/** As `npm run build` would make it of a version that has one more migration. */
+/** With one more migration. */
 export async function makeNewerVersion (folder: string): Promise<Version> {
   await cp(dirname(program('main')), folder, { recursive: true, verbatimSymlinks: true })
   const journal = join(folder, 'meta/_journal.json')
@@ -115,8 +116,6 @@ export async function makeNewerVersion (folder: string): Promise<Version> {
   const newest = { ...entries.at(-1), idx: entries.length, when: entries.at(-1).when + 1, tag: '9999_newer' }
   await writeFile(journal, JSON.stringify({ ...rest, entries: [...entries, newest] }))
   await writeFile(join(folder, '9999_newer.sql'), 'alter table messages add column newer text')
-  const scripts = { migrate: 'node migrate.js' }
-  await writeFile(join(folder, 'package.json'), JSON.stringify({ type: 'module', scripts }))
   return { folder, main: join(folder, 'main.js') }
 }
 

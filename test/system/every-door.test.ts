@@ -1,6 +1,6 @@
 /** One conversation, its members each at a door of their own. */
 import { expect, test } from 'vitest'
-import { scratchFolder, startEcho, token } from '../support/echo-process.ts'
+import { startEchoAlone, token } from '../support/echo-process.ts'
 import { openEvents } from '../support/event-stream.ts'
 import { grpcClient } from '../support/grpc-client.ts'
 import { connectJson } from '../support/json-device.ts'
@@ -11,8 +11,7 @@ import { until } from '../support/until.ts'
 const ROUNDS = 20
 
 test('alice on MQTT, bob on JSON, carol on gRPC and dave on server-sent events see everything once and in order', async () => {
-  await using folder = await scratchFolder()
-  await using echo = await startEcho({ dataDir: folder.path })
+  await using echo = await startEchoAlone()
   const [alicesToken, bobsToken, carolsToken, davesToken] =
     await Promise.all([token('alice'), token('bob'), token('carol'), token('dave')])
   const [alice, dave] = [restClient(echo.api, alicesToken), restClient(echo.api, davesToken)]

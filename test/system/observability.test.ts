@@ -5,20 +5,18 @@
 import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { scratchFolder, startEcho, token, type EchoProcess } from '../support/echo-process.ts'
+import { startEchoAlone, token, type EchoProcess } from '../support/echo-process.ts'
 import { connectPhone, type Phone } from '../support/phone.ts'
 import { restClient, type RestClient } from '../support/rest.ts'
 import { until } from '../support/until.ts'
 
-let folder: Awaited<ReturnType<typeof scratchFolder>>
 let echo: EchoProcess
 let alice: RestClient
 let bobsPhone: Phone
 let conversation: string
 
 beforeAll(async () => {
-  folder = await scratchFolder()
-  echo = await startEcho({ dataDir: folder.path, env: { LOG_LEVEL: 'debug' } })
+  echo = await startEchoAlone({ env: { LOG_LEVEL: 'debug' } })
   alice = restClient(echo.api, await token('alice'))
   bobsPhone = await phone('bob')
   conversation = (await alice('POST', '/conversations', { type: 'direct', participant_ids: ['bob'] })).body.id
@@ -26,7 +24,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await bobsPhone?.[Symbol.asyncDispose]()
   await echo?.[Symbol.asyncDispose]()
-  await folder[Symbol.asyncDispose]()
 })
 
 const phone = async (userId: string): Promise<Phone> =>

@@ -1,11 +1,8 @@
 /** A PostgreSQL that freezes: everybody learns of it soon, the log tells of it twice, nothing is lost. */
-import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { Opened } from '../../lifecycle.ts'
-import { migrate } from '../../migrations/migrate.ts'
-import { preparePostgres } from '../chaos/postgres.ts'
-import { scratchFolder, startEcho, token } from '../support/echo-process.ts'
+import { token } from '../support/echo-process.ts'
 import { grpcHealth } from '../support/grpc-health.ts'
+import { startOnOwnPostgres } from '../support/own-postgres.ts'
 import { connectPhone } from '../support/phone.ts'
 import { restClient } from '../support/rest.ts'
 import { until } from '../support/until.ts'
@@ -14,13 +11,8 @@ import { until } from '../support/until.ts'
 const FROZEN_MS = 25_000
 
 test('a frozen database fails sends within 5 s and readiness within 2 s, and is told of once', async () => {
-  await using opened = new Opened()
-  const folder = await opened.add(scratchFolder())
-  const postgres = await preparePostgres(join(folder.path, 'postgres'), () => {})
-  await postgres.start()
-  await opened.add({ async [Symbol.asyncDispose] () { await postgres.stop() } })
-  await migrate(postgres.url)
-  const echo = await opened.add(startEcho({ dataDir: folder.path, env: { DATABASE_URL: postgres.url } }))
+  await using started = await startOnOwnPostgres()
+  const { echo, postgres } = started
   const [aliceToken, bobToken] = [await token('alice'), await token('bob')]
   const alice = restClient(echo.api, aliceToken)
   const { id } = (await alice('POST', '/conversations', { type: 'direct', participant_ids: ['bob'] })).body

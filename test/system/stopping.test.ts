@@ -1,6 +1,6 @@
 /** How a process leaves: it says so first and serves as before, until the time is over or nobody waits. */
 import { expect, test } from 'vitest'
-import { scratchFolder, startEcho, token } from '../support/echo-process.ts'
+import { startEchoAlone, token } from '../support/echo-process.ts'
 import { grpcHealth } from '../support/grpc-health.ts'
 import { connectPhone } from '../support/phone.ts'
 import { restClient } from '../support/rest.ts'
@@ -9,9 +9,7 @@ import { until } from '../support/until.ts'
 const LONGER_THAN_ANY_TEST_MS = '600000'
 
 test('a process that stops is not ready and serves as before, until a second signal', async () => {
-  await using folder = await scratchFolder()
-  await using echo =
-    await startEcho({ dataDir: folder.path, env: { STOP_DELAY_MS: LONGER_THAN_ANY_TEST_MS } })
+  await using echo = await startEchoAlone({ env: { STOP_DELAY_MS: LONGER_THAN_ANY_TEST_MS } })
   const [aliceToken, bobToken] = [await token('alice'), await token('bob')]
   const alice = restClient(echo.api, aliceToken)
   const { id } = (await alice('POST', '/conversations', { type: 'direct', participant_ids: ['bob'] })).body

@@ -3,14 +3,13 @@ import { credentials } from '@grpc/grpc-js'
 import { get } from 'node:https'
 import { expect, test } from 'vitest'
 import { createCertificate } from '../support/certificate.ts'
-import { scratchFolder, startEcho, token } from '../support/echo-process.ts'
+import { startEchoAlone, token } from '../support/echo-process.ts'
 import { grpcClient, refused } from '../support/grpc-client.ts'
 
 test('HTTP and gRPC speak TLS', async () => {
-  await using folder = await scratchFolder()
   await using certificate = await createCertificate()
   const { files: { cert: TLS_CERT, key: TLS_KEY }, pem: { cert: ca } } = certificate
-  await using echo = await startEcho({ dataDir: folder.path, env: { TLS_CERT, TLS_KEY } })
+  await using echo = await startEchoAlone({ env: { TLS_CERT, TLS_KEY } })
 
   const { port } = new URL(echo.http)
   const status = await new Promise((resolve, reject) => {

@@ -6,7 +6,7 @@ import { symlink, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
 import { freePort } from '../chaos/ports.ts'
-import { scratchFolder, startEcho } from '../support/echo-process.ts'
+import { scratchFolder, startEchoAlone } from '../support/echo-process.ts'
 import { openEvents } from '../support/event-stream.ts'
 import { grpcClient, refused } from '../support/grpc-client.ts'
 import { connectJson } from '../support/json-device.ts'
@@ -43,8 +43,7 @@ test('what a server with the secret of Echo issues opens every door, and its acl
       await issueToken({ id: 'ann@example.com', name: 'Ann' }), await issueDeviceToken('7')
     ]))`)
   const [token, deviceToken] = await run(file, { JWT_SECRET: SECRET }) as [string, string]
-  await using echo = await startEcho({
-    dataDir: folder.path,
+  await using echo = await startEchoAlone({
     env: { JWT_SECRET: SECRET, JWT_ISSUER: 'https://login.example.com', JWT_AUDIENCE: 'echo' }
   })
 
@@ -85,8 +84,7 @@ test('what a server with a key set of its own issues is verified by it', async (
       await fetch(`http://127.0.0.1:${port}/token`, { headers: { cookie } })
     await until(() => login('').then(({ status }) => status === 401, () => false), 'the server runs')
     const { token } = await (await login('session=1')).json() as { token: string }
-    await using echo = await startEcho({
-      dataDir: folder.path,
+    await using echo = await startEchoAlone({
       env: {
         JWT_SECRET: '', JWT_JWKS_URL: `http://127.0.0.1:${port}/.well-known/jwks.json`, JWT_AUDIENCE: 'echo'
       }

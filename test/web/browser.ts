@@ -3,6 +3,8 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { chromium, type Browser, type BrowserContextOptions, type Locator, type Page } from 'playwright-core'
+import { Opened } from '../../lifecycle.ts'
+import { startEchoAlone, type EchoProcess } from '../support/echo-process.ts'
 
 /** Debian's package and macOS's application; a variable names any other. */
 const CHROMIUM = [
@@ -46,6 +48,21 @@ export async function startBrowser (): Promise<TestBrowser> {
       return { page: await tab(), errors, tab, [Symbol.asyncDispose]: () => context.close() }
     },
     [Symbol.asyncDispose]: () => browser.close()
+  }
+}
+
+export interface Pages extends AsyncDisposable { echo: EchoProcess, browser: TestBrowser }
+
+/** An Echo that serves them, and a browser. */
+export async function startPages (options?: Parameters<typeof startEchoAlone>[0]): Promise<Pages> {
+  const opened = new Opened()
+  try {
+    const echo = await opened.add(startEchoAlone(options))
+    const browser = await opened.add(startBrowser())
+    return { echo, browser, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() }
+  } catch (error) {
+    await opened[Symbol.asyncDispose]()
+    throw error
   }
 }
 

@@ -1,26 +1,19 @@
 /** The chat page as a newcomer uses it: the embedded default, two users side by side. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { scratchFolder, startEcho, type EchoProcess } from '../support/echo-process.ts'
 import { until } from '../support/until.ts'
-import { noBrowser, seriousFindings, sideOf, startBrowser, type TestBrowser } from './browser.ts'
+import { noBrowser, seriousFindings, sideOf, startPages, type Pages, type TestBrowser } from './browser.ts'
 
 describe.skipIf(noBrowser)('with chromium', () => {
-  let folder: Awaited<ReturnType<typeof scratchFolder>>
-  let echo: EchoProcess
+  let pages: Pages
   let browser: TestBrowser
   let page: string
 
   beforeAll(async () => {
-    folder = await scratchFolder()
-    echo = await startEcho({ dataDir: folder.path, env: { JWT_SECRET: '' } })
-    page = echo.http.replace('127.0.0.1', 'localhost')
-    browser = await startBrowser()
+    pages = await startPages({ embedded: true, env: { JWT_SECRET: '' } })
+    browser = pages.browser
+    page = pages.echo.http.replace('127.0.0.1', 'localhost')
   })
-  afterAll(async () => {
-    await browser?.[Symbol.asyncDispose]()
-    await echo?.[Symbol.asyncDispose]()
-    await folder?.[Symbol.asyncDispose]()
-  })
+  afterAll(() => pages?.[Symbol.asyncDispose]())
 
   test('a message is sent, delivered and read, and the ticks say so', async () => {
     await using window = await browser.open(page)

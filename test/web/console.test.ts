@@ -1,25 +1,22 @@
 /** The console while users are busy. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { scratchFolder, startEcho, token, tokenWith, type EchoProcess } from '../support/echo-process.ts'
+import { token, tokenWith, type EchoProcess } from '../support/echo-process.ts'
 import { connectPhone } from '../support/phone.ts'
 import { restClient } from '../support/rest.ts'
-import { noBrowser, seriousFindings, startBrowser, type TestBrowser, type Window } from './browser.ts'
+import {
+  noBrowser, seriousFindings, startPages, type Pages, type TestBrowser, type Window
+} from './browser.ts'
 
 describe.skipIf(noBrowser)('with chromium', () => {
-  let folder: Awaited<ReturnType<typeof scratchFolder>>
+  let pages: Pages
   let echo: EchoProcess
   let browser: TestBrowser
 
   beforeAll(async () => {
-    folder = await scratchFolder()
-    echo = await startEcho({ dataDir: folder.path })
-    browser = await startBrowser()
+    pages = await startPages()
+    ;({ echo, browser } = pages)
   })
-  afterAll(async () => {
-    await browser?.[Symbol.asyncDispose]()
-    await echo?.[Symbol.asyncDispose]()
-    await folder?.[Symbol.asyncDispose]()
-  })
+  afterAll(() => pages?.[Symbol.asyncDispose]())
 
   async function enter (scope = 'admin'): Promise<Window> {
     const window = await browser.open(`${echo.http}/console`)

@@ -1,25 +1,20 @@
 /** The chat page where tokens come from elsewhere: they are pasted, they expire, they are revoked. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { scratchFolder, startEcho, token, tokenWith, type EchoProcess } from '../support/echo-process.ts'
+import { token, tokenWith, type EchoProcess } from '../support/echo-process.ts'
 import { restClient } from '../support/rest.ts'
 import { until } from '../support/until.ts'
-import { noBrowser, sideOf, startBrowser, type TestBrowser } from './browser.ts'
+import { noBrowser, sideOf, startPages, type Pages, type TestBrowser } from './browser.ts'
 
 describe.skipIf(noBrowser)('with chromium', () => {
-  let folder: Awaited<ReturnType<typeof scratchFolder>>
+  let pages: Pages
   let echo: EchoProcess
   let browser: TestBrowser
 
   beforeAll(async () => {
-    folder = await scratchFolder()
-    echo = await startEcho({ dataDir: folder.path })
-    browser = await startBrowser()
+    pages = await startPages()
+    ;({ echo, browser } = pages)
   })
-  afterAll(async () => {
-    await browser?.[Symbol.asyncDispose]()
-    await echo?.[Symbol.asyncDispose]()
-    await folder?.[Symbol.asyncDispose]()
-  })
+  afterAll(() => pages?.[Symbol.asyncDispose]())
 
   test('an expired token is asked for again, and what was written meanwhile is sent', async () => {
     await using window = await browser.open(echo.http)
