@@ -55,6 +55,12 @@ test('every file that code names in a comment or a message exists', () => {
   expect(missing).toEqual([])
 })
 
+test('every test that CI leaves out exists', async () => {
+  const left = [...read('.ci/run').matchAll(/--exclude '?([^ '*]+)/g)].map(([, path]) => path!)
+  expect(left.length).toBeGreaterThan(0)
+  for (const path of left) expect(await exists(path), path).toBe(true)
+})
+
 test('every npm script that a document names exists', () => {
   const scripts = Object.keys(JSON.parse(read('package.json')).scripts)
   const named = documents.flatMap(document => [...read(document).matchAll(/npm run (?:-s )?([a-z][a-z:-]*)/g)]
