@@ -49,12 +49,12 @@ export function watchHttp2Streams (refused: (path: string, code: keyof typeof st
 }
 
 /** Throws when grpc-js is not as this file takes it to be. To be called at the start. */
-export function requireHttp2Streams (): void {
+export function requireHttp2Streams (OfGrpc = BaseServerInterceptingCall): void {
   const probe = new Duplex({ read () {} }) as ServerHttp2Stream
   const handler = {
     type: 'unary', path: '/', func () {}, serialize: () => Buffer.alloc(0), deserialize: () => ({})
   } as const
-  if (streamBelow(new BaseServerInterceptingCall(probe, {}, null, handler, {})) !== probe) throw missing()
+  if (streamBelow(new OfGrpc(probe, {}, null, handler, {})) !== probe) throw missing()
 }
 
 function streamBelow (call: ServerInterceptingCallInterface): ServerHttp2Stream {
