@@ -5,8 +5,8 @@
  *
  *     node build.js
  */
-import { cp, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { cp, mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
+import { dirname, join, relative } from 'node:path'
 
 const ROOT = import.meta.dirname
 const DIST = join(ROOT, 'dist')
@@ -20,10 +20,9 @@ const FOLDERS = ['api', 'broker', 'core', 'messaging', 'migrations', 'push-bridg
  */
 export async function bundle (entries, outdir, options) {
   const { build } = await import('esbuild')
-  const { outputFiles } = await build({
+  await build({
     entryPoints: Object.entries(entries).map(([out, file]) => ({ in: join(ROOT, file), out })),
     outdir,
-    write: false,
     bundle: true,
     splitting: true, // what is imported late is loaded late
     platform: 'node',
@@ -32,24 +31,28 @@ export async function bundle (entries, outdir, options) {
     logLevel: 'warning',
     ...options
   })
-  await mkdir(outdir, { recursive: true })
   for (const folder of ['migrations', 'api/grpc']) {
     await cp(join(ROOT, folder), outdir, { recursive: true, filter: source => !/\.ts$|generated/.test(source) })
   }
-  // Each whole or not at all, what is imported before what imports it: another process may start meanwhile.
-  const isEntry = ({ path }) => basename(path).replace(/\.js(\.map)?$/, '') in entries
-  for (const file of [...outputFiles.filter(one => !isEntry(one)), ...outputFiles.filter(isEntry)]) {
-    await writeFile(`${file.path}.${process.pid}`, file.contents)
-    await rename(`${file.path}.${process.pid}`, file.path)
-  }
 }
 
+/** Several processes may start at once: each builds beside, and puts whole files into their place. */
 export async function build () {
-  await bundle(Object.fromEntries(ENTRIES.map(name => [name, `${name}.ts`])), DIST, {
+  const beside = join(ROOT, `.dist-${process.pid}`)
+  await bundle(Object.fromEntries(ENTRIES.map(name => [name, `${name}.ts`])), beside, {
     packages: 'external', sourcemap: true
   })
-  await cp(join(ROOT, 'web/dist'), join(DIST, 'web/dist'), { recursive: true })
+  await cp(join(ROOT, 'web/dist'), join(beside, 'web/dist'), { recursive: true })
     .catch(error => { if (error.code !== 'ENOENT') throw error }) // the pages were not built
+  const files = (await readdir(beside, { recursive: true, withFileTypes: true })).filter(file => file.isFile())
+  const paths = files.map(file => relative(beside, join(file.parentPath ?? file.path, file.name)))
+  // What is imported or read comes before what imports and reads it.
+  const isEntry = path => ENTRIES.includes(path.replace(/\.js$/, ''))
+  for (const path of [...paths.filter(path => !isEntry(path)), ...paths.filter(isEntry)]) {
+    await mkdir(dirname(join(DIST, path)), { recursive: true })
+    await rename(join(beside, path), join(DIST, path))
+  }
+  await rm(beside, { recursive: true })
 }
 
 /** Builds unless nothing has changed since. */
