@@ -119,10 +119,8 @@ export async function startDevice (
       case 'writeMany': {
         const conversation_id = conversationId(step.where)
         if (conversation_id === undefined) return
-        for (let i = 0; i < step.count; i++) {
-          intents.write(client, { conversation_id, content: intents.text() })
-        }
-        return conversation_id
+        return Array.from({ length: step.count }, () =>
+          intents.write(client, { conversation_id, content: intents.text() }))
       }
       case 'editOwn': {
         // Also of others, who are right to have it refused.

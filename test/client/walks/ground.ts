@@ -31,6 +31,7 @@ export async function startGround (
     }
   })
   let echo = await start()
+  let restarted: Promise<void> = Promise.resolve()
   const database = openDatabase(databaseUrl)
   const run = randomBytes(3).toString('hex')
   let users = 0
@@ -46,11 +47,12 @@ export async function startGround (
     },
     mqttPort,
     database: database.autocommit,
-    async restart () {
+    restart: () => (restarted = (async () => {
       await echo.kill()
       echo = await start()
-    },
+    })()),
     async [Symbol.asyncDispose] () {
+      await restarted.catch(() => {}) // whoever asked for it knows
       await database[Symbol.asyncDispose]()
       await echo.stop()
     }

@@ -31,13 +31,16 @@ interface Written {
 export interface Intents {
   /** No other message has it. */
   text (): string
-  write (client: Client, message: NewMessage): void
+  /** Gives the text of the message. */
+  write (client: Client, message: NewMessage): string
   edit (client: Client, message: Target): void
   unsend (client: Client, message: Target): void
   react (client: Client, message: Target, emoji: string, on: boolean): void
   read (client: Client, message: Target): void
   giveUp (client: Client, entry: OutboxEntry): void
   refused (entry: OutboxEntry): void
+  /** Resolves when this client has confirmed, or declined, everything that was asked of it. */
+  settled (client: Client): Promise<void>
   /** What was lost, doubled or out of order, when nothing is under way any more. */
   broken (database: Executor, outbox: OutboxEntry[]): Promise<string[]>
 }
@@ -45,18 +48,23 @@ export interface Intents {
 export function createIntents (userId: string, fault: (error: unknown) => void): Intents {
   const written: Written[] = []
   const wishes: Wish[] = []
+  /** A client whose process is dead never answers. */
+  const asked = new WeakMap<Client, Array<Promise<unknown>>>()
   let texts = 0
   const text = (): string => `own ${++texts}`
 
-  function wish (asked: Promise<void>, wanted: Wish): void {
+  function ask (client: Client, answer: Promise<unknown>): void {
+    asked.set(client, [...asked.get(client) ?? [], answer])
+  }
+  function wish (client: Client, doing: Promise<void>, wanted: Wish): void {
     wishes.push(wanted)
-    asked.then(
+    ask(client, doing.then(
       () => { wanted.isConfirmed = true },
       error => {
         wishes.splice(wishes.indexOf(wanted), 1)
         // Between the choice and the act, an event may have taken the message away.
         if (!(error instanceof EchoError && error.code === 'message_not_held')) fault(error)
-      })
+      }))
   }
   const fresh = (message: Target) => ({ message, isConfirmed: false, isRefused: false })
 
@@ -67,25 +75,27 @@ export function createIntents (userId: string, fault: (error: unknown) => void):
         content: message.content, conversationId: message.conversation_id, hasFailed: false, isGivenUp: false
       }
       written.push(one)
-      client.send(message).then(key => { one.key = key }, fault)
+      ask(client, client.send(message).then(key => { one.key = key }, fault))
+      return message.content
     },
     edit (client, message) {
       const content = text()
-      wish(client.edit(message.id, content), { ...fresh(message), kind: 'edit', content })
+      wish(client, client.edit(message.id, content), { ...fresh(message), kind: 'edit', content })
     },
     unsend (client, message) {
-      wish(client.unsend(message.id), { ...fresh(message), kind: 'unsend' })
+      wish(client, client.unsend(message.id), { ...fresh(message), kind: 'unsend' })
     },
     react (client, message, emoji, on) {
-      wish(client.react(message.id, emoji, on), { ...fresh(message), kind: 'react', emoji, on })
+      wish(client, client.react(message.id, emoji, on), { ...fresh(message), kind: 'react', emoji, on })
     },
     read (client, message) {
-      wish(client.read(message.id), { ...fresh(message), kind: 'read' })
+      wish(client, client.read(message.id), { ...fresh(message), kind: 'read' })
     },
     giveUp (client, entry) {
       const one = written.find(({ key }) => key === entry.id)
-      client.discard(entry.id).then(() => { if (one !== undefined) one.isGivenUp = true }, fault)
+      ask(client, client.discard(entry.id).then(() => { if (one !== undefined) one.isGivenUp = true }, fault))
     },
+    async settled (client) { await Promise.all(asked.get(client) ?? []) },
     refused ({ id, command }) {
       const message = written.find(({ key }) => key === id)
       if (message !== undefined) message.hasFailed = true

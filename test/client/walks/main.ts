@@ -6,12 +6,12 @@
  * kills Echo with -9 again and again on the way. `--stop` begins no walk after one that differs. Exits with 1
  * on any difference.
  */
-import { rmSync } from 'node:fs'
-import { mkdtemp } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import pino from 'pino'
+import { Opened, stopSignals } from '../../../lifecycle.ts'
 import { migrate } from '../../../migrations/migrate.ts'
 import { startEmbeddedPostgres } from '../../../store/embedded-postgres/start.ts'
 import { AS_STARTED } from '../../support/echo-process.ts'
@@ -37,35 +37,49 @@ if (!(count >= 1 && count <= 1_000_000 && Number.isInteger(seed) && atOnce >= 1 
   process.exit(2)
 }
 
-const folder = await mkdtemp(join(tmpdir(), 'echo-walks-'))
-process.on('exit', () => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }))
-const postgres =
-  await startEmbeddedPostgres({ dataDir: join(folder, 'postgres'), log: pino({ level: 'warn' }) })
-await migrate(postgres.url)
-const ground = await startGround(postgres.url, { dataDir: join(folder, 'echo'), entry: AS_STARTED })
-console.log(
-  `seed ${seed}, ${count} walks, ${atOnce} at once${killServer ? ', Echo is killed on the way' : ''}`)
+// Whatever ends the run, no process and no folder of it is left.
+const opened = new Opened()
+const signal = stopSignals().first
+let code = 1
+try {
+  code = await Promise.race([walk(), signal.then(() => 130)])
+} catch (error) {
+  console.error(error)
+}
+await opened[Symbol.asyncDispose]().catch(console.error)
+process.exit(code)
 
-const began = performance.now()
-const seconds = (): string => ((performance.now() - began) / 1_000).toFixed(0)
-const progress = setInterval(() => console.log(
-  `${seconds()} s: ${run.done} walks, ${run.wrong} with differences, ` +
-  `${Math.round(process.memoryUsage().rss / 1_048_576)} MB`), PROGRESS_MS)
-const run = runWalks(ground, {
-  count,
-  seed,
-  atOnce,
-  killServer,
-  stop: values.stop,
-  differing ({ seed, trace, differences }) {
-    console.log([`walk ${seed} differs:`, ...trace, ...differences].join('\n  '))
-  }
-})
-await run.finished
-clearInterval(progress)
-console.log(`${run.done} walks in ${seconds()} s, ${run.wrong} with differences` +
-  (killServer ? `, Echo killed ${run.kills} times` : ''))
-console.log(`events by type: ${[...run.eventTypes].map(([type, n]) => `${type} in ${n}`).join(', ')}`)
-await ground[Symbol.asyncDispose]()
-await postgres[Symbol.asyncDispose]()
-process.exit(run.wrong > 0 ? 1 : 0)
+async function walk (): Promise<number> {
+  const folder = await mkdtemp(join(tmpdir(), 'echo-walks-'))
+  await opened.add({
+    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true, maxRetries: 10 })
+  })
+  const postgres = await opened.add(
+    startEmbeddedPostgres({ dataDir: join(folder, 'postgres'), log: pino({ level: 'warn' }) }))
+  await migrate(postgres.url)
+  const ground = await opened.add(
+    startGround(postgres.url, { dataDir: join(folder, 'echo'), entry: AS_STARTED }))
+  console.log(
+    `seed ${seed}, ${count} walks, ${atOnce} at once${killServer ? ', Echo is killed on the way' : ''}`)
+
+  const began = performance.now()
+  const seconds = (): string => ((performance.now() - began) / 1_000).toFixed(0)
+  const run = runWalks(ground, {
+    count,
+    seed,
+    atOnce,
+    killServer,
+    stop: values.stop,
+    differing ({ seed, trace, differences }) {
+      console.log([`walk ${seed} differs:`, ...trace, ...differences].join('\n  '))
+    }
+  })
+  const progress = setInterval(() => console.log(
+    `${seconds()} s: ${run.done} walks, ${run.wrong} with differences, ` +
+    `${Math.round(process.memoryUsage().rss / 1_048_576)} MB`), PROGRESS_MS)
+  await run.finished.finally(() => clearInterval(progress))
+  console.log(`${run.done} walks in ${seconds()} s, ${run.wrong} with differences` +
+    (killServer ? `, Echo killed ${run.kills} times` : ''))
+  console.log(`events by type: ${[...run.eventTypes].map(([type, n]) => `${type} in ${n}`).join(', ')}`)
+  return run.wrong > 0 ? 1 : 0
+}

@@ -18,8 +18,8 @@ import { planOf, type AwayStep, type Step } from './steps.ts'
 
 /** For a device on a whole network, on a machine that is busy with other walks. */
 const WITHIN_MS = 60_000
-/** A step that takes longer hangs. */
-const STEP_MS = 30_000
+/** A step that takes longer hangs; while Echo is killed again and again, one may ask for long. */
+const STEP_MS = 90_000
 
 export interface Outcome {
   seed: number
@@ -37,7 +37,7 @@ export async function walk (ground: Ground, network: Network, seed: number): Pro
   const outcome: Outcome = { seed, differences: [], trace: [], eventTypes: new Set() }
   const say = (what: string): void => { outcome.trace.push(what) }
   const world = await createWorld(ground)
-  for (const action of beginning) await world.perform(action)
+  for (const action of beginning) await others(action)
   const user = world.users[0]!
   const intents = createIntents(user.id, error => outcome.differences.push(`a write failed: ${error}`))
   network.heal()
@@ -127,6 +127,8 @@ export async function walk (ground: Ground, network: Network, seed: number): Pro
   /** Everything that waits has gone out, and everything that came is shown. */
   async function arrive (): Promise<void> {
     await device.recover()
+    // What is not in the outbox yet would be missed there.
+    await within(STEP_MS, intents.settled(device.client))
     let last = ''
     await until(async () => {
       const end = await logEnd()
