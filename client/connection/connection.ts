@@ -63,6 +63,8 @@ export function createConnection (deps: ConnectionDeps): Connection {
   let stop: AbortController | undefined
   let attempt = 0
   let lastOnlineAt = -Infinity
+  /** A server that did not know the device may have begun behind what it has not seen. */
+  let mayLack = false
   let wake: () => void = () => {}
   let running: Promise<void> | undefined
 
@@ -107,9 +109,9 @@ export function createConnection (deps: ConnectionDeps): Connection {
     try {
       if (now() - lastOnlineAt > LONG_AWAY_MS) await catchUp()
       signal.throwIfAborted()
-      const opened = session = await open(signal)
-      // A server that does not know the device may have begun behind what it has not seen.
-      if (!opened.present) await catchUp()
+      const opened = session = await openSurely(signal)
+      if (mayLack) await catchUp()
+      mayLack = false
       const since = now()
       show('online', { problem: null })
       deps.connected(opened)
@@ -124,6 +126,19 @@ export function createConnection (deps: ConnectionDeps): Connection {
         : new EchoError('internal', error instanceof Error ? error.message : String(error), { cause: error })
     } finally {
       stop.abort()
+    }
+  }
+
+  async function openSurely (signal: AbortSignal): Promise<Session> {
+    const before = mayLack
+    mayLack = true // until the answer: it may be lost, and the next one says that the device is known
+    try {
+      const opened = await open(signal)
+      mayLack = before || !opened.present
+      return opened
+    } catch (error) {
+      if (error instanceof EchoError && error.status !== 0) mayLack = before // refused, so nothing has begun
+      throw error
     }
   }
 

@@ -54,6 +54,24 @@ test('a device that the server has forgotten fetches what it missed, though no e
   await until(() => contents(bobs, id).length === 1, 'it has the message')
 })
 
+test.for([
+  ['its request', 'rest'], ['its CONNACK', 'mqtt']
+] as const)('a forgotten device fetches what it missed, also after %s broke off', async ([, door]) => {
+  const { ann, bob, id } = await pair()
+  await using network = await startNetwork({ api: echo.api.url, mqttPort: echo.mqttPort })
+  const through = { api: { ...echo.api, url: network.api }, mqttPort: network.mqttPort }
+  await using bobs = await startDevice(through, bob)
+  bobs.setOnline(false)
+  await send(ann, id, 'one')
+  await acknowledge(bob, 'another device')
+  await orm().delete(devices).where(eq(devices.user_id, bob.id))
+  // The server knows the device again by the time of the second attempt.
+  network.heal()
+  network.cutAfter(door, 'down', 1)
+  bobs.setOnline(true)
+  await until(() => contents(bobs, id).length === 1, 'it has the message')
+})
+
 test('acknowledgements that are lost bring events again, and they are applied once', async () => {
   const { ann, bob, id } = await pair()
   await using network = await startNetwork({ api: echo.api.url, mqttPort: echo.mqttPort })
