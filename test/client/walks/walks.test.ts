@@ -1,4 +1,7 @@
-/** Random walks through the client library, a few: `npm run walks` takes as many as one likes. */
+/**
+ * Random walks through the client library, a few: `npm run walks` takes as many as one likes, and kills the
+ * server meanwhile with `--kill-server`.
+ */
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createDatabase, type TestDatabase } from '../../support/database.ts'
@@ -27,7 +30,7 @@ afterAll(async () => {
   await folder?.[Symbol.asyncDispose]()
 })
 
-async function differing (options: Pick<RunOptions, 'count' | 'seed' | 'killServer'>): Promise<Outcome[]> {
+async function differing (options: Pick<RunOptions, 'count' | 'seed'>): Promise<Outcome[]> {
   const outcomes: Outcome[] = []
   const run = runWalks(ground, {
     ...options, atOnce: AT_ONCE, differing: outcome => { outcomes.push(outcome) }
@@ -41,8 +44,4 @@ test('after random walks with cuts and kills, a device shows what a fresh snapsh
   timeout: 180_000
 }, async () => {
   expect(await differing({ count: WALKS, seed: SEED })).toEqual([])
-})
-
-test('a device comes through kills of its server', { timeout: 180_000 }, async () => {
-  expect(await differing({ count: AT_ONCE, seed: SEED + WALKS, killServer: true })).toEqual([])
 })
