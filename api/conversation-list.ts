@@ -33,9 +33,10 @@ export function createConversationList (db: Executor): ConversationList {
     while (end < Math.min(limit, places.length) && length < MAX_LENGTH) {
       const piece = places.slice(end, Math.min(limit, end + PIECE))
       const views = await conversationViews(db, piece.map(({ id }) => ({ conversationId: id, userId })))
-      // One that the user has just left is among them; the event that says so comes after the snapshot.
-      const json = JSON.stringify(views).slice(1, -1)
-      written.push(json)
+      // One that the user has just left is among them; the event that says so comes after the snapshot. Of
+      // one who has just been erased nothing is there any more.
+      const json = JSON.stringify(views.filter(view => view !== undefined)).slice(1, -1)
+      if (json !== '') written.push(json)
       length += json.length
       end += piece.length
     }

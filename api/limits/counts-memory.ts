@@ -43,7 +43,7 @@ export function createMemoryCounts (maxKeys: number): rateLimit.FastifyRateLimit
 export function createMemoryCharge (maxKeys: number): Charge {
   const wholeAt = new LRUCache<string, number>({ max: maxKeys })
   return async (key, costMs, windowMs) => {
-    const now = performance.now()
+    const now = Math.trunc(performance.now()) // sums of fractions are not exact
     const whole = Math.max(now, wholeAt.get(key) ?? 0) + costMs
     const lateMs = Math.max(0, whole - now - windowMs)
     if (lateMs === 0) wholeAt.set(key, whole)

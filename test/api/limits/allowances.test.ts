@@ -1,5 +1,5 @@
 /** What one user may have done in an hour. */
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import pino from 'pino'
 import { type Charge } from '../../../api/limits/allowances.ts'
 import { createMemoryCharge } from '../../../api/limits/counts-memory.ts'
@@ -11,6 +11,7 @@ import { until } from '../../support/until.ts'
 import { beginUpload, FORM_END, fileHead, form, PNG, upload } from '../attachments/uploads.ts'
 import { type Answer, type Caller, group, startTestApi, type TestApi } from '../api.ts'
 
+const HOUR_MS = 3_600_000
 const rateLimits = { requests: 100_000, sends: 0 }
 const strangers = (n: number, from = 0): string[] => Array.from({ length: n }, (_, i) => `s-${from + i}`)
 const opened = new Opened()
@@ -128,6 +129,19 @@ test.each(['memory', 'Redis'] as const)('an allowance in %s refuses what is too 
   expect(await charge('kim', 5_000, 100_000)).toBe(0)
   expect(await charge('lea', 1_000, 1_000)).toBe(0)
   await until(async () => await charge('lea', 600, 1_000) === 0, 'there is enough again')
+})
+
+test('the whole of an allowance may be spent at once, however long the process has run', async () => {
+  const clock = vi.spyOn(performance, 'now')
+  try {
+    const charge = createMemoryCharge(100)
+    for (let n = 0; n < 20; n++) {
+      clock.mockReturnValue(HOUR_MS + n / 7)
+      expect(await charge(`${n}`, HOUR_MS, HOUR_MS)).toBe(0)
+    }
+  } finally {
+    clock.mockRestore()
+  }
 })
 
 test('apis share allowances in Redis, and a Redis that hangs refuses nobody', async () => {

@@ -1,7 +1,4 @@
-/**
- * Random walks through the client library, a few: `npm run walks` takes as many as one likes, and kills the
- * server meanwhile with `--kill-server`.
- */
+/** Random walks through the client library, a few: `npm run walks` takes as many as one likes. */
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createDatabase, type TestDatabase } from '../../support/database.ts'
@@ -30,10 +27,14 @@ afterAll(async () => {
   await folder?.[Symbol.asyncDispose]()
 })
 
-async function differing (options: Pick<RunOptions, 'count' | 'seed'>): Promise<Outcome[]> {
-  const outcomes: Outcome[] = []
+/** The walk again: `npm run walks -- --count 1 --seed` and its seed. */
+const told = ({ seed, differences, trace }: Outcome): string =>
+  [`seed ${seed}`, ...differences, ...trace].join('\n')
+
+async function differing (options: Pick<RunOptions, 'count' | 'seed' | 'killServer'>): Promise<string[]> {
+  const outcomes: string[] = []
   const run = runWalks(ground, {
-    ...options, atOnce: AT_ONCE, differing: outcome => { outcomes.push(outcome) }
+    ...options, atOnce: AT_ONCE, differing: outcome => { outcomes.push(told(outcome)) }
   })
   await run.finished
   expect(run.done).toBe(options.count)
@@ -44,4 +45,8 @@ test('after random walks with cuts and kills, a device shows what a fresh snapsh
   timeout: 180_000
 }, async () => {
   expect(await differing({ count: WALKS, seed: SEED })).toEqual([])
+})
+
+test('a device comes through kills of its server', { timeout: 180_000 }, async () => {
+  expect(await differing({ count: AT_ONCE, seed: SEED + WALKS, killServer: true })).toEqual([])
 })
