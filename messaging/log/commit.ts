@@ -122,7 +122,11 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
   // Once per turn of the event loop: everything that was read from the sockets in this turn shares a batch.
   function schedule (): void {
     if (closed) return
-    if (acknowledgements.size() > 0) idleTimer ??= setTimeout(acknowledgeAll, IDLE_LINGER_MS)
+    const idleSince = idleTimer === undefined ? acknowledgements.oldest() : undefined
+    if (idleSince !== undefined) {
+      const idleMs = performance.now() - idleSince
+      idleTimer = setTimeout(acknowledgeAll, Math.max(IDLE_LINGER_MS - idleMs, delayMs))
+    }
     if (acknowledgements.awaited()) timer ??= setTimeout(beginAcknowledging, delayMs)
     if (scheduled || !(toSend() || toSendToMany() || toAcknowledge())) return
     scheduled = true
@@ -319,8 +323,11 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
       await drained()
       closed = true
       // Acknowledgements that are left get one attempt: their devices have them again after a failure.
-      acknowledgeAll()
-      await drained()
+      for (let before = Infinity; acknowledgements.size() < before;) {
+        before = acknowledgements.size()
+        acknowledgeAll()
+        await drained()
+      }
       clearTimeout(timer)
       clearTimeout(idleTimer)
     }

@@ -37,6 +37,8 @@ export interface Acknowledgement {
 export interface WaitingAcknowledgement extends Acknowledgement {
   /** Callers that wait for the commit; a pump does not wait. */
   callers: Array<{ resolve: () => void, reject: (error: unknown) => void }>
+  /** When the first of it came, in milliseconds of performance.now(). */
+  since: number
 }
 
 export interface AcknowledgementQueue {
@@ -48,6 +50,8 @@ export interface AcknowledgementQueue {
   concerns (userId: string): boolean
   /** Devices with something to be written. */
   size (): number
+  /** When the first of them came. */
+  oldest (): number | undefined
   /** Whether a caller waits for one of them. */
   urgent (): boolean
   /** Whether those that are awaited fill a batch. */
@@ -80,7 +84,7 @@ export function createAcknowledgementQueue (): AcknowledgementQueue {
 
   return {
     add: (acknowledgement, caller) =>
-      note({ ...acknowledgement, callers: caller === undefined ? [] : [caller] }),
+      note({ ...acknowledgement, callers: caller === undefined ? [] : [caller], since: performance.now() }),
     take (all) {
       const batch: WaitingAcknowledgement[] = []
       const written = new Set<string>() // users
@@ -106,6 +110,7 @@ export function createAcknowledgementQueue (): AcknowledgementQueue {
     putBack: entries => entries.forEach(note),
     concerns: userId => users.has(userId),
     size: () => waiting.size,
+    oldest: () => waiting.values().next().value?.since,
     urgent: () => callers > 0,
     full: () => awaited >= MAX_BATCH,
     awaited: () => awaited > 0

@@ -1,9 +1,9 @@
 /** Which acknowledgements a batch takes along, and that none is left behind. */
 import pino from 'pino'
-import { expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { type Delivery } from '../../../core/events.ts'
 import { unavailable } from '../../../core/errors.ts'
-import { startCommitter } from '../../../messaging/log/commit.ts'
+import { type Committer, startCommitter } from '../../../messaging/log/commit.ts'
 import { createAcknowledgementQueue } from '../../../messaging/receipts/acknowledgements.ts'
 import { startTestBroker } from '../../support/broker.ts'
 import { until } from '../../support/until.ts'
@@ -29,6 +29,41 @@ test('a batch takes what a tick depends on, and of the rest what belongs to user
   expect([queue.awaited(), queue.urgent()]).toEqual([true, true])
   expect(queue.take(false).map(({ userId, seq }) => [userId, seq])).toEqual([['other', 3]])
   expect([queue.size(), queue.awaited(), queue.urgent()]).toEqual([1, false, false])
+})
+
+describe('acknowledgements that nobody waits for, more than a batch holds', () => {
+  let batches: number
+  function committerWith (count: number): Committer {
+    batches = 0
+    const nothing = { storedAt: [], events: [] }
+    const database = {
+      async commit () {
+        batches++
+        return { outcomes: [], large: [], messages: [], wakes: [], receipts: nothing, watched: new Map() }
+      }
+    }
+    const deps = { database, stored () {}, now: Date.now, log: pino({ enabled: false }) }
+    const committer = startCommitter(deps as never)
+    for (let i = 0; i < count; i++) committer.acknowledgements.add(acknowledgement(`user-${i}`, 1))
+    return committer
+  }
+
+  test('are written one batch after the other', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+    try {
+      await using committer = committerWith(600)
+      await vi.advanceTimersByTimeAsync(600)
+      expect([batches, committer.acknowledgements.waiting()]).toEqual([3, 0])
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
+  test('are all written when the committer ends', async () => {
+    const committer = committerWith(600)
+    await committer[Symbol.asyncDispose]()
+    expect([batches, committer.acknowledgements.waiting()]).toEqual([3, 0])
+  })
 })
 
 test('what no sender waits for is written all the same, however much others send', async () => {
