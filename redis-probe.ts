@@ -1,8 +1,11 @@
 /** Whether Redis lets this process in: what waiting heals is told from what a person must change. */
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { Redis } from 'ioredis'
 import { AppError } from './core/errors.ts'
 
 const ANSWER_MS = 2_000
+const DEFAULT_PORT = 6379
 
 /** What Redis says, or the certificate, and what to do about it: waiting heals none of these. */
 const LASTING: Array<[RegExp, string]> = [
@@ -37,5 +40,24 @@ export const probeRedis = (url: string) => async (): Promise<void> => {
   const { message } = cause
   const lasting = LASTING.find(([pattern]) => pattern.test(message))
   if (lasting !== undefined) throw new Error(`REDIS_URL: ${message} (${lasting[1]})`)
+  if (url.startsWith('rediss:') && await answersWithoutTls(url)) {
+    throw new Error('REDIS_URL: the server answers without TLS (rediss:// asks for it, redis:// does not)')
+  }
   throw new AppError('unavailable', 'unavailable', 'Redis does not answer', { cause })
+}
+
+/** To the start of a TLS connection such a server says nothing, as if it were away. No password is sent. */
+async function answersWithoutTls (url: string): Promise<boolean> {
+  const { hostname, port } = new URL(url)
+  const socket = connect(Number(port || DEFAULT_PORT), hostname.replace(/^\[|\]$/g, ''))
+  socket.on('error', () => {}) // also one that comes when nobody waits any more
+  try {
+    socket.write('PING\r\n')
+    const [answer] = await once(socket, 'data', { signal: AbortSignal.timeout(ANSWER_MS) }) as [Buffer]
+    return /^[+-]/.test(answer.toString('latin1')) // +PONG, or -NOAUTH
+  } catch {
+    return false
+  } finally {
+    socket.destroy()
+  }
 }

@@ -1,4 +1,4 @@
-/** A PostgreSQL or a Redis whose certificate Node does not trust: waiting heals nothing. */
+/** A PostgreSQL or a Redis whose certificate Node does not trust, or that has none: waiting heals nothing. */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
@@ -12,6 +12,7 @@ import { ensureCluster } from '../../store/embedded-postgres/cluster.ts'
 import { endOf } from '../../store/embedded-postgres/process-end.ts'
 import { freePort } from '../chaos/ports.ts'
 import { prepareRedis } from '../chaos/redis.ts'
+import { startTestRedis } from '../support/cluster.ts'
 import { createCertificate, type TestCertificate } from '../support/certificate.ts'
 import { runCommand } from '../support/command.ts'
 import { createDatabase } from '../support/database.ts'
@@ -77,6 +78,17 @@ test('a certificate of Redis that is not trusted ends the start, with the cause 
   ])
   expect(await told(`rediss://localhost:${tlsPort}`, certificate.files.cert)).toEqual([
     expect.stringMatching(/REDIS_URL: Hostname\/IP does not match certificate's altnames: .*NODE_EXTRA_CA_CERTS/)
+  ])
+})
+
+test('a Redis without TLS that is asked for it ends the start, with the cause in one line', async () => {
+  await using own = new Opened()
+  const { path } = await own.add(scratchFolder())
+  const redis = await own.add(startTestRedis(path))
+  const database = await own.add(createDatabase())
+  const url = redis.url.replace('redis:', 'rediss:')
+  expect(spoken(await failedStart({ DATABASE_URL: database.url, REDIS_URL: url }))).toEqual([
+    'REDIS_URL: the server answers without TLS (rediss:// asks for it, redis:// does not)'
   ])
 })
 
