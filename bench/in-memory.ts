@@ -1,17 +1,26 @@
 /**
- * The yardstick of the load generator: answers and forwards from memory, with
- * no database, no token check and hardly a byte looked at. What the benchmark
- * reaches with it is what the generator can do. Not part of Echo.
+ * The yardsticks of what cannot be left out. Both answer and forward from memory, with no token check and
+ * hardly a byte looked at. `in-memory` has no database: what the benchmark reaches with it is what the
+ * generator can do. `floor` stores in sets before it answers (floor-store.ts). Not part of Echo.
  */
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { generate, parser, type Packet } from 'mqtt-packet'
+import { startFloorStore } from './floor-store.ts'
 
+interface Draft { conversation_id: string, content: string }
 interface Pending { sender: string, text: string }
 
 const phones = new Map<string, Socket>()
 const sockets = new WeakMap<Socket, { userId: string, nextId: number, inFlight: Map<number, Pending> }>()
 const conversations = new Map<string, { id: string, members: string[], lastSeq: number }>()
 let lastEvent = 0
+const url = process.env.DATABASE_URL
+const store = url === undefined || url === '' ? undefined : await startFloorStore(url)
+
+/** A yardstick that fails ends. */
+function fail (error: unknown): never {
+  throw error
+}
 
 const http = createServer({ noDelay: true }, socket => {
   let text = ''
@@ -27,12 +36,17 @@ const http = createServer({ noDelay: true }, socket => {
     const claims = /Bearer [^.]+\.([^.]+)/.exec(text)![1]!
     const userId = JSON.parse(Buffer.from(claims, 'base64url').toString()).sub as string
     text = ''
-    const answer = JSON.stringify(
-      body.participant_ids === undefined ? send(userId, body) : open(userId, body.participant_ids)
-    )
-    socket.write(`HTTP/1.1 201 Created\r\ncontent-length: ${answer.length}\r\n\r\n${answer}`)
+    answer(socket, userId, body).catch(fail)
   })
 })
+
+async function answer (socket: Socket, userId: string, body: Record<string, any>): Promise<void> {
+  const result = body.participant_ids === undefined
+    ? await send(userId, body as Draft)
+    : open(userId, body.participant_ids)
+  const json = JSON.stringify(result)
+  socket.write(`HTTP/1.1 201 Created\r\ncontent-length: ${json.length}\r\n\r\n${json}`)
+}
 
 function open (userId: string, others: string[]) {
   const members = [userId, ...others].toSorted()
@@ -41,9 +55,9 @@ function open (userId: string, others: string[]) {
   return { id }
 }
 
-function send (userId: string, draft: { conversation_id: string, content: string }) {
-  const { conversation_id: id, content } = draft
+async function send (userId: string, { conversation_id: id, content }: Draft) {
   const conversation = conversations.get(id)!
+  await store?.message([userId, ...conversation.members.filter(member => member !== userId)], content)
   const seq = ++conversation.lastSeq
   const message = { id: `${id}/${seq}`, conversation_id: id, seq, sender_user_id: userId, content }
   for (const member of conversation.members) {
@@ -69,12 +83,13 @@ function deliver (userId: string, event: Record<string, any>): void {
   }))
 }
 
-function acknowledged (socket: Socket, packetId: number): void {
+async function acknowledged (socket: Socket, packetId: number): Promise<void> {
   const phone = sockets.get(socket)!
   const pending = phone.inFlight.get(packetId)!
   phone.inFlight.delete(packetId)
   if (pending.sender === undefined) return
   const { message } = JSON.parse(pending.text)
+  await store?.receipt([pending.sender, phone.userId])
   deliver(pending.sender, {
     type: 'message_delivered',
     conversation_id: message.conversation_id,
@@ -95,7 +110,7 @@ const mqtt = createServer({ noDelay: true }, socket => {
     } else if (packet.cmd === 'subscribe') {
       socket.write(generate({ cmd: 'suback', messageId: packet.messageId!, granted: [1] }))
     } else if (packet.cmd === 'puback') {
-      acknowledged(socket, packet.messageId!)
+      acknowledged(socket, packet.messageId!).catch(fail)
     }
   })
 })

@@ -32,6 +32,7 @@ export const HELP = `npm run bench -- [options]
   --only a,b             scenarios: ${SCENARIO_NAMES.join(', ')}
                          (${DEFAULT_SCENARIOS.join(',')})
   --servers echo,one-by-one
+                         also echo-ws; bare-aedes, in-memory, and floor: what no server can leave out
   --database postgres    embedded, postgres (a fresh cluster of Debian's PostgreSQL 15) or both
   --database-url URL     an empty database of your own instead
   --pg-bin DIR           where initdb and postgres are (${DEBIAN_BINARIES})
