@@ -55,7 +55,9 @@ export async function startRun (
     refused: (entry, error) => events.emit('refused', { entry, error })
   })
   const drafts = createDraftSync({ keeper, rest, backoff, random, now })
-  const sync = createSync({ keeper, rest, deviceId, applied, restarted: sender.again })
+  const sync = createSync({
+    keeper, rest, deviceId, applying: history.applying, applied, restarted: sender.again
+  })
   const connection = createConnection({
     session: { url: mqtt, userId, deviceId, keepaliveS },
     handlers: {
@@ -93,7 +95,7 @@ export async function startRun (
   const stopWatching = watchWakeUps(now, connection.hurry)
 
   function applied (told: InboxEvent[]): void {
-    history.applied(told)
+    history.applied()
     for (const event of told) {
       if (event.type === 'new_message') {
         typing.told(event.message.conversation_id, event.message.sender_user_id, false)

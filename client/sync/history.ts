@@ -17,15 +17,17 @@ const MAX_COUNTING_PAGES = 5
 export interface History {
   /** Resolves to whether there are more before them. */
   loadOlder (conversationId: string, limit?: number): Promise<boolean>
-  /** Events that were applied: a page that is on its way may be older, and counts may be uncertain now. */
-  applied (events: InboxEvent[]): void
+  /** Events that are about to be applied: a page that is on its way may be older. */
+  applying (events: InboxEvent[]): void
+  /** They were: counts may be uncertain now. */
+  applied (): void
   connected (): void
   disconnected (): void
 }
 
 export interface HistoryDeps {
   keeper: Keeper
-  rest: Rest
+  rest: Pick<Rest, 'request'>
   backoff: Backoff
   random (): number
 }
@@ -107,10 +109,10 @@ export function createHistory ({ keeper, rest, backoff, random }: HistoryDeps): 
 
   return {
     loadOlder,
-    applied (events) {
+    applying (events) {
       for (const meanwhile of underWay) meanwhile.push(...events)
-      wake()
     },
+    applied: wake,
     connected () {
       isConnected = true
       wake()

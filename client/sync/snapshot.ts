@@ -10,7 +10,7 @@ const PAGE = 1_000
 
 export interface Snapshot { epoch: string, seq: number, conversations: Conversation[] }
 
-export async function fetchSnapshot ({ request }: Rest): Promise<Snapshot> {
+export async function fetchSnapshot ({ request }: Pick<Rest, 'request'>): Promise<Snapshot> {
   const conversations = new Map<string, Conversation>()
   let first: ConversationPage | undefined
   for (let cursor: string | null = ''; cursor !== null;) {

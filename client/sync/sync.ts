@@ -28,15 +28,17 @@ export interface Sync {
 
 export interface SyncDeps {
   keeper: Keeper
-  rest: Rest
+  rest: Pick<Rest, 'request'>
   deviceId: string
+  /** Events that are about to be applied. Those that cannot be stored come again. */
+  applying (events: InboxEvent[]): void
   /** Events that were applied, once they are stored. */
   applied (events: InboxEvent[]): void
   /** A snapshot has taken the place of the copy. */
   restarted (): void
 }
 
-export function createSync ({ keeper, rest, deviceId, applied, restarted }: SyncDeps): Sync {
+export function createSync ({ keeper, rest, deviceId, applying, applied, restarted }: SyncDeps): Sync {
   let last: Promise<unknown> = Promise.resolve()
   const inTurn = (step: () => Promise<void>): Promise<void> => {
     const done = last.then(step)
@@ -83,6 +85,8 @@ export function createSync ({ keeper, rest, deviceId, applied, restarted }: Sync
       next.push(event)
     }
     if (next.length === 0) return
+    // Not afterwards: what waits to change what is kept goes on before anybody hears that this is done.
+    applying(next)
     await keeper.commit(saved => next.reduce((before, event) => step(before, event, unknown), saved))
     applied(next)
   }

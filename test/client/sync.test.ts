@@ -2,7 +2,12 @@
 import { and, eq, gt } from 'drizzle-orm'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { createMemoryStore, type Client, type InboxEvent } from '../../client/index.ts'
+import { type Rest } from '../../client/rest.ts'
+import { openKeeper } from '../../client/state/keeper.ts'
 import { emptyTables } from '../../client/store/store.ts'
+import { createHistory } from '../../client/sync/history.ts'
+import { withSnapshot } from '../../client/sync/snapshot.ts'
+import { createSync } from '../../client/sync/sync.ts'
 import { devices, inbox_events, users } from '../../migrations/schema.ts'
 import { direct, group, inboxEnd, send, type Caller } from '../api/api.ts'
 import { startEcho, type Echo } from '../model/world.ts'
@@ -132,6 +137,41 @@ test('a conversation that is in no page of the list is read when its first event
   await using bobs = await startDevice(echo, bob, { store: createMemoryStore(tables) })
   await until(() => contents(bobs, id).at(-1) === 'two', 'it is there')
   expect(bobs.model.conversation(id)!.unread_count).toBe(2)
+})
+
+test('a page of history that was read before an event, and comes while it is stored, shows what the event did', async () => {
+  const { ann, bob, id } = await pair()
+  const first = (await send(ann, id, 'one')).body.id
+  await send(ann, id, 'two')
+  const [list, page] = [
+    (await bob.get('/conversations')).body, (await bob.get(`/conversations/${id}/messages`)).body
+  ]
+  await ann.delete(`/messages/${first}`)
+  const { epoch, events } = (await bob.get(`/inbox?after=${list.inbox.last_seq}`)).body
+  const memory = createMemoryStore()
+  let store = (): void => {}
+  const stored = new Promise<void>(resolve => { store = resolve })
+  let writes = 0
+  const keeper = await openKeeper(bob.id, {
+    ...memory,
+    async write (changes) {
+      if (++writes > 1) await stored
+      await memory.write(changes)
+    }
+  }, () => {})
+  await keeper.commit(saved => withSnapshot(saved, { ...list, epoch, seq: list.inbox.last_seq }))
+  const rest: Pick<Rest, 'request'> = { request: async () => page }
+  const history = createHistory({
+    keeper, rest, backoff: { minMs: 0, maxMs: 0 } as never, random: Math.random
+  })
+  const { applying, applied } = history
+  const sync = createSync({ keeper, rest, deviceId: 'device', applying, applied, restarted () {} })
+  const received = sync.receive({ epoch, ...events[0] })
+  const loading = history.loadOlder(id)
+  await until(() => writes === 2, 'the event is being stored')
+  store()
+  await Promise.all([loading, received])
+  expect(keeper.saved.copy.conversations.get(id)!.messages.get(first)).toMatchObject({ content: null })
 })
 
 test('what is under way when a client is closed changes its store no more', async () => {
