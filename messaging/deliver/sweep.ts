@@ -3,13 +3,15 @@
  *
  * Every SWEEP_MS it compares the logs of the connected users with their pumps,
  * so a lost wake costs seconds, never an event. A log that ends before what was
- * sent of it is one that the database has lost the end of. More often it looks at sessions
+ * sent of it is one that the database has lost the end of. While nothing is written, it
+ * looks only at pumps that have something left to send. More often it looks at sessions
  * that do not acknowledge: after the grace period their user is due for a push,
  * after STALLED_MS they are disconnected, and so are feeds whose reader takes nothing.
  */
 import { type Logger } from 'pino'
 import { failureLevel } from '../../core/errors.ts'
 import { type Database } from '../../store/database.ts'
+import { quietMark } from '../../store/log/quiet.ts'
 import { changedLogs } from '../../store/people/users.ts'
 import { type Feeds } from './feeds.ts'
 import { type Overdue } from './overdue.ts'
@@ -19,6 +21,8 @@ import { type TrackedSessions } from './tracked-sessions.ts'
 const SWEEP_MS = 5_000
 const STALLED_MS = 60_000
 const USERS_PER_QUERY = 1_000
+/** One sweep of so many looks at all pumps, whether or not anything was written. */
+const FULL_SWEEP = 12
 const MAX_WATCH_MS = 1_000
 const MIN_WATCH_MS = 20
 
@@ -43,10 +47,20 @@ export function startSweep ({
   now: () => number
 }): AsyncDisposable {
   let sweeping: Promise<void> | undefined
+  let sweeps = 0
+  let swept: string | undefined // the mark of the last sweep
 
   async function sweep (): Promise<void> {
     const asked = epoch()
-    const sent = sentIn(asked)
+    const mark = await quietMark(database.autocommit)
+    const quiet = mark !== undefined && mark === swept && sweeps % FULL_SWEEP !== 0
+    await compare(asked, quiet ? isUneven : () => true)
+    swept = mark
+    sweeps++
+  }
+
+  async function compare (asked: string, concerned: (pump: Pump) => boolean): Promise<void> {
+    const sent = sentIn(asked, concerned)
     const users = [...sent.values()]
     for (let i = 0; i < users.length; i += USERS_PER_QUERY) {
       const known = users.slice(i, i + USERS_PER_QUERY)
@@ -61,12 +75,16 @@ export function startSweep ({
   const pumpsOf = (userId: string): Pump[] =>
     [...sessions.of(userId), ...feeds.of(userId)].map(({ pump }) => pump)
 
+  /** What was sent is not what it knows of. */
+  const isUneven = ({ knownSeq, sentSeq }: Pump): boolean => knownSeq !== sentSeq
+
   // Not what they know of: a pump that has stopped short of that is pushed on. One of an earlier epoch is
   // about to be closed, and says nothing of this one.
-  function sentIn (epoch: string): Map<string, SentTo> {
+  function sentIn (epoch: string, concerned: (pump: Pump) => boolean): Map<string, SentTo> {
     const sent = new Map<string, SentTo>()
-    const note = ({ userId: id, sentSeq, epoch: of }: Pump): void => {
-      if (of !== epoch) return
+    const note = (pump: Pump): void => {
+      const { userId: id, sentSeq } = pump
+      if (pump.epoch !== epoch || !concerned(pump)) return
       const known = sent.get(id)
       if (known === undefined) sent.set(id, { id, lowest: sentSeq, highest: sentSeq })
       else if (sentSeq < known.lowest) known.lowest = sentSeq
