@@ -6,8 +6,8 @@ import { type Scenario } from './scenario.ts'
 
 const COLLECTIONS = 3
 const QUIET_MS = 2_000
-/** The collector goes on for a while after the last connection. */
-const SETTLE_MS = 15_000
+/** The collector goes on for most of a minute after the last connection. */
+const SETTLE_MS = 60_000
 const IDLE_MS = 20_000
 
 export const idle: Scenario = {
