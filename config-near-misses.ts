@@ -22,6 +22,9 @@ const OTHER_WORDS: Record<string, string> = {
   CORS_ALLOWED_ORIGINS: 'CORS_ORIGINS'
 }
 
+/** What grpc-js reads itself. */
+const OF_GRPC = /^GRPC_(TRACE|VERBOSITY|NODE_|SSL_|DEFAULT_SSL_|EXPERIMENTAL_)/
+
 /** DATABASE_URI, LOGLEVEL and log_level are one of ours, spelled otherwise. */
 const spelled = (name: string): string => name.toUpperCase().replace(/URI$/, 'URL').replaceAll('_', '')
 
@@ -43,7 +46,7 @@ export function judgeUnknown (given: Record<string, string | undefined>): Unknow
     const meant = bySpelling.get(spelled(name))
     if (meant !== undefined) {
       if (given[meant] === undefined) problems.push(`${name} is not a variable of Echo: ${meant} is meant`)
-    } else if (OURS.test(name)) {
+    } else if (OURS.test(name) && !OF_GRPC.test(name)) {
       warnings.push(`${name} is not a variable of Echo`)
     }
   }

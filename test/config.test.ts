@@ -173,8 +173,11 @@ test('a name that is nearly one of ours is refused with the one that is meant', 
 
 test('a platform may set PORT where HTTP_PORT is set too, and other names are left alone', () => {
   expect(loadConfig({ PORT: '3000', HTTP_PORT: '3000' }).httpPort).toBe(3000)
-  // What Kubernetes sets for a service called redis, shells for themselves, and libpq reads.
-  for (const name of ['REDIS_PORT', 'REDIS_SERVICE_HOST', 'HOSTNAME', 'PGPASSWORD', 'POSTGRES_PASSWORD']) {
+  // What Kubernetes sets for a service called redis, shells for themselves, and libpq and grpc-js read.
+  for (const name of [
+    'REDIS_PORT', 'REDIS_SERVICE_HOST', 'HOSTNAME', 'PGPASSWORD', 'POSTGRES_PASSWORD', 'GRPC_TRACE',
+    'GRPC_DEFAULT_SSL_ROOTS_FILE_PATH'
+  ]) {
     expect(loadConfig({ [name]: 'x' }).warnings.join(), name).not.toContain(name)
   }
   expect(loadConfig({ MQTT_TOPIC: 'x' }).warnings).toContain('MQTT_TOPIC is not a variable of Echo')
