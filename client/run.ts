@@ -56,7 +56,13 @@ export async function startRun (
   })
   const drafts = createDraftSync({ keeper, rest, backoff, random, now })
   const sync = createSync({
-    keeper, rest, deviceId, applying: history.applying, applied, restarted: sender.again
+    keeper,
+    rest,
+    deviceId,
+    applying: history.applying,
+    applied,
+    restarting: history.restarting,
+    restarted: sender.again
   })
   const connection = createConnection({
     session: { url: mqtt, userId, deviceId, keepaliveS },

@@ -19,7 +19,9 @@ export interface History {
   loadOlder (conversationId: string, limit?: number): Promise<boolean>
   /** Events that are about to be applied: a page that is on its way may be older. */
   applying (events: InboxEvent[]): void
-  /** They were: counts may be uncertain now. */
+  /** A snapshot is about to take the place of the copy: pages that are on their way may be older. */
+  restarting (): void
+  /** Events were applied: counts may be uncertain now. */
   applied (): void
   connected (): void
   disconnected (): void
@@ -52,6 +54,7 @@ export function createHistory ({ keeper, rest, backoff, random }: HistoryDeps): 
       await keeper.commit(saved => {
         const held = saved.copy.conversations.get(conversationId)
         // A snapshot or a new stay has begun another window.
+        if (!underWay.has(meanwhile)) return saved
         if (held?.held_from !== conversation.held_from || oldestHeld(held)?.id !== before?.id) return saved
         const copy = put(saved.copy, withOlder(saved.copy.userId, held, page, meanwhile))
         return { ...saved, copy, outbox: withoutHeld(saved.outbox, copy) }
@@ -112,6 +115,7 @@ export function createHistory ({ keeper, rest, backoff, random }: HistoryDeps): 
     applying (events) {
       for (const meanwhile of underWay) meanwhile.push(...events)
     },
+    restarting () { underWay.clear() },
     applied: wake,
     connected () {
       isConnected = true

@@ -34,11 +34,15 @@ export interface SyncDeps {
   applying (events: InboxEvent[]): void
   /** Events that were applied, once they are stored. */
   applied (events: InboxEvent[]): void
-  /** A snapshot has taken the place of the copy. */
+  /** A snapshot is about to take the place of the copy. */
+  restarting (): void
+  /** It has. */
   restarted (): void
 }
 
-export function createSync ({ keeper, rest, deviceId, applying, applied, restarted }: SyncDeps): Sync {
+export function createSync ({
+  keeper, rest, deviceId, applying, applied, restarting, restarted
+}: SyncDeps): Sync {
   let last: Promise<unknown> = Promise.resolve()
   const inTurn = (step: () => Promise<void>): Promise<void> => {
     const done = last.then(step)
@@ -103,6 +107,7 @@ export function createSync ({ keeper, rest, deviceId, applying, applied, restart
 
   async function takeSnapshot (): Promise<void> {
     const snapshot = await fetchSnapshot(rest)
+    restarting()
     await keeper.commit(saved => withSnapshot(saved, snapshot))
     restarted()
     await rest.request('POST', '/inbox/ack', {

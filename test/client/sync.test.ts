@@ -164,14 +164,41 @@ test('a page of history that was read before an event, and comes while it is sto
   const history = createHistory({
     keeper, rest, backoff: { minMs: 0, maxMs: 0 } as never, random: Math.random
   })
-  const { applying, applied } = history
-  const sync = createSync({ keeper, rest, deviceId: 'device', applying, applied, restarted () {} })
+  const sync = createSync({ keeper, rest, deviceId: 'device', ...history, restarted () {} })
   const received = sync.receive({ epoch, ...events[0] })
   const loading = history.loadOlder(id)
   await until(() => writes === 2, 'the event is being stored')
   store()
   await Promise.all([loading, received])
   expect(keeper.saved.copy.conversations.get(id)!.messages.get(first)).toMatchObject({ content: null })
+})
+
+test('a page of history that was read before a snapshot is not added to it', async () => {
+  const { ann, bob, id } = await pair()
+  const first = (await send(ann, id, 'one')).body.id
+  await send(ann, id, 'two')
+  const list = async () => (await bob.get('/conversations')).body
+  const before = await list()
+  const page = (await bob.get(`/conversations/${id}/messages`)).body
+  await ann.delete(`/messages/${first}`)
+  const keeper = await openKeeper(bob.id, createMemoryStore(), () => {})
+  const { epoch, last_seq: seq } = before.inbox
+  await keeper.commit(saved => withSnapshot(saved, { ...before, epoch, seq }))
+  let answer = (_: unknown): void => {}
+  const answered = new Promise<any>(resolve => { answer = resolve })
+  const rest: Pick<Rest, 'request'> = {
+    request: async (method, path) => path.includes('/messages') ? await answered : await list() as any
+  }
+  const history = createHistory({
+    keeper, rest, backoff: { minMs: 0, maxMs: 0 } as never, random: Math.random
+  })
+  const sync = createSync({ keeper, rest, deviceId: 'device', ...history, restarted () {} })
+  const loading = history.loadOlder(id)
+  await sync.receive({ type: 'resync_required', epoch, seq: 0 } as never)
+  answer(page)
+  await loading
+  expect([...keeper.saved.copy.conversations.get(id)!.messages.values()].map(({ content }) => content))
+    .toEqual(['two'])
 })
 
 test('what is under way when a client is closed changes its store no more', async () => {
