@@ -10,6 +10,7 @@ import { type Executor, type Statement } from '../database.ts'
 import { type InboxCounters } from '../locks.ts'
 import { lockUsers } from '../locks.ts'
 import { type MessageRow, messageColumns } from '../messages/messages.ts'
+import { overSets } from '../row-sets.ts'
 
 export interface NewEvent {
   user_id: string
@@ -35,20 +36,42 @@ const TIME_FIELDS: Partial<Record<EventType, string>> =
   { message_delivered: 'delivered_at', message_read: 'read_at' }
 
 // One new row version per user, however many events there are and whatever was acknowledged.
-const APPEND: Statement = {
+const APPEND = overSets<[InboxCounters, AppendedEvent & { stored: string | null }]>({
   name: 'inbox_append',
-  text: `
+  scalars: 1,
+  sets: [
+    {
+      alias: 'v',
+      columns: {
+        id: ['text', user => user.id],
+        inbox_seq: ['bigint', user => user.inbox_seq],
+        acked_seq: ['bigint', user => user.acked_seq]
+      }
+    },
+    {
+      alias: 'e',
+      columns: {
+        user_id: ['text', event => event.user_id],
+        seq: ['bigint', event => event.seq],
+        type: ['text', event => event.type],
+        conversation_id: ['uuid', event => event.conversation_id],
+        message_id: ['uuid', event => event.message_id ?? null],
+        data: ['jsonb', event => event.stored]
+      }
+    }
+  ],
+  text: (counters, events) => `
     with counted as (
       update users u
          set inbox_seq = v.inbox_seq, acked_seq = v.acked_seq
-        from unnest($1::text[], $2::bigint[], $3::bigint[]) as v (id, inbox_seq, acked_seq)
+        from ${counters}
        where u.id = v.id
     )
     insert into inbox_events (user_id, seq, type, conversation_id, message_id, data, created_at)
-    select e.user_id, e.seq, e.type, e.conversation_id, e.message_id, e.data, $10::timestamptz
-      from unnest($4::text[], $5::bigint[], $6::text[], $7::uuid[], $8::uuid[], $9::jsonb[])
-           as e (user_id, seq, type, conversation_id, message_id, data)`
-}
+    select e.*, $1::timestamptz
+      from ${events}
+     where e.user_id is not null`
+})
 
 /** Locks the users, numbers the events in the given order and appends them. */
 export async function appendEvents (tx: Executor, events: NewEvent[], at: Date): Promise<AppendedEvent[]> {
@@ -75,14 +98,8 @@ export function numberEvents (events: NewEvent[], counters: Map<string, InboxCou
 export async function appendNumbered (
   tx: Executor, events: AppendedEvent[], counters: Iterable<InboxCounters>, at: Date
 ): Promise<void> {
-  const users = [...counters]
   const time = at.toISOString()
-  await tx.rows(APPEND, [
-    users.map(user => user.id), users.map(user => user.inbox_seq), users.map(user => user.acked_seq),
-    events.map(event => event.user_id), events.map(event => event.seq), events.map(event => event.type),
-    events.map(event => event.conversation_id), events.map(event => event.message_id ?? null),
-    events.map(event => dataToStore(event, time)), at
-  ])
+  await APPEND(tx, [[...counters], events.map(event => ({ ...event, stored: dataToStore(event, time) }))], at)
 }
 
 function dataToStore ({ type, data }: AppendedEvent, createdAt: string): string | null {

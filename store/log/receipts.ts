@@ -8,6 +8,7 @@
 import { type Delivery } from '../../core/events.ts'
 import { type Executor, type Statement } from '../database.ts'
 import { lastOfEachSender } from '../messages/visible.ts'
+import { overSets } from '../row-sets.ts'
 
 /** In larger conversations marks rise too, but nobody is told, and nothing says when. */
 export const MAX_PARTICIPANTS_WITH_RECEIPT_EVENTS = 32
@@ -33,11 +34,16 @@ export interface DeliveredMark extends Participant {
 
 // Index: conversation_participants_pkey, once per participant, and participant_stays_pkey for those who
 // have not been in from the beginning.
-const MARKS: Statement = {
+const MARKS = overSets<[Participant]>({
   name: 'receipts_marks',
-  text: `
+  scalars: 0,
+  sets: [{
+    alias: 'm',
+    columns: { conversation_id: ['uuid', p => p.conversation_id], user_id: ['text', p => p.user_id] }
+  }],
+  text: participants => `
     select m.conversation_id, m.user_id, stay.joined_seq, stay.ended_seq, stay.last_delivered_seq
-      from unnest($1::uuid[], $2::text[]) as m (conversation_id, user_id)
+      from ${participants}
      cross join lateral (
         select p.joined_seq, p.last_delivered_seq
           from conversation_participants p
@@ -50,7 +56,7 @@ const MARKS: Statement = {
           from participant_stays s
          where p.joined_seq > 0 and s.conversation_id = m.conversation_id and s.user_id = m.user_id
            and s.last_delivered_seq < s.left_seq) as stay`
-}
+})
 
 /**
  * How far messages were delivered to these participants, in each stay with something left to deliver
@@ -60,7 +66,7 @@ export async function deliveredMarks (
   tx: Executor, participants: Participant[]
 ): Promise<DeliveredMark[]> {
   if (participants.length === 0) return []
-  return await tx.rows(MARKS, [participants.map(p => p.conversation_id), participants.map(p => p.user_id)])
+  return await MARKS(tx, [participants])
 }
 
 export interface ReadMark {
@@ -131,27 +137,51 @@ const markColumns = (marks: ReadMark[]): unknown[] => [
 
 // Marks only rise, whatever else changed the row meanwhile. The users are locked, so nobody else writes these
 // rows; `on conflict` would log each of them twice.
-const RAISE: Statement = {
+const RAISE = overSets<[RaisedMarks, Rise]>({
   name: 'receipts_raise',
-  text: `
+  scalars: 1,
+  sets: [
+    {
+      alias: 'v',
+      columns: {
+        conversation_id: ['uuid', mark => mark.conversation_id],
+        user_id: ['text', mark => mark.user_id],
+        delivered: ['bigint', mark => mark.delivered],
+        read: ['bigint', mark => mark.read]
+      }
+    },
+    {
+      alias: 's',
+      columns: {
+        conversation_id: ['uuid', ({ mark }) => mark.conversation_id],
+        user_id: ['text', ({ mark }) => mark.user_id],
+        status: ['text', rise => rise.status],
+        up_to_seq: ['bigint', ({ status, mark }) => mark[status]],
+        client_at: ['timestamptz', ({ status, mark }) => status === 'read' ? mark.read_client_at : null]
+      }
+    }
+  ],
+  text: (marks, rises) => `
     with moved as (
       update conversation_participants p
          set last_delivered_seq = greatest(p.last_delivered_seq, v.delivered),
              last_read_seq = greatest(p.last_read_seq, v.read),
-             last_read_at = case when v.read > p.last_read_seq then $10 else p.last_read_at end
-        from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[])
-             as v (conversation_id, user_id, delivered, read)
+             last_read_at = case when v.read > p.last_read_seq then $1 else p.last_read_at end
+        from ${marks}
        where p.conversation_id = v.conversation_id and p.user_id = v.user_id
     )
     insert into delivery_status (conversation_id, user_id, status, up_to_seq, at, client_at)
-    select s.conversation_id, s.user_id, s.status, s.up_to_seq, $10::timestamptz, s.client_at
-      from unnest($5::uuid[], $6::text[], $7::text[], $8::bigint[], $9::timestamptz[])
-           as s (conversation_id, user_id, status, up_to_seq, client_at)
-     where not exists (
+    select s.conversation_id, s.user_id, s.status, s.up_to_seq, $1::timestamptz, s.client_at
+      from ${rises}
+     where s.user_id is not null
+       and not exists (
              select 1 from delivery_status d
               where d.conversation_id = s.conversation_id and d.user_id = s.user_id and d.status = s.status
                 and d.up_to_seq = s.up_to_seq)`
-}
+})
+
+/** A mark that rises, one of its two numbers. */
+interface Rise { mark: RaisedMarks, status: 'delivered' | 'read' }
 
 /** New marks of one participant; 0 leaves one as it is. */
 export interface RaisedMarks extends Participant {
@@ -180,16 +210,9 @@ export async function raiseMarks (tx: Executor, raised: RaisedMarks[], at: Date)
   if (raised.length === 0) return
   const earlier = raised.filter(mark => mark.ended_seq !== null)
   const marks = raised.filter(mark => mark.ended_seq === null)
-  const history = raised.filter(mark => mark.told).flatMap(mark => [
-    ...(mark.delivered === 0 ? [] : [{ ...mark, status: 'delivered', upTo: mark.delivered, clientAt: null }]),
-    ...(mark.read === 0 ? [] : [{ ...mark, status: 'read', upTo: mark.read, clientAt: mark.read_client_at }])
-  ])
-  const written = tx.rows(RAISE, [
-    marks.map(m => m.conversation_id), marks.map(m => m.user_id), marks.map(m => m.delivered),
-    marks.map(m => m.read),
-    history.map(h => h.conversation_id), history.map(h => h.user_id), history.map(h => h.status),
-    history.map(h => h.upTo), history.map(h => h.clientAt), at
-  ])
+  const rises = raised.flatMap(mark => (['delivered', 'read'] as const).flatMap(status =>
+    mark.told && mark[status] > 0 ? [{ mark, status }] : []))
+  const written = RAISE(tx, [marks, rises], at)
   await Promise.all([written, ...(earlier.length === 0
     ? []
     : [tx.rows(RAISE_EARLIER, [

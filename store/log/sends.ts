@@ -6,6 +6,7 @@ import { type MessageType } from '../../core/message-rules.ts'
 import { type StoredMention } from '../../migrations/schema.ts'
 import { type Executor, type Statement } from '../database.ts'
 import { messageColumns, statusColumn, type MessageWithStatus } from '../messages/messages.ts'
+import { overSets } from '../row-sets.ts'
 
 export interface Member {
   conversation_id: string
@@ -34,7 +35,8 @@ export interface NewMessage {
 }
 
 // Asked for every message, and nearly always in vain: what the answer to a repeat needs is read when there is
-// one. Index: messages_client_message_id_unique.
+// one. Index: messages_client_message_id_unique. With a lone pair of values in place of arrays PostgreSQL 18
+// takes messages_sender_index while the table is empty.
 const REPEATS: Statement = {
   name: 'sends_repeats',
   text: `
@@ -70,25 +72,27 @@ export async function readStored (tx: Executor, messageIds: string[]): Promise<S
 
 // Indexes: conversations_pkey once per conversation, conversation_participants_pkey. Former members are read
 // only when they try to send.
-const MEMBERS: Statement = {
+const MEMBERS = overSets<[string]>({
   name: 'sends_members',
-  text: `
+  scalars: 1,
+  sets: [{ alias: 'a', columns: { id: ['uuid', id => id] } }],
+  text: conversations => `
     select p.conversation_id, p.user_id, p.can_send_messages, p.joined_seq, p.left_seq is null as present,
            p.shown_seq,
            c.type = 'direct' and exists (
              select 1 from conversation_participants o
                join blocks b on b.blocker_user_id = p.user_id and b.blocked_user_id = o.user_id
               where o.conversation_id = p.conversation_id and o.user_id <> p.user_id) as blocks_other
-      from unnest($1::uuid[]) as a (id)
+      from ${conversations}
       cross join lateral (select c.id, c.type from conversations c where c.id = a.id limit 1) as c
       join conversation_participants p on p.conversation_id = c.id
-     where p.left_seq is null or p.user_id = any($2::text[])`
-}
+     where p.left_seq is null or p.user_id = any($1::text[])`
+})
 
 export async function readMembers (
   tx: Executor, conversationIds: string[], senders: string[]
 ): Promise<Member[]> {
-  return await tx.rows(MEMBERS, [conversationIds, senders])
+  return await MEMBERS(tx, [conversationIds], senders)
 }
 
 const SHOW: Statement = {
@@ -138,39 +142,59 @@ export async function readReplyTargets (tx: Executor, ids: string[]): Promise<Ma
   return new Map(rows.map(row => [row.id, row]))
 }
 
-const WRITE: Statement = {
+interface End { last: NewMessage, added: number }
+
+const WRITE = overSets<[NewMessage, End]>({
   name: 'sends_write',
-  text: `
+  scalars: 1,
+  sets: [
+    {
+      alias: 'm',
+      columns: {
+        id: ['uuid', m => m.id],
+        conversation_id: ['uuid', m => m.conversation_id],
+        seq: ['bigint', m => m.seq],
+        sender_user_id: ['text', m => m.sender_user_id],
+        content: ['text', m => m.content],
+        message_type: ['text', m => m.message_type],
+        mentions: ['jsonb', m => JSON.stringify(m.mentions)],
+        reply_to_id: ['uuid', m => m.reply_to_id],
+        client_message_id: ['text', m => m.client_message_id],
+        client_fingerprint: ['text', m => m.client_fingerprint],
+        hidden: ['boolean', m => m.hidden]
+      }
+    },
+    {
+      alias: 'v',
+      columns: {
+        id: ['uuid', end => end.last.conversation_id],
+        last_seq: ['bigint', end => end.last.seq],
+        last_message_id: ['uuid', end => end.last.id],
+        added: ['int', end => end.added]
+      }
+    }
+  ],
+  text: (messages, ends) => `
     with written as (
       insert into messages (id, conversation_id, seq, sender_user_id, content, message_type, mentions,
                             reply_to_id, client_message_id, client_fingerprint, hidden, created_at)
       select m.*, $1::timestamptz
-        from unnest($2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::jsonb[],
-                    $9::uuid[], $10::text[], $11::text[], $12::boolean[]) as m
+        from ${messages}
+       where m.id is not null
     )
     update conversations c
        set last_seq = v.last_seq, last_message_id = v.last_message_id, last_message_at = $1,
            last_activity_at = greatest(c.last_activity_at, $1), message_count = c.message_count + v.added
-      from unnest($13::uuid[], $14::bigint[], $15::uuid[], $16::int[])
-           as v (id, last_seq, last_message_id, added)
+      from ${ends}
      where c.id = v.id`
-}
+})
 
 /** Writes messages and the counters of their conversations, which this transaction must have locked. */
 export async function writeMessages (tx: Executor, messages: NewMessage[], at: Date): Promise<void> {
-  const conversations = new Map<string, { last: NewMessage, added: number }>()
+  const ends = new Map<string, End>()
   for (const message of messages) {
-    const added = (conversations.get(message.conversation_id)?.added ?? 0) + 1
-    conversations.set(message.conversation_id, { last: message, added })
+    const added = (ends.get(message.conversation_id)?.added ?? 0) + 1
+    ends.set(message.conversation_id, { last: message, added })
   }
-  const ends = [...conversations.values()]
-  await tx.rows(WRITE, [
-    at,
-    messages.map(m => m.id), messages.map(m => m.conversation_id), messages.map(m => m.seq),
-    messages.map(m => m.sender_user_id), messages.map(m => m.content), messages.map(m => m.message_type),
-    messages.map(m => JSON.stringify(m.mentions)), messages.map(m => m.reply_to_id),
-    messages.map(m => m.client_message_id), messages.map(m => m.client_fingerprint),
-    messages.map(m => m.hidden),
-    [...conversations.keys()], ends.map(c => c.last.seq), ends.map(c => c.last.id), ends.map(c => c.added)
-  ])
+  await WRITE(tx, [messages, [...ends.values()]], at)
 }

@@ -1,6 +1,7 @@
 /** Sessions of devices: their lease, their cursor in the inbox log and their MQTT subscriptions. */
 import { type StoredSubscription } from '../../migrations/schema.ts'
 import { type Executor, type Statement } from '../database.ts'
+import { overSets } from '../row-sets.ts'
 
 export interface DeviceId { userId: string, deviceId: string }
 
@@ -232,33 +233,41 @@ export async function startingPoints (
 // Rows of one flush, sorted by the caller, so that two flushes cannot deadlock. Nearly all are there:
 // an update alone writes half of what an upsert does. What changes in a row is logged from the first byte to
 // the last: a time that moves each minute halves what most updates log. Index: devices_pkey.
-const ADVANCE: Statement = {
+const ADVANCE = overSets<[CursorAdvance]>({
   name: 'devices_advance',
-  text: `
+  scalars: 1,
+  sets: [{
+    alias: 'a',
+    columns: {
+      user_id: ['text', c => c.user_id],
+      device_id: ['text', c => c.device_id],
+      acked_seq: ['bigint', c => c.seq],
+      lease: ['bigint', c => c.lease]
+    }
+  }],
+  text: cursors => `
     with reached as materialized (
-      select *
-        from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
-             as a (user_id, device_id, acked_seq, lease)
+      select * from ${cursors} where a.user_id is not null
     ), moved as (
       update devices
          set acked_seq = greatest(devices.acked_seq, a.acked_seq),
              last_seen_at = case
-               when devices.last_seen_at > $5::timestamptz - interval '1 minute' then devices.last_seen_at
-               else $5::timestamptz
+               when devices.last_seen_at > $1::timestamptz - interval '1 minute' then devices.last_seen_at
+               else $1::timestamptz
              end
         from reached a
        where devices.user_id = a.user_id and devices.device_id = a.device_id
          and (devices.lease is null or a.lease is null or devices.lease <= a.lease)
     )
     insert into devices (user_id, device_id, acked_seq, lease, last_seen_at)
-    select user_id, device_id, acked_seq, lease, $5::timestamptz
+    select user_id, device_id, acked_seq, lease, $1::timestamptz
       from reached a
      where not exists (
              select 1 from devices d where d.user_id = a.user_id and d.device_id = a.device_id)
     on conflict (user_id, device_id) do update
        set acked_seq = greatest(devices.acked_seq, excluded.acked_seq), last_seen_at = excluded.last_seen_at
      where devices.lease is null or excluded.lease is null or devices.lease <= excluded.lease`
-}
+})
 
 export interface CursorAdvance { user_id: string, device_id: string, seq: number, lease: number | null }
 
@@ -268,6 +277,5 @@ export interface CursorAdvance { user_id: string, device_id: string, seq: number
  */
 export async function advanceCursors (tx: Executor, cursors: CursorAdvance[], at: Date): Promise<void> {
   if (cursors.length === 0) return
-  await tx.rows(ADVANCE, [cursors.map(c =>
-    c.user_id), cursors.map(c => c.device_id), cursors.map(c => c.seq), cursors.map(c => c.lease), at])
+  await ADVANCE(tx, [cursors], at)
 }

@@ -5,6 +5,7 @@
  * so a bridge that is done can tell whether something came while it was sending.
  */
 import { type Executor, type Statement } from '../database.ts'
+import { overSets } from '../row-sets.ts'
 import { claimStatement, releaseStatement, settleStatement, type LeasedTable } from './leases.ts'
 
 const PUSH_DUE: LeasedTable = { table: 'push_due', mark: 'seq', markType: 'bigint' }
@@ -18,24 +19,33 @@ export const earlierDue = `
   least(push_due.due_at,
         excluded.due_at + case when push_due.attempts = 0 then interval '0' else interval '1 minute' end)`
 
+export interface DuePush { userId: string, seq: number, dueAt: Date }
+
 // A user who has caught up in the meantime gets no row.
-const SCHEDULE: Statement = {
+const SCHEDULE = overSets<[DuePush]>({
   name: 'push_due_schedule',
-  text: `
+  scalars: 0,
+  sets: [{
+    alias: 'd',
+    columns: {
+      user_id: ['text', due => due.userId],
+      seq: ['bigint', due => due.seq],
+      due_at: ['timestamptz', due => due.dueAt]
+    }
+  }],
+  text: due => `
     insert into push_due (user_id, seq, due_at)
     select d.user_id, d.seq, d.due_at
-      from unnest($1::text[], $2::bigint[], $3::timestamptz[]) as d (user_id, seq, due_at)
+      from ${due}
       join users u on u.id = d.user_id and u.acked_seq < d.seq
      order by u.id
     on conflict (user_id) do update
        set seq = greatest(push_due.seq, excluded.seq), due_at = ${earlierDue}`
-}
-
-export interface DuePush { userId: string, seq: number, dueAt: Date }
+})
 
 /** Makes a push due for each user who has not acknowledged `seq`. */
 export async function schedulePushes (db: Executor, due: DuePush[]): Promise<void> {
-  await db.rows(SCHEDULE, [due.map(d => d.userId), due.map(d => d.seq), due.map(d => d.dueAt)])
+  await SCHEDULE(db, [due])
 }
 
 const CANCEL: Statement = {

@@ -32,26 +32,30 @@ const END = Number.MAX_SAFE_INTEGER
 const member = { conversation_id: HUGE, user_id: HUB }
 const mark = { ...member, up_to_seq: 3, client_at: null }
 const page = { conversationId: HUGE, readerId: HUB, joinedSeq: 0, limit: 51 }
-const newMessage = {
-  id: messageId(99_000_000),
+const newMessage = (i: number) => ({
+  id: messageId(99_000_000 + i),
   conversation_id: HUGE,
-  seq: 99_000_000,
+  seq: 99_000_000 + i,
   sender_user_id: HUB,
   content: 'hello',
   message_type: 'text' as const,
   mentions: [],
   reply_to_id: null,
-  client_message_id: 'c',
+  client_message_id: `new-${i}`,
   client_fingerprint: 'f',
   hidden: false
-}
-const event = {
+})
+const newEvent = (i: number) => ({
   user_id: HUB,
-  seq: 99_000_000,
+  seq: 99_000_000 + i,
   type: 'new_message' as const,
   conversation_id: HUGE,
-  message_id: newMessage.id
-}
+  message_id: messageId(99_000_000 + i)
+})
+/** A lone row, a few of them, and more than are sent as VALUES. */
+const SIZES = [1, 3, 20]
+const rows = <Row>(count: number, row: (i: number) => Row): Row[] =>
+  Array.from({ length: count }, (_, i) => row(i))
 
 /** What a message, its acknowledgement, its receipt, a page, and a device that connects ask for. */
 const HOT: Record<string, (db: Executor, at: Date) => Promise<unknown>> = {
@@ -67,16 +71,29 @@ const HOT: Record<string, (db: Executor, at: Date) => Promise<unknown>> = {
     await readStored(db, [messageId(1)])
   },
   'what sends write': async (db, at) => {
-    await writeMessages(db, [newMessage], at)
-    await appendNumbered(db, [event], [{ id: HUB, inbox_seq: 99_000_000, acked_seq: 1 }], at)
-    await schedulePushes(db, [{ userId: HUB, seq: 99_000_000, dueAt: at }])
+    for (const [nth, size] of SIZES.entries()) {
+      const first = nth * 100
+      await writeMessages(db, rows(size, i => newMessage(first + i)), at)
+      await appendNumbered(
+        db, rows(size, i => newEvent(first + i)), [{ id: HUB, inbox_seq: 99_000_000, acked_seq: 1 }], at
+      )
+    }
+    for (const size of SIZES) {
+      const dueTo = (i: number): string => i === 0 ? HUB : `user-${1_000 + i}`
+      await schedulePushes(db, rows(size, i => ({ userId: dueTo(i), seq: 99_000_000, dueAt: at })))
+    }
   },
   'what acknowledgements read and write': async (db, at) => {
     await findFenced(db, [{ userId: HUB, deviceId: 'phone', lease: 1 }])
-    await deliveredMarks(db, [member])
-    const raised = { ...member, ended_seq: null, delivered: END, read: END, read_client_at: null, told: true }
-    await raiseMarks(db, [raised], at)
-    await advanceCursors(db, [{ user_id: HUB, device_id: 'phone', seq: 1, lease: null }], at)
+    for (const size of SIZES) {
+      await deliveredMarks(db, rows(size, () => member))
+      const read_client_at = null
+      await raiseMarks(db, rows(size, i =>
+        ({ ...member, ended_seq: null, delivered: END - size - i, read: 0, read_client_at, told: true })), at)
+      await advanceCursors(
+        db, rows(size, i => ({ user_id: HUB, device_id: `phone-${i}`, seq: 1, lease: null })), at
+      )
+    }
     await cancelPushes(db, [HUB])
     await nextDeliveries(db, HUB, 64, 64)
     await conversationsWithReceipts(db, [HUGE, GROUP])

@@ -1,0 +1,76 @@
+/**
+ * Statements over sets of rows; in the statement's text each set is a table.
+ *
+ * A small set is sent as VALUES, a larger one as an array for each column. PostgreSQL takes some 10
+ * microseconds to read an array and to unnest it, however little is in it: to write a lone message took
+ * 0.19 ms with arrays, and takes 0.04 ms with values. Few texts are to be prepared, so a small set is filled
+ * up with rows of nulls, which a statement leaves out.
+ */
+import { type Executor, type Statement } from './database.ts'
+
+/** Numbers of rows that are sent as VALUES. */
+const SIZES = [1, 2, 4, 8]
+const MANY = Infinity
+
+/** Its type in the database, and what a row has there. */
+export type Column<Row> = readonly [type: string, of: (row: Row) => unknown]
+
+export interface RowSet<Row> {
+  /** What the text calls it. */
+  alias: string
+  columns: Record<string, Column<Row>>
+}
+
+export interface SetStatement<Sets extends unknown[]> {
+  name: string
+  /** Parameters that come before the sets. */
+  scalars: number
+  sets: { [I in keyof Sets]: RowSet<Sets[I]> }
+  /** Gets an item for a FROM clause for each of the sets. */
+  text: (...sets: { [I in keyof Sets]: string }) => string
+}
+
+/** Runs the statement over these sets: each has its rows in any number. */
+export type RunOverSets<Sets extends unknown[]> = <Result>(
+  tx: Executor, sets: { [I in keyof Sets]: ReadonlyArray<Sets[I]> }, ...scalars: unknown[]
+) => Promise<Result[]>
+
+export function overSets<Sets extends unknown[]> (statement: SetStatement<Sets>): RunOverSets<Sets> {
+  const statements = new Map<string, Statement>()
+  const sets = statement.sets as Array<RowSet<unknown>>
+
+  function statementFor (sizes: number[]): Statement {
+    const name = `${statement.name}_${sizes.map(size => size === MANY ? 'n' : size).join('_')}`
+    let known = statements.get(name)
+    if (known === undefined) {
+      let parameters = statement.scalars
+      const items = sets.map((set, i) => fromItem(set, sizes[i]!, () => `$${++parameters}`))
+      known = { name, text: statement.text(...items as Parameters<typeof statement.text>) }
+      statements.set(name, known)
+    }
+    return known
+  }
+
+  return async (tx, rows, ...scalars) => {
+    const sizes = rows.map(({ length }) => SIZES.find(size => size >= length) ?? MANY)
+    const values = sets.flatMap((set, i) => valuesOf(set, rows[i]!, sizes[i]!))
+    return await tx.rows(statementFor(sizes), [...scalars, ...values])
+  }
+}
+
+function fromItem ({ alias, columns }: RowSet<unknown>, size: number, parameter: () => string): string {
+  const types = Object.values(columns).map(([type]) => type)
+  const as = `${alias} (${Object.keys(columns).join(', ')})`
+  if (size === MANY) return `unnest(${types.map(type => `${parameter()}::${type}[]`).join(', ')}) as ${as}`
+  const row = (): string => `(${types.map(type => `${parameter()}::${type}`).join(', ')})`
+  return `(values ${Array.from({ length: size }, row).join(', ')}) as ${as}`
+}
+
+function valuesOf ({ columns }: RowSet<unknown>, rows: readonly unknown[], size: number): unknown[] {
+  const of = Object.values(columns).map(([, of]) => of)
+  if (size === MANY) return of.map(of => rows.map(of))
+  return Array.from({ length: size * of.length }, (_, i) => {
+    const row = Math.floor(i / of.length)
+    return row < rows.length ? of[i % of.length]!(rows[row]) : null
+  })
+}
