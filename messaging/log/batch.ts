@@ -15,9 +15,8 @@ import {
 import {
   type AppendedEvent, appendNumbered, type CommittedEvent, numberEvents
 } from '../../store/log/inbox.ts'
-import {
-  type DeliveredMark, deliveredMarks, raiseMarks, type RisingRead, risingReads
-} from '../../store/log/receipts.ts'
+import { type RisingRead, risingReads } from '../../store/log/read-marks.ts'
+import { type DeliveredMark, deliveredMarks, raiseMarks } from '../../store/log/receipts.ts'
 import { type NewMessage, writeMessages, writeShown } from '../../store/log/sends.ts'
 import { advanceCursors, findFenced } from '../../store/people/device-sessions.ts'
 import { cancelPushes, type DuePush, schedulePushes } from '../../store/push/due.ts'

@@ -5,9 +5,8 @@
  */
 import { type Delivery } from '../../core/events.ts'
 import { type NewEvent } from '../../store/log/inbox.ts'
-import {
-  type DeliveredMark, type Participant, type RaisedMarks, type ReadMark, type RisingRead
-} from '../../store/log/receipts.ts'
+import { type ReadMark, type RisingRead } from '../../store/log/read-marks.ts'
+import { type DeliveredMark, type Participant, type RaisedMarks } from '../../store/log/receipts.ts'
 
 /** A user acknowledged what these deliver. */
 export interface Acknowledged { userId: string, deliveries: Delivery[] }

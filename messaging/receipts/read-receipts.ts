@@ -5,7 +5,7 @@
  */
 import { type AppError, formerMember, overloaded, unknownMessage } from '../../core/errors.ts'
 import { type Executor } from '../../store/database.ts'
-import { findReadables, type ReadMark, sendersBelow } from '../../store/log/receipts.ts'
+import { findReadables, type ReadMark, sendersBelow } from '../../store/log/read-marks.ts'
 import { outcomeOf, readsTotal } from '../metrics.ts'
 import { createSetQueue } from '../set-queue.ts'
 import { participantKey } from './marks.ts'

@@ -11,9 +11,9 @@ import { type Executor } from '../../store/database.ts'
 import { lockConversations, lockMembers, lockUsers } from '../../store/locks.ts'
 import { appendNumbered, eventsAfter } from '../../store/log/inbox.ts'
 import { recipientStatuses } from '../../store/log/receipt-times.ts'
+import { findReadables, risingReads, sendersBelow } from '../../store/log/read-marks.ts'
 import {
-  conversationsWithReceipts, deliveredMarks, findReadables, nextDeliveries, raiseMarks, risingReads,
-  sendersBelow
+  conversationsWithReceipts, deliveredMarks, nextDeliveries, raiseMarks
 } from '../../store/log/receipts.ts'
 import {
   findRepeats, readMembers, readReplyTargets, readStored, writeMessages

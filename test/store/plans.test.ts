@@ -19,9 +19,8 @@ import { claimPushes, nextPushDue, schedulePushes } from '../../store/push/due.t
 import { recoverUsers } from '../../store/push/recovery.ts'
 import { pendingPushes, unreadBadges } from '../../store/push/pending.ts'
 import { recipientStatuses } from '../../store/log/receipt-times.ts'
-import {
-  deliveredMarks, findReadables, nextDeliveries, raiseMarks, risingReads, sendersBelow
-} from '../../store/log/receipts.ts'
+import { findReadables, risingReads, sendersBelow } from '../../store/log/read-marks.ts'
+import { deliveredMarks, nextDeliveries, raiseMarks } from '../../store/log/receipts.ts'
 import { lockConversations, lockMembers, lockUsers } from '../../store/locks.ts'
 import {
   findRepeats, readMembers, readReplyTargets, readStored, writeMessages
