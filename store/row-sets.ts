@@ -13,15 +13,15 @@ const SIZES = [1, 2, 4, 8]
 const MANY = Infinity
 
 /** Its type in the database, and what a row has there. */
-export type Column<Row> = readonly [type: string, of: (row: Row) => unknown]
+type Column<Row> = readonly [type: string, of: (row: Row) => unknown]
 
-export interface RowSet<Row> {
+interface RowSet<Row> {
   /** What the text calls it. */
   alias: string
   columns: Record<string, Column<Row>>
 }
 
-export interface SetStatement<Sets extends unknown[]> {
+interface SetStatement<Sets extends unknown[]> {
   name: string
   /** Parameters that come before the sets. */
   scalars: number
@@ -31,20 +31,26 @@ export interface SetStatement<Sets extends unknown[]> {
 }
 
 /** Runs the statement over these sets: each has its rows in any number. */
-export type RunOverSets<Sets extends unknown[]> = <Result>(
+type RunOverSets<Sets extends unknown[]> = <Result>(
   tx: Executor, sets: { [I in keyof Sets]: ReadonlyArray<Sets[I]> }, ...scalars: unknown[]
 ) => Promise<Result[]>
 
 export function overSets<Sets extends unknown[]> (statement: SetStatement<Sets>): RunOverSets<Sets> {
   const statements = new Map<string, Statement>()
-  const sets = statement.sets as Array<RowSet<unknown>>
+  const sets = (statement.sets as Array<RowSet<unknown>>).map(({ alias, columns }) => ({
+    alias,
+    columns: Object.keys(columns),
+    types: Object.values(columns).map(([type]) => type),
+    readers: Object.values(columns).map(([, of]) => of)
+  }))
 
   function statementFor (sizes: number[]): Statement {
     const name = `${statement.name}_${sizes.map(size => size === MANY ? 'n' : size).join('_')}`
     let known = statements.get(name)
     if (known === undefined) {
       let parameters = statement.scalars
-      const items = sets.map((set, i) => fromItem(set, sizes[i]!, () => `$${++parameters}`))
+      const items = sets.map(({ alias, columns, types }, i) =>
+        `${table(types, sizes[i]!, () => `$${++parameters}`)} as ${alias} (${columns.join(', ')})`)
       known = { name, text: statement.text(...items as Parameters<typeof statement.text>) }
       statements.set(name, known)
     }
@@ -53,24 +59,23 @@ export function overSets<Sets extends unknown[]> (statement: SetStatement<Sets>)
 
   return async (tx, rows, ...scalars) => {
     const sizes = rows.map(({ length }) => SIZES.find(size => size >= length) ?? MANY)
-    const values = sets.flatMap((set, i) => valuesOf(set, rows[i]!, sizes[i]!))
+    const values = sets.flatMap(({ readers }, i) => valuesOf(readers, rows[i]!, sizes[i]!))
     return await tx.rows(statementFor(sizes), [...scalars, ...values])
   }
 }
 
-function fromItem ({ alias, columns }: RowSet<unknown>, size: number, parameter: () => string): string {
-  const types = Object.values(columns).map(([type]) => type)
-  const as = `${alias} (${Object.keys(columns).join(', ')})`
-  if (size === MANY) return `unnest(${types.map(type => `${parameter()}::${type}[]`).join(', ')}) as ${as}`
+function table (types: string[], size: number, parameter: () => string): string {
+  if (size === MANY) return `unnest(${types.map(type => `${parameter()}::${type}[]`).join(', ')})`
   const row = (): string => `(${types.map(type => `${parameter()}::${type}`).join(', ')})`
-  return `(values ${Array.from({ length: size }, row).join(', ')}) as ${as}`
+  return `(values ${Array.from({ length: size }, row).join(', ')})`
 }
 
-function valuesOf ({ columns }: RowSet<unknown>, rows: readonly unknown[], size: number): unknown[] {
-  const of = Object.values(columns).map(([, of]) => of)
-  if (size === MANY) return of.map(of => rows.map(of))
-  return Array.from({ length: size * of.length }, (_, i) => {
-    const row = Math.floor(i / of.length)
-    return row < rows.length ? of[i % of.length]!(rows[row]) : null
-  })
+/** Row by row, or column by column. */
+function valuesOf (
+  readers: Array<(row: unknown) => unknown>, rows: readonly unknown[], size: number
+): unknown[] {
+  if (size === MANY) return readers.map(of => rows.map(of))
+  const values = rows.flatMap(row => readers.map(of => of(row)))
+  while (values.length < size * readers.length) values.push(null)
+  return values
 }

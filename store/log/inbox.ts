@@ -36,7 +36,7 @@ const TIME_FIELDS: Partial<Record<EventType, string>> =
   { message_delivered: 'delivered_at', message_read: 'read_at' }
 
 // One new row version per user, however many events there are and whatever was acknowledged.
-const APPEND = overSets<[InboxCounters, AppendedEvent & { stored: string | null }]>({
+const APPEND = overSets<[InboxCounters, { event: AppendedEvent, data: string | null }]>({
   name: 'inbox_append',
   scalars: 1,
   sets: [
@@ -51,12 +51,12 @@ const APPEND = overSets<[InboxCounters, AppendedEvent & { stored: string | null 
     {
       alias: 'e',
       columns: {
-        user_id: ['text', event => event.user_id],
-        seq: ['bigint', event => event.seq],
-        type: ['text', event => event.type],
-        conversation_id: ['uuid', event => event.conversation_id],
-        message_id: ['uuid', event => event.message_id ?? null],
-        data: ['jsonb', event => event.stored]
+        user_id: ['text', ({ event }) => event.user_id],
+        seq: ['bigint', ({ event }) => event.seq],
+        type: ['text', ({ event }) => event.type],
+        conversation_id: ['uuid', ({ event }) => event.conversation_id],
+        message_id: ['uuid', ({ event }) => event.message_id ?? null],
+        data: ['jsonb', ({ data }) => data]
       }
     }
   ],
@@ -99,7 +99,7 @@ export async function appendNumbered (
   tx: Executor, events: AppendedEvent[], counters: Iterable<InboxCounters>, at: Date
 ): Promise<void> {
   const time = at.toISOString()
-  await APPEND(tx, [[...counters], events.map(event => ({ ...event, stored: dataToStore(event, time) }))], at)
+  await APPEND(tx, [[...counters], events.map(event => ({ event, data: dataToStore(event, time) }))], at)
 }
 
 function dataToStore ({ type, data }: AppendedEvent, createdAt: string): string | null {
