@@ -50,7 +50,8 @@ export function conversationRoutes (app: App, messaging: Messaging, spend: Spend
     schema: {
       ...operation('conversations', 'List own conversations, last activity first'),
       description: 'Above 100, a large page may end before its limit: `next_cursor` says whether another one ' +
-        'follows.',
+        'follows. A conversation that moves up while its page is read may show its new time in its old place: ' +
+        'an event after the snapshot tells of it.',
       querystring: Type.Object({
         limit: pageLimit(DEFAULT_PAGE, MAX_LIST),
         cursor: Type.Optional(Type.String({ description: '`next_cursor` of the page before' }))

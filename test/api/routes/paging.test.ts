@@ -112,7 +112,9 @@ test('a list of conversations has each once; what moved up meanwhile is told by 
     const ids = listed.map(({ id }) => id)
     expect(new Set(ids).size).toBe(ids.length)
     expect(new Set([...ids, ...told])).toEqual(new Set(all))
-    const keys = listed.map(({ id, last_activity_at }) => `${last_activity_at} ${id}`)
+    // One that moved up between the look for its place and the reading shows its new time in its old place.
+    const keys = listed.filter(({ id }) => !told.includes(id))
+      .map(({ id, last_activity_at }) => `${last_activity_at} ${id}`)
     expect(keys).toEqual(keys.toSorted().reverse())
   }), RUNS)
 })
