@@ -4,6 +4,7 @@
  * the database instead of all of them.
  */
 import { unavailable } from '../core/errors.ts'
+import { PassingMap } from '../core/passing-map.ts'
 
 const MAX_WAITING = 20_000
 
@@ -15,7 +16,7 @@ export interface KeyedQueue {
 }
 
 export function createKeyedQueue (maxRunning = 2): KeyedQueue {
-  const queues = new Map<string, Array<() => Promise<void>>>() // also of keys that run
+  const queues = new PassingMap<string, Array<() => Promise<void>>>() // also of keys that run
   const ready: string[] = []
   const idle: Array<() => void> = []
   let waiting = 0

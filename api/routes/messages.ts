@@ -132,5 +132,5 @@ function withKey (draft: MessageDraft, key: string | undefined): MessageDraft {
       'idempotency_key_mismatch', 'Idempotency-Key and client_message_id are synonyms and must be equal'
     )
   }
-  return { ...draft, client_message_id: key }
+  return { client_message_id: key, ...draft }
 }

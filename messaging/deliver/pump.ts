@@ -265,7 +265,7 @@ export class Pump implements WakeListener {
     // The log was cut off behind what was read ahead: this is read again when that has been sent.
     const follows = fresh.length === 0 || this.#ahead.length === 0 || fresh[0]!.seq === readTo + 1
     if (!follows) return
-    for (const event of fresh) this.#ahead.push({ ...event, readAt })
+    for (const event of fresh) this.#ahead.push({ readAt, ...event })
     this.#fill()
   }
 }

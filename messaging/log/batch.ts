@@ -199,7 +199,7 @@ async function decide (
   // Read under the lock, so that a message is not older than the participant it waited for.
   const at = new Date(deps.now())
   const epoch = deps.epochs.current()
-  const plan = planSends(batch.sends, { ...sends, conversations, known, epoch }, at)
+  const plan = planSends(batch.sends, { conversations, known, epoch, ...sends }, at)
   const { present, certain } = await deps.findSessions([...new Set(plan.events.map(event => event.user_id))])
   const reached = moveAcknowledged(acknowledgements, users)
   const receipts = planDelivered(reachedBy(acknowledgements).values(), marks, at)

@@ -79,6 +79,9 @@ export interface Committer extends AsyncDisposable {
   readReceipts: Pick<ReadReceipts, 'read'>
 }
 
+/** A batch in flight, and whose turn has to wait for its end. */
+interface Sending { batch: Promise<void>, conversations: ReadonlySet<string> }
+
 /** Leaves out sends that must not be stored, because of one before them. */
 async function commitInOrder (
   items: Item[], order: SendOrder, commit: (items: Item[]) => Promise<Outcome[]>
@@ -99,8 +102,7 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
   const acknowledgements = createAcknowledgementQueue()
   const reads: WaitingRead[] = []
   const readReceipts = createReadReceipts({ db: database.autocommit, commit: commitRead })
-  const sending = new Set<Promise<void>>() // the batches in flight with sends and reads
-  const inFlight = new Set<string>() // their conversations
+  let sending: Sending[] = [] // the batches in flight with sends and reads
   let locking: Promise<void> | undefined // the one that has not got its locks yet
   let sendingToMany: Promise<void> | undefined // the one with messages to many members
   let acknowledging: Promise<void> | undefined // the one with acknowledgements; it may be the first
@@ -113,7 +115,9 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
   let closed = false
 
   const toSend = (): boolean =>
-    locking === undefined && sending.size < MAX_SENDING && (sends.size() > 0 || reads.length > 0)
+    locking === undefined && sending.length < MAX_SENDING && (sends.size() > 0 || reads.length > 0)
+  const isInFlight = (conversationId: string): boolean =>
+    sending.some(({ conversations }) => conversations.has(conversationId))
   const toSendToMany = (): boolean => sendingToMany === undefined && toMany.size() > 0
   const toAcknowledge = (): boolean => acknowledging === undefined &&
     (acknowledgements.urgent() || (acknowledgements.full() && delayMs < RETRY_MS) ||
@@ -142,26 +146,25 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
     const along = acknowledging === undefined && sends.size() >= LARGE_BATCH &&
       acknowledgements.size() <= sends.size() * MAX_ALONG
     const items: Item[] = [
-      ...sends.take(inFlight).map(sendItem),
+      ...sends.take(isInFlight).map(sendItem),
       ...reads.splice(0, MAX_READS).map(readItem),
       ...(along ? takeAcknowledgements() : [])
     ]
     if (items.length === 0) return
-    const own = new Set(items.flatMap(item =>
+    const conversations = new Set(items.flatMap(item =>
       item.kind === 'send' ? [item.entry.draft.conversation_id] : []))
-    for (const id of own) inFlight.add(id)
     const batch = run(items, () => {
       if (locking !== batch) return
       locking = undefined
       schedule()
     }).finally(() => {
-      sending.delete(batch)
-      for (const id of own) inFlight.delete(id)
+      sending = sending.filter(one => one.batch !== batch)
       if (locking === batch) locking = undefined
       if (acknowledging === batch) endAcknowledging()
       schedule()
     })
-    sending.add(locking = batch)
+    locking = batch
+    sending = [...sending, { batch, conversations }]
     if (along) acknowledging = batch
   }
 
@@ -287,7 +290,8 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
   /** Nothing is in flight, and nothing waits but acknowledgements that linger. */
   async function drained (): Promise<void> {
     await new Promise(resolve => setImmediate(resolve))
-    const batches = [...sending, sendingToMany, acknowledging].filter(batch => batch !== undefined)
+    const batches = [...sending.map(({ batch }) => batch), sendingToMany, acknowledging]
+      .filter(batch => batch !== undefined)
     if (!scheduled && batches.length === 0) return
     await Promise.all(batches)
     await drained()

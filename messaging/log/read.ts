@@ -51,7 +51,7 @@ export function createInboxLog (db: Executor, epoch: () => string): InboxLog {
         const conversation = conversations.get(row.conversation_id!) ?? null
         const body = renderReplay(epoch(), row, { message, conversation, ...nameIn(names, row) })
         return row.type === 'new_message' && message !== undefined
-          ? { ...body, delivers: deliveryOf(message, told.has(message.conversation_id)) }
+          ? { delivers: deliveryOf(message, told.has(message.conversation_id)), ...body }
           : body
       }
     }

@@ -9,6 +9,7 @@
  * that a device gets those events again, which its cursor allows.
  */
 import { type Delivery } from '../../core/events.ts'
+import { PassingMap } from '../../core/passing-map.ts'
 import { type Executor } from '../../store/database.ts'
 import { nextDeliveries } from '../../store/log/receipts.ts'
 import { merged } from './marks.ts'
@@ -62,8 +63,8 @@ export interface AcknowledgementQueue {
 
 export function createAcknowledgementQueue (): AcknowledgementQueue {
   // Bounded by the devices connected.
-  const waiting = new Map<string, WaitingAcknowledgement>()
-  const users = new Map<string, number>() // how many of their devices wait
+  const waiting = new PassingMap<string, WaitingAcknowledgement>()
+  const users = new PassingMap<string, number>() // how many of their devices wait
   let callers = 0
   let awaited = 0
 
@@ -84,7 +85,7 @@ export function createAcknowledgementQueue (): AcknowledgementQueue {
 
   return {
     add: (acknowledgement, caller) =>
-      note({ ...acknowledgement, callers: caller === undefined ? [] : [caller], since: performance.now() }),
+      note({ callers: caller === undefined ? [] : [caller], since: performance.now(), ...acknowledgement }),
     take (all) {
       const batch: WaitingAcknowledgement[] = []
       const written = new Set<string>() // users

@@ -152,14 +152,14 @@ function planSend ({ senderId, draft, deviceId }: Send, context: Context, plan: 
     hidden
   }
   const view = messageView({
-    ...message,
     message_seq: message.seq,
     created_at: at,
     edited_at: null,
     withdrawn_at: null,
     deleted_at: null,
     attachments,
-    reactions: []
+    reactions: [],
+    ...message
   }, 'sent')
   const event = { conversation_id: conversation.id, message_id: message.id }
   for (const member of conversation.type === 'direct' ? members.values() : []) {

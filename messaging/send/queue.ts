@@ -6,6 +6,7 @@
  */
 import { type AppError, overloaded } from '../../core/errors.ts'
 import { checkDraft, type MessageDraft } from '../../core/message-rules.ts'
+import { PassingMap } from '../../core/passing-map.ts'
 import { type MessageView } from '../../core/views.ts'
 
 const MAX_BATCH = 500
@@ -38,7 +39,7 @@ export interface SendQueue {
   /** Resolves when the message is committed. Throws `unavailable` when too many wait. */
   add (send: Send): Promise<SendResult>
   /** The next batch, taken out of the queue, without the conversations that are in flight. */
-  take (inFlight?: ReadonlySet<string>): WaitingSend[]
+  take (inFlight?: (conversationId: string) => boolean): WaitingSend[]
   /** Puts sends back in front, in their order. */
   putBack (sends: WaitingSend[]): void
   /** Takes out what waits for one conversation. */
@@ -54,12 +55,12 @@ export async function enqueue (
 ): Promise<SendResult> {
   checkDraft(draft)
   const conversation_id = draft.conversation_id.toLowerCase()
-  return await queueOf(conversation_id).add({ ...rest, draft: { ...draft, conversation_id } })
+  return await queueOf(conversation_id).add({ draft: { ...draft, conversation_id }, ...rest })
 }
 
 /** `added` hears of every send that waits. */
 export function createSendQueue (added: () => void): SendQueue {
-  const conversations = new Map<string, WaitingSend[]>() // the one that has waited longest first
+  const conversations = new PassingMap<string, WaitingSend[]>() // the one that has waited longest first
   let size = 0
 
   return {
@@ -67,7 +68,7 @@ export function createSendQueue (added: () => void): SendQueue {
       if (size >= MAX_WAITING) throw overloaded('too many messages are waiting to be stored')
       const { conversation_id } = send.draft
       return await new Promise((resolve, reject) => {
-        const waiting = { ...send, since: performance.now(), resolve, reject }
+        const waiting = { since: performance.now(), resolve, reject, ...send }
         const queue = conversations.get(conversation_id)
         if (queue === undefined) conversations.set(conversation_id, [waiting])
         else queue.push(waiting)
@@ -78,14 +79,21 @@ export function createSendQueue (added: () => void): SendQueue {
 
     take (inFlight) {
       const batch: WaitingSend[] = []
-      for (const [id, queue] of conversations) {
-        if (batch.length >= MAX_BATCH) break
-        if (inFlight?.has(id) === true) continue
-        conversations.delete(id)
-        const taken = queue.splice(0, Math.min(MAX_OF_ONE_CONVERSATION, MAX_BATCH - batch.length))
-        batch.push(...taken)
-        if (queue.length > 0) conversations.set(id, queue) // behind the others
-      }
+      let turn: Iterable<[string, WaitingSend[]]> = conversations
+      let left: Array<[string, WaitingSend[]]>
+      do {
+        left = []
+        for (const [id, queue] of turn) {
+          if (batch.length >= MAX_BATCH) break
+          if (inFlight?.(id) === true) continue
+          conversations.delete(id)
+          const taken = queue.splice(0, Math.min(MAX_OF_ONE_CONVERSATION, MAX_BATCH - batch.length))
+          batch.push(...taken)
+          if (queue.length > 0) left.push([id, queue])
+        }
+        for (const [id, queue] of left) conversations.set(id, queue) // behind the others
+        turn = left
+      } while (left.length > 0 && batch.length < MAX_BATCH)
       size -= batch.length
       return batch
     },

@@ -66,7 +66,7 @@ function prepared (connection: Connection): Prepared {
 
 export class StatementGroup implements pg.Submittable {
   readonly #types: pg.CustomTypesConfig
-  readonly #entries: Entry[] = []
+  #entries: Entry[] = []
   #prepared: Prepared | undefined
   /** The statement whose answer comes next. */
   #at = 0
@@ -138,8 +138,12 @@ export class StatementGroup implements pg.Submittable {
     this.callback(error)
   }
 
+  // The driver's timeout is a function literal that it assigns to `callback`. V8 puts such a function among
+  // the old objects at once, and what it leads to looks alive until the next full collection: the group, but
+  // not what was written and read.
   handleReadyForQuery (): void {
     if (!this.#failed) for (const { resolve, rows } of this.#entries) resolve(rows)
+    this.#entries = []
     this.callback()
   }
 

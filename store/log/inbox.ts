@@ -87,7 +87,7 @@ export function numberEvents (events: NewEvent[], counters: Map<string, InboxCou
   const numbered: AppendedEvent[] = []
   for (const event of events) {
     const counter = counters.get(event.user_id)
-    if (counter !== undefined) numbered.push({ ...event, seq: ++counter.inbox_seq })
+    if (counter !== undefined) numbered.push({ seq: ++counter.inbox_seq, ...event })
   }
   return numbered
 }

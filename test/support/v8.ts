@@ -1,0 +1,28 @@
+/** What V8 does with objects, which no statistics of Node tell. */
+import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
+import { runInNewContext, runInThisContext } from 'node:vm'
+
+setFlagsFromString('--expose-gc')
+const gc = runInNewContext('gc') as (options?: { type: 'minor' }) => void
+
+setFlagsFromString('--allow-natives-syntax')
+const haveSameMap = runInThisContext('(one, other) => %HaveSameMap(one, other)') as
+  (one: object, other: object) => boolean
+
+/** Whether V8 keeps both under one hidden class, so that code that has seen one is fast with the other. */
+export const haveOneShape = (one: object, other: object): boolean => haveSameMap(one, other)
+
+/** Bytes that become old while `round` runs so many times, with a young collection after each. */
+export function promotedBy (round: () => void, rounds: number): number {
+  for (let i = 0; i < 3; i++) round() // compiled, with its constants
+  gc()
+  const before = oldBytes()
+  for (let i = 0; i < rounds; i++) {
+    round()
+    gc({ type: 'minor' })
+  }
+  return oldBytes() - before
+}
+
+const oldBytes = (): number =>
+  getHeapSpaceStatistics().find(space => space.space_name === 'old_space')!.space_used_size
