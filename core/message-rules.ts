@@ -4,7 +4,7 @@
  * Lengths and offsets count Unicode code points.
  */
 import { Type, type Static } from 'typebox'
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { invalid } from './errors.ts'
 import { requireUserId } from './identity.ts'
 
@@ -113,11 +113,11 @@ const FINGERPRINT_CHARACTERS = 22
  * not.
  */
 export function draftFingerprint (draft: MessageDraft): string {
-  return createHash('sha256').update(JSON.stringify([
+  return hash('sha256', JSON.stringify([
     draft.conversation_id, draft.content, draft.message_type, draft.reply_to_id?.toLowerCase() ?? null,
     (draft.mentions ?? []).map(({ user_id, offset, length }) => [user_id, offset, length]),
     (draft.attachment_ids ?? []).map(id => id.toLowerCase())
-  ])).digest('base64url').slice(0, FINGERPRINT_CHARACTERS)
+  ]), 'base64url').slice(0, FINGERPRINT_CHARACTERS)
 }
 
 /** Rows of earlier versions hold the whole digest, of which the fingerprint is the beginning. */

@@ -7,7 +7,7 @@
  * of revocations (revocations.ts); only while it does not, a user's row is read
  * once a second.
  */
-import { createHash, createPublicKey, webcrypto, type KeyObject } from 'node:crypto'
+import { createPublicKey, hash, webcrypto, type KeyObject } from 'node:crypto'
 import { createRemoteJWKSet, errors, jwtVerify, type JWTVerifyOptions } from 'jose'
 import { LRUCache } from 'lru-cache'
 import { type Logger } from 'pino'
@@ -77,23 +77,23 @@ export function createAuthentication (
 
   async function readToken (token: string): Promise<Identity> {
     if (token === '' || token.length > MAX_TOKEN_LENGTH) throw refused('a token is required')
-    const hash = createHash('sha256').update(token).digest('base64url')
-    const known = tokens.get(hash)
+    const digest = hash('sha256', token, 'base64url')
+    const known = tokens.get(digest)
     if (known !== undefined) {
       if (known.expiresAt * 1000 > time()) return known
-      tokens.delete(hash)
+      tokens.delete(digest)
       throw refused('the token has expired')
     }
     const claims = await verify(token)
     const identity = identityFromClaims(claims)
     // Nothing else tells: its devices only find their filters refused.
     const grantless = grantlessFilters(claims)
-    if (grantless.length > 0 && !tokens.has(hash)) {
+    if (grantless.length > 0 && !tokens.has(digest)) {
       log.warn(
         { user_id: identity.userId, filters: shown(grantless) }, 'filters in the acl of a token grant nothing'
       )
     }
-    tokens.set(hash, identity)
+    tokens.set(digest, identity)
     return identity
   }
 
