@@ -230,7 +230,7 @@ async function enqueue (
      returning user_id, seq::int`,
     [users, type, conversationId, messageId]
   )
-  return queued.map(row => ({ ...row, type, body: body as Event['body'] }))
+  return queued.map(row => ({ type, body: body as Event['body'], ...row }))
 }
 
 // REST.

@@ -4,9 +4,9 @@
  *
  * Whatever waits when a batch has its locks is the next batch, up to half of what
  * is under way, so batches grow with the load, and an idle server commits a lone
- * message at once. While one is
- * written the next one asks for its locks; it leaves out the conversations of the
- * one before, so their order does not depend on which of the two succeeds.
+ * message at once. While one is written the next one asks for its locks; it leaves
+ * out the conversations of the one before, so their order does not depend on which
+ * of the two succeeds.
  *
  * Nothing but a sender's tick depends on acknowledgements. They are collected for
  * LINGER_MS and committed beside the sends, so that no message waits for the work
