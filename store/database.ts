@@ -321,8 +321,12 @@ function executor (
   }
   let orm: NodePgDatabase | undefined
   return {
-    rows: async <Row> ({ name, text }: Statement, values: unknown[]) =>
-      (await client.query({ name, text, values })).rows as Row[],
+    rows: async <Row> ({ name, text }: Statement, values: unknown[]) => {
+      const result = await client.query({ name, text, values })
+      const { rows } = result
+      result.rows = [] // the driver leads to the result until a full collection, as to a StatementGroup
+      return rows as Row[]
+    },
     get orm () { return (orm ??= drizzle({ client: client as unknown as pg.Pool })) }
   }
 }

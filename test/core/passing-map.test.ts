@@ -36,9 +36,9 @@ test('a loop over it may delete', () => {
   expect(passing.size).toBe(0)
 })
 
-test('what has passed through it does not become old', () => {
+test('what has passed through it does not become old', async () => {
   const passing = new PassingMap<number, object>()
-  const promoted = promotedBy(() => {
+  const promoted = await promotedBy(() => {
     for (let key = 0; key < 100; key++) {
       passing.set(key, new Array(1_000).fill(key))
       if (key >= 10) passing.delete(key - 10)

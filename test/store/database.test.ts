@@ -4,6 +4,7 @@ import { AppError, DatabaseSlow } from '../../core/errors.ts'
 import { openDatabase } from '../../store/database.ts'
 import { createDatabase, runSql } from '../support/database.ts'
 import { until } from '../support/until.ts'
+import { promotedBy } from '../support/v8.ts'
 
 test('a database that is not away has been away for 0 ms, also when time passes meanwhile', async () => {
   let since: number | undefined
@@ -94,4 +95,27 @@ test('a statement that waits too long for a lock is told from a database that is
     })
     await expect(waiting).rejects.toBeInstanceOf(DatabaseSlow)
   })
+})
+
+const ROUNDS = 200
+
+test('rows that were read do not become old, by themselves and in a group', async () => {
+  await using created = await createDatabase()
+  await using database = openDatabase(created.url)
+  const texts = statement('texts', "select repeat('x', 1000) || i as text from generate_series(1, 50) as i")
+  let read = 0 // expect() would keep the rows
+  const reading = await promotedBy(async () => {
+    read += (await database.autocommit.rows(texts, [])).length
+  }, ROUNDS)
+  const committing = await promotedBy(() => database.commit({
+    read: tx => tx.rows(texts, []),
+    decide: async rows => {
+      read += rows.length
+      return { writes: [], result: undefined }
+    }
+  }), ROUNDS)
+  expect(read).toBe(2 * (ROUNDS + 3) * 50)
+  // 10 MB were read each time.
+  expect(reading).toBeLessThan(2_000_000)
+  expect(committing).toBeLessThan(2_000_000)
 })

@@ -13,12 +13,12 @@ const haveSameMap = runInThisContext('(one, other) => %HaveSameMap(one, other)')
 export const haveOneShape = (one: object, other: object): boolean => haveSameMap(one, other)
 
 /** Bytes that become old while `round` runs so many times, with a young collection after each. */
-export function promotedBy (round: () => void, rounds: number): number {
-  for (let i = 0; i < 3; i++) round() // compiled, with its constants
+export async function promotedBy (round: () => void | Promise<void>, rounds: number): Promise<number> {
+  for (let i = 0; i < 3; i++) await round() // compiled, with its constants
   gc()
   const before = oldBytes()
   for (let i = 0; i < rounds; i++) {
-    round()
+    await round()
     gc({ type: 'minor' })
   }
   return oldBytes() - before
