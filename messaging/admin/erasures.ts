@@ -17,7 +17,7 @@ import { AppError, failureLevel, unavailable } from '../../core/errors.ts'
 import { writeAudit } from '../../store/audit-log.ts'
 import { type Database } from '../../store/database.ts'
 import {
-  beginErasure, claimErasure, findErasure, postponeErasure, type Erasure
+  beginErasure, claimErasure, type ErasureStep, findErasure, postponeErasure, type Erasure
 } from '../../store/erasure/erasures.ts'
 import { revokeTokens } from '../../store/people/revocations.ts'
 import { doPiece, endStep } from './erasure-steps.ts'
@@ -65,9 +65,12 @@ export function startErasures (
   /** False when there is nothing to do now. */
   async function piece (): Promise<boolean> {
     let claimed: Erasure | undefined
+    const notFor: ErasureStep[] = alone || forgetting.length > 0 ? [] : ['retained']
     try {
+      // Once a second, and nearly always in vain: a look by itself spares the transaction.
+      if (await claimErasure(database.autocommit, notFor) === undefined) return false
       const wakes = await database.transact(async tx => {
-        claimed = await claimErasure(tx, alone || forgetting.length > 0 ? [] : ['retained'])
+        claimed = await claimErasure(tx, notFor)
         if (claimed === undefined) return undefined
         const settledAt = new Date(claimed.requested_at.getTime() + settleMs)
         if (claimed.step !== 'leave' && settledAt.getTime() > now()) {
