@@ -2,11 +2,10 @@
  * The committer: the one place of a process where sends, acknowledgements and
  * read receipts wait.
  *
- * Whatever waits when a batch has its locks is the next batch, up to half of what
- * is under way, so batches grow with the load, and an idle server commits a lone
- * message at once. While one is written the next one asks for its locks; it leaves
- * out the conversations of the one before, so their order does not depend on which
- * of the two succeeds.
+ * Whatever waits when a batch has its locks is the next batch, so batches grow
+ * with the load, and an idle server commits a lone message at once. While one is
+ * written the next one asks for its locks; it leaves out the conversations of the
+ * one before, so their order does not depend on which of the two succeeds.
  *
  * Nothing but a sender's tick depends on acknowledgements. They are collected for
  * LINGER_MS and committed beside the sends, so that no message waits for the work
@@ -44,11 +43,6 @@ const RETRY_MS = 500
 const MAX_READS = 500
 /** Batches of sends in flight: while one commits, the next one asks for its locks. */
 const MAX_SENDING = 2
-/**
- * A batch takes so many conversations, or half of those under way, so that one is written while the other is
- * answered. Otherwise one takes nearly all of them, and a tiny one waits behind it.
- */
-const MIN_SHARE = 32
 /** A batch of so many sends takes acknowledgements along. */
 const LARGE_BATCH = 8
 /** Unless they are more than so many for each send: a group's message brings a crowd of them. */
@@ -151,16 +145,14 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
   function beginSending (): void {
     const along = acknowledging === undefined && sends.size() >= LARGE_BATCH &&
       acknowledgements.size() <= sends.size() * MAX_ALONG
-    const underWay =
-      sending.reduce((sum, { conversations }) => sum + conversations.size, sends.conversations())
-    const taken = sends.take(Math.max(MIN_SHARE, Math.ceil(underWay / 2)), isInFlight)
     const items: Item[] = [
-      ...taken.map(sendItem),
+      ...sends.take(isInFlight).map(sendItem),
       ...reads.splice(0, MAX_READS).map(readItem),
       ...(along ? takeAcknowledgements() : [])
     ]
     if (items.length === 0) return
-    const conversations = new Set(taken.map(({ draft }) => draft.conversation_id))
+    const conversations = new Set(items.flatMap(item =>
+      item.kind === 'send' ? [item.entry.draft.conversation_id] : []))
     const batch = run(items, () => {
       if (locking !== batch) return
       locking = undefined

@@ -38,8 +38,8 @@ export interface WaitingSend extends Send {
 export interface SendQueue {
   /** Resolves when the message is committed. Throws `unavailable` when too many wait. */
   add (send: Send): Promise<SendResult>
-  /** The next batch, taken out of the queue: of so many conversations, without those that are in flight. */
-  take (maxConversations?: number, inFlight?: (conversationId: string) => boolean): WaitingSend[]
+  /** The next batch, taken out of the queue, without the conversations that are in flight. */
+  take (inFlight?: (conversationId: string) => boolean): WaitingSend[]
   /** Puts sends back in front, in their order. */
   putBack (sends: WaitingSend[]): void
   /** Takes out what waits for one conversation. */
@@ -47,8 +47,6 @@ export interface SendQueue {
   /** Fails those that wait and for which there is a reason. */
   fail (reason: (send: WaitingSend) => Error | undefined): void
   size (): number
-  /** How many conversations wait. */
-  conversations (): number
 }
 
 /** Checks a send and gives it a place. Resolves when it is committed. Throws `invalid` at once. */
@@ -65,15 +63,6 @@ export function createSendQueue (added: () => void): SendQueue {
   const conversations = new PassingMap<string, WaitingSend[]>() // the one that has waited longest first
   let size = 0
 
-  function takeable (max: number, inFlight?: (id: string) => boolean): Array<[string, WaitingSend[]]> {
-    const found: Array<[string, WaitingSend[]]> = []
-    for (const entry of conversations) {
-      if (found.length >= max) break
-      if (inFlight?.(entry[0]) !== true) found.push(entry)
-    }
-    return found
-  }
-
   return {
     async add (send) {
       if (size >= MAX_WAITING) throw overloaded('too many messages are waiting to be stored')
@@ -88,19 +77,23 @@ export function createSendQueue (added: () => void): SendQueue {
       })
     },
 
-    take (maxConversations = MAX_BATCH, inFlight) {
+    take (inFlight) {
       const batch: WaitingSend[] = []
-      let turn = takeable(maxConversations, inFlight)
-      while (turn.length > 0) {
+      let turn: Iterable<[string, WaitingSend[]]> = conversations
+      let left: Array<[string, WaitingSend[]]>
+      do {
+        left = []
         for (const [id, queue] of turn) {
-          const free = MAX_BATCH - batch.length
-          if (free === 0) break
-          batch.push(...queue.splice(0, Math.min(MAX_OF_ONE_CONVERSATION, free)))
+          if (batch.length >= MAX_BATCH) break
+          if (inFlight?.(id) === true) continue
           conversations.delete(id)
-          if (queue.length > 0) conversations.set(id, queue) // behind the others
+          const taken = queue.splice(0, Math.min(MAX_OF_ONE_CONVERSATION, MAX_BATCH - batch.length))
+          batch.push(...taken)
+          if (queue.length > 0) left.push([id, queue])
         }
-        turn = batch.length < MAX_BATCH ? turn.filter(([, queue]) => queue.length > 0) : []
-      }
+        for (const [id, queue] of left) conversations.set(id, queue) // behind the others
+        turn = left
+      } while (left.length > 0 && batch.length < MAX_BATCH)
       size -= batch.length
       return batch
     },
@@ -134,7 +127,6 @@ export function createSendQueue (added: () => void): SendQueue {
       }
     },
 
-    size: () => size,
-    conversations: () => conversations.size
+    size: () => size
   }
 }

@@ -26,7 +26,7 @@ test('a busy conversation waits behind the others, and fills what they leave', (
 
 test('a conversation in flight keeps its place', () => {
   const queue = queueOf({ one: 1, two: 1, three: 1 })
-  expect(contents(queue.take(undefined, id => id === 'one'))).toEqual(['two 0', 'three 0'])
+  expect(contents(queue.take(id => id === 'one'))).toEqual(['two 0', 'three 0'])
   queue.add(send('two', 1)).catch(() => {})
   expect(contents(queue.take())).toEqual(['one 0', 'two 1'])
 })
@@ -37,11 +37,4 @@ test('sends that are put back come first, in their order', () => {
   queue.add(send('one', 3)).catch(() => {})
   queue.putBack([first!, second!, third!])
   expect(contents(queue.take())).toEqual(['one 0', 'one 1', 'one 2', 'one 3'])
-})
-
-test('a batch may be asked to be of fewer conversations, and leaves the others their place', () => {
-  const queue = queueOf({ one: 2, two: 1, three: 1 })
-  expect(contents(queue.take(2))).toEqual(['one 0', 'one 1', 'two 0'])
-  expect(queue.conversations()).toBe(1)
-  expect(contents(queue.take(2))).toEqual(['three 0'])
 })
