@@ -4,7 +4,7 @@
  * the database instead of all of them.
  */
 import { unavailable } from '../core/errors.ts'
-import { PassingMap } from '../core/passing-map.ts'
+import { PassingMap } from './passing-map.ts'
 
 const MAX_WAITING = 20_000
 

@@ -9,9 +9,9 @@
  * that a device gets those events again, which its cursor allows.
  */
 import { type Delivery } from '../../core/events.ts'
-import { PassingMap } from '../../core/passing-map.ts'
 import { type Executor } from '../../store/database.ts'
 import { nextDeliveries } from '../../store/log/receipts.ts'
+import { PassingMap } from '../passing-map.ts'
 import { merged } from './marks.ts'
 
 /** An acknowledgement that jumps over more events is written in pieces. */

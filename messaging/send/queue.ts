@@ -6,8 +6,8 @@
  */
 import { type AppError, overloaded } from '../../core/errors.ts'
 import { checkDraft, type MessageDraft } from '../../core/message-rules.ts'
-import { PassingMap } from '../../core/passing-map.ts'
 import { type MessageView } from '../../core/views.ts'
+import { PassingMap } from '../passing-map.ts'
 
 const MAX_BATCH = 500
 const MAX_OF_ONE_CONVERSATION = 100

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { PassingMap } from '../../core/passing-map.ts'
+import { PassingMap } from '../../messaging/passing-map.ts'
 import { promotedBy } from '../support/v8.ts'
 
 test('it holds what a Map holds, in the same order', () => {
