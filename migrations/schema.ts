@@ -51,6 +51,8 @@ export const conversations = pgTable('conversations', {
   message_count: seq('message_count').notNull().default(0),
   /** How many are in now: moves under the conversation's lock with those who come and go. */
   participant_count: integer('participant_count').notNull().default(0),
+  /** Rises with whatever changes who may send and who is to hear of it: participants, rights, blocks. */
+  members_version: integer('members_version').notNull().default(0),
   created_at: time('created_at').notNull().defaultNow()
 }, table => [
   unique('conversations_direct_key_unique').on(table.direct_key),

@@ -5,14 +5,15 @@
  * own: thousands of devices that come back at once queue for the first, and
  * never in front of a commit.
  */
-import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres'
 import pg from 'pg'
 import { DatabaseAway } from '../core/errors.ts'
 import { type Limits, limitsOf, PATIENT, PLANNER, PROMPT } from './connections/connection-settings.ts'
 import { isRepeatable, translated } from './database-errors.ts'
+import {
+  DirectExecutor, type Executor, GroupingExecutor, type Statement, types
+} from './connections/executors.ts'
 import { type Outage } from './connections/outage.ts'
 import { createServerWatch, identify } from './connections/server-identity.ts'
-import { StatementGroup } from './connections/statement-group.ts'
 
 const READ_CONNECTIONS = 10
 const WRITE_CONNECTIONS = 6
@@ -26,11 +27,18 @@ const OPENING_CONNECTIONS = 3
 const CONNECT_TIMEOUT_MS = 3_000
 const MAX_ATTEMPTS = 10
 
-/** A hand-written statement, prepared once per connection under its name. */
-export interface Statement { name: string, text: string }
+export type { Executor, Statement }
 
-/** A transaction whose reads go out together, and whose writes go out together with the commit. */
+/**
+ * A transaction whose reads go out together, and whose writes go out together with the commit, and with its
+ * beginning when nothing was locked for what was read.
+ */
 export interface Batch<Context, Result> {
+  /**
+   * Like `read`, but before the transaction and without its locks: what is written must find out whether it
+   * was right. Undefined: it has to be read.
+   */
+  look? (db: Executor): Promise<Context | undefined>
   /**
    * Asks for everything at once, without waiting in between: nothing here may depend on an earlier answer.
    */
@@ -43,15 +51,6 @@ export interface Batch<Context, Result> {
 
 /** Sends its statement at once. */
 export type Write = (tx: Executor) => Promise<unknown>
-
-export interface Executor {
-  /**
-   * Runs a named statement. Throws `DatabaseAway` or `DatabaseSlow`, both `unavailable`, else the driver's
-   * DatabaseError.
-   */
-  rows<Row> (statement: Statement, values: unknown[]): Promise<Row[]>
-  orm: NodePgDatabase
-}
 
 /** Connections of a pool, and what waits for one. */
 export interface PoolState {
@@ -70,7 +69,7 @@ export interface Database extends AsyncDisposable {
    * when the server ended it because this process did nothing for too long.
    */
   transact<T> (work: (tx: Executor) => Promise<T>): Promise<T>
-  /** One transaction in two round trips; repeated like any other. */
+  /** One transaction in two round trips, or in one; repeated like any other. */
   commit<Context, Result> (batch: Batch<Context, Result>): Promise<Result>
   /**
    * One read-only transaction on the read pool, for searches: GIN indexes, which need bitmap scans, are
@@ -83,12 +82,6 @@ export interface Database extends AsyncDisposable {
   /** For how long the database has been away (ms); 0 while it is not. */
   awayMs (): number
 }
-
-const types = {
-  // Sequence numbers are bigint and stay far below 2^53.
-  getTypeParser: (oid: number, format?: 'text' | 'binary') =>
-    oid === 20 ? Number : pg.types.getTypeParser(oid, format)
-} as pg.CustomTypesConfig
 
 export function openDatabase (url: string, outage?: Outage): Database {
   const server = createServerWatch()
@@ -120,8 +113,8 @@ export function openDatabase (url: string, outage?: Outage): Database {
   const opening = pool('opening', OPENING_CONNECTIONS, PROMPT)
   const pools = [reads, writes, commits, opening]
   return {
-    autocommit: executor(reads.pool, work => watched(reads, work)),
-    opening: executor(opening.pool, work => watched(opening, work)),
+    autocommit: new DirectExecutor(reads.pool, work => watched(reads, work)),
+    opening: new DirectExecutor(opening.pool, work => watched(opening, work)),
     transact: work => repeatOnConflict(writes, () => transactOnce(writes, work)),
     transactReadOnly: (statementTimeoutMs, work) => watched(reads, () => transactOnce(reads, async tx => {
       await tx.rows(LIMIT_READS, [`${statementTimeoutMs}ms`])
@@ -180,7 +173,7 @@ const explained = (client: pg.PoolClient, error: unknown): unknown =>
 
 async function transactOnce<T> (pool: Pool, work: (tx: Executor) => Promise<T>): Promise<T> {
   const client = await connect(pool)
-  const tx = executor(client)
+  const tx = new DirectExecutor(client)
   let broken = true
   try {
     await tx.rows(BEGIN, [])
@@ -200,18 +193,22 @@ async function commitOnce<Context, Result> (
   pool: Pool, batch: Batch<Context, Result>
 ): Promise<Result> {
   const client = await connect(pool)
-  const grouped = groupingExecutor(client)
-  const { tx, together } = grouped
+  const tx = new GroupingExecutor(client)
   let broken = true
   try {
-    const [, context] =
-      await together(() => [begin(client, tx, batch.lockTimeoutMs), batch.read(tx)] as const)
+    const start = (): Promise<void> => begin(client, tx, batch.lockTimeoutMs)
+    const [looked] = await tx.together(() => [batch.look?.(tx) ?? Promise.resolve(undefined)])
+    const context = looked !== undefined
+      ? looked
+      : (await tx.together(() => [start(), batch.read(tx)] as const))[1]
     const { writes, result } = await batch.decide(context, tx)
-    await together(() => [...writes.map(write => write(tx)), tx.rows(COMMIT, [])])
+    await tx.together(() => [
+      ...(looked === undefined ? [] : [start()]), ...writes.map(write => write(tx)), tx.rows(COMMIT, [])
+    ])
     broken = false
     return result
   } catch (error) {
-    broken = grouped.broken || await rollBack(client, error)
+    broken = tx.broken || await rollBack(client, error)
     throw explained(client, error)
   } finally {
     client.release(broken)
@@ -231,55 +228,6 @@ async function begin (
     tx.rows(BEGIN, []),
     ...(lockTimeoutMs === undefined ? [] : [tx.rows(LIMIT_LOCKS, [`${lockTimeoutMs}ms`])])
   ])
-}
-
-interface GroupingExecutor {
-  tx: Executor
-  /** Sends what `ask` asks for as one group; alone, a statement is a group of its own. */
-  together<T extends ReadonlyArray<Promise<unknown>>> (
-    ask: () => T
-  ): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }>
-  /** The connection failed, or the server did not answer. */
-  readonly broken: boolean
-}
-
-function groupingExecutor (client: pg.PoolClient): GroupingExecutor {
-  let group: StatementGroup | undefined
-  let broken = false
-
-  async function translatedRows<Row> (rows: Promise<object[]>): Promise<Row[]> {
-    try {
-      return await rows as Row[]
-    } catch (error) {
-      broken ||= !(error instanceof pg.DatabaseError)
-      throw translated(error)
-    }
-  }
-
-  return {
-    tx: {
-      rows (statement, values) {
-        if (group !== undefined) return translatedRows(group.add(statement, values))
-        const alone = new StatementGroup(types)
-        const rows = alone.add(statement, values)
-        client.query(alone)
-        return translatedRows(rows)
-      },
-      get orm (): NodePgDatabase { throw new Error('a batch runs prepared statements') }
-    },
-    async together (ask) {
-      const asking = group = new StatementGroup(types)
-      let asked: ReturnType<typeof ask>
-      try {
-        asked = ask()
-      } finally {
-        group = undefined
-      }
-      if (!asking.empty) client.query(asking)
-      return await Promise.all(asked)
-    },
-    get broken () { return broken }
-  }
 }
 
 const DISCARD_PLANS: Statement = { name: 'discard_plans', text: 'discard plans' }
@@ -302,31 +250,5 @@ async function repeatOnConflict<T> (pool: Pool, run: () => Promise<T>): Promise<
     } catch (error) {
       if (!isRepeatable(error) || attempt === MAX_ATTEMPTS) throw error
     }
-  }
-}
-
-function executor (
-  connection: pg.Pool | pg.PoolClient, watch: <T>(work: () => Promise<T>) => Promise<T> = work => work()
-): Executor {
-  const client = {
-    query: (...args: unknown[]) => watch(async () => {
-      try {
-        return await (connection.query as (...args: unknown[]) => Promise<pg.QueryResult>).apply(
-          connection, args
-        )
-      } catch (error) {
-        throw translated(error)
-      }
-    })
-  }
-  let orm: NodePgDatabase | undefined
-  return {
-    rows: async <Row> ({ name, text }: Statement, values: unknown[]) => {
-      const result = await client.query({ name, text, values })
-      const { rows } = result
-      result.rows = [] // the driver leads to the result until a full collection, as to a StatementGroup
-      return rows as Row[]
-    },
-    get orm () { return (orm ??= drizzle({ client: client as unknown as pg.Pool })) }
   }
 }

@@ -6,8 +6,8 @@ import { checkText } from '../../core/message-rules.ts'
 import { type ConversationView } from '../../core/views.ts'
 import { conversationViews } from '../../store/conversations/views.ts'
 import {
-  enterParticipants, findDirect, findMembership, insertConversation, presentMembers, setMutedUntil, setTitle,
-  touchConversation
+  directKeyOf, enterParticipants, findDirect, findMembership, insertConversation, presentMembers,
+  setMutedUntil, setTitle, touchConversation
 } from '../../store/conversations/conversations.ts'
 import { type Executor } from '../../store/database.ts'
 import { appendEvents, type AppendedEvent, type NewEvent } from '../../store/log/inbox.ts'
@@ -60,7 +60,7 @@ export function createConversations (deps: AnnounceDeps & { now: () => number })
       const title = readTitle(request.title ?? null)
       const others = [...new Set(participant_ids.map(requireUserId))].filter(id => id !== creatorId)
       checkNewConversation(type, others, title)
-      const directKey = type === 'direct' ? [creatorId, others[0]!].sort().join('/') : null
+      const directKey = type === 'direct' ? directKeyOf(creatorId, others[0]!) : null
       const { id, created, appended } = await database.transact(async tx => {
         const id = uuidv7()
         const at = new Date(now())

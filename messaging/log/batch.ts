@@ -10,33 +10,31 @@ import { attachToMessages } from '../../store/attachments.ts'
 import { type Database, type Executor, type Write } from '../../store/database.ts'
 import { violates } from '../../store/database-errors.ts'
 import {
-  type LockedConversation, lockConversations, lockMembers, type InboxCounters
-} from '../../store/locks.ts'
-import {
   type AppendedEvent, appendNumbered, type CommittedEvent, numberEvents
 } from '../../store/log/inbox.ts'
-import { type RisingRead, risingReads } from '../../store/log/read-marks.ts'
-import { type DeliveredMark, deliveredMarks, raiseMarks } from '../../store/log/receipts.ts'
+import { raiseMarks } from '../../store/log/receipts.ts'
 import { type NewMessage, writeMessages, writeShown } from '../../store/log/sends.ts'
-import { advanceCursors, findFenced } from '../../store/people/device-sessions.ts'
+import { advanceCursors } from '../../store/people/device-sessions.ts'
 import { cancelPushes, type DuePush, schedulePushes } from '../../store/push/due.ts'
 import { notePushReads } from '../../store/push/reads.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'
 import { deliverySeconds, receiptsTotal } from '../metrics.ts'
-import { type Acknowledgement } from '../receipts/acknowledgements.ts'
 import { cursorsOf, moveAcknowledged } from '../receipts/cursors.ts'
-import { participantKey, planDelivered, planRead, reachedBy, type ReceiptPlan } from '../receipts/marks.ts'
-import { type PreparedRead } from '../receipts/read-receipts.ts'
-import { planSends, readKnown, readSendContext, type SendContext, type SendPlan } from '../send/plan.ts'
-import { type Send, type SendOutcome } from '../send/queue.ts'
+import { planDelivered, planRead, reachedBy, type ReceiptPlan } from '../receipts/marks.ts'
+import { planSends, readKnown, type SendPlan } from '../send/plan.ts'
+import { type SendOutcome } from '../send/queue.ts'
+import {
+  type Batch, type Context, furthestReads, type Known, MANY_MEMBERS, readContext, recallContext, type Recalled
+} from './context.ts'
+import { type ContextCache } from './context-cache.ts'
 import { type Epochs } from './epochs.ts'
 import { renderLive } from './render.ts'
 
 const MAX_RACES = 5
+/** How often a batch waits for another one, before it waits in the database. */
+const MAX_WAITS = 5
 /** A user who reads one conversation soon reads another: their devices are told of both at once. */
 const TELL_READS_AFTER_MS = 3_000
-
-export interface Batch { sends: Send[], acknowledgements: Acknowledgement[], reads: PreparedRead[] }
 
 /**
  * `certain` is false when other nodes could not be asked: users who are not in `present` may have a
@@ -46,6 +44,8 @@ export interface KnownSessions { present: Set<string>, certain: boolean }
 
 export interface BatchDeps {
   database: Database
+  /** What batches before have left. */
+  known: ContextCache
   epochs: Pick<Epochs, 'current' | 'committed'>
   /** Connections of one device may be on other nodes. */
   fenced: boolean
@@ -66,19 +66,6 @@ export interface BatchDeps {
   stored: (messages: NewMessage[]) => void
 }
 
-/** What the first round trip brings. */
-interface Context {
-  conversations: Map<string, LockedConversation>
-  users: Map<string, InboxCounters>
-  /** Who was to be locked beside the members; the unknown are not among `users`. */
-  asked: Set<string>
-  sends: SendContext
-  marks: DeliveredMark[]
-  rising: RisingRead[]
-  /** Acknowledgements that count: not those of a replaced connection. */
-  acknowledgements: Acknowledgement[]
-}
-
 /** What is done once the batch has committed. */
 interface Committed extends CommittedBatch {
   messages: NewMessage[]
@@ -90,9 +77,6 @@ interface Committed extends CommittedBatch {
   watched: Map<string, number>
 }
 
-/** A message in a conversation of more members makes a batch that others should not wait for. */
-const MANY_MEMBERS = 64
-
 export interface CommittedBatch {
   /** One per send, in order. */
   outcomes: SendOutcome[]
@@ -100,34 +84,90 @@ export interface CommittedBatch {
   large: string[]
 }
 
-/** Calls `locked` when the batch has its locks. Throws when nothing of it was committed. */
+export interface CommitOptions {
+  /** Called when the batch knows what it decides by. */
+  locked: () => void
+  /** Whether it may be decided by what is known, or read without locks. */
+  optimistic: boolean
+  /** How long it waits for each lock, when that is less than usual. */
+  lockTimeoutMs?: number
+}
+
+/** Throws when nothing of the batch was committed. */
 export async function commitBatch (
-  deps: BatchDeps, batch: Batch, { locked, lockTimeoutMs }: { locked: () => void, lockTimeoutMs?: number }
+  deps: BatchDeps, batch: Batch, { locked, optimistic, lockTimeoutMs }: CommitOptions
 ): Promise<CommittedBatch> {
-  const alsoLocked = new Set<string>() // users who turned out to be concerned
+  const { known, fenced } = deps
+  const alsoConcerned = new Set<string>()
+  let recalled = optimistic ? await recallFor(batch, known) : undefined
   for (let race = 1; ; race++) {
     try {
-      const committed = await deps.database.commit({
+      const { context, committed } = await deps.database.commit({
         lockTimeoutMs,
-        read: tx => readContext(tx, deps, batch, alsoLocked),
-        decide: (context, tx) => {
+        async look (db) {
+          const looked = recalled
+          recalled = undefined
+          return looked && await lookForContext(db, batch, looked, known)
+        },
+        async read (tx) {
+          known.forget(batch)
+          const reading = { lock: true, mayBeRepeated: () => true, fenced }
+          return await readContext(tx, batch, recallContext(batch, NOTHING, alsoConcerned), reading)
+        },
+        async decide (context, tx) {
+          known.hold(batch, context.users.keys())
           locked()
-          return decide(tx, deps, batch, context)
+          const { writes, result: committed } = await decide(tx, deps, batch, context)
+          return { writes, result: { context, committed } }
         }
       })
-      follow(deps, committed)
+      known.remember(batch, context, committed.receipts.marks.values())
       const { outcomes, large } = committed
+      outcomes.forEach((outcome, i) => {
+        const isRepeated = outcome !== undefined && 'repeated' in outcome && outcome.repeated
+        if (isRepeated) known.noteRepeating(batch.sends[i]!.senderId)
+      })
+      follow(deps, committed)
       return { outcomes, large }
     } catch (error) {
+      known.forget(batch)
       // Another process stored one of the client_message_ids between our look and our insert: everything was
       // rolled back, the next look finds it. Likewise an attachment that was released meanwhile.
-      if (error instanceof UsersMissing) for (const id of error.userIds) alsoLocked.add(id)
+      if (error instanceof UsersMissing) for (const id of error.userIds) alsoConcerned.add(id)
       const raced = error instanceof AttachmentReleased || error instanceof UsersMissing ||
         violates(error, 'messages_client_message_id_unique')
       if (race === MAX_RACES || !raced) throw error
     }
   }
 }
+
+/** Waits for batches that have users of this one. Undefined when it has to be read under locks. */
+async function recallFor (batch: Batch, known: ContextCache): Promise<Recalled | undefined> {
+  // What is sent is attached before anything else is written.
+  if (batch.sends.some(({ draft }) => (draft.attachment_ids?.length ?? 0) > 0)) return undefined
+  for (let attempt = 0; attempt < MAX_WAITS; attempt++) {
+    const loan = known.lendTo(batch)
+    const recalled = recallContext(batch, loan)
+    const contestant = loan.contestant()
+    if (contestant === undefined) return recalled
+    known.giveBack(batch)
+    await known.ended(contestant)
+  }
+  return undefined
+}
+
+async function lookForContext (
+  db: Executor, batch: Batch, recalled: Recalled, known: ContextCache
+): Promise<Context | undefined> {
+  const context = await readContext(db, batch, recalled, {
+    lock: false, mayBeRepeated: ({ senderId }) => known.isRepeating(senderId), fenced: false
+  })
+  const loan = known.lendTo(batch)
+  for (const id of context.users.keys()) loan.user(id)
+  return loan.contestant() !== undefined || largeAmong(context.sends.members).length > 0 ? undefined : context
+}
+
+const NOTHING: Known = { conversation: () => undefined, user: () => undefined }
 
 class AttachmentReleased extends Error {}
 
@@ -138,53 +178,6 @@ class UsersMissing extends Error {
     super('users are concerned who are not locked')
     this.userIds = userIds
   }
-}
-
-async function readContext (
-  tx: Executor, { fenced }: BatchDeps, { sends, acknowledgements, reads }: Batch, alsoLocked: Set<string>
-): Promise<Context> {
-  const ids = [...new Set(sends.map(send => send.draft.conversation_id))]
-  const others = new Set(alsoLocked)
-  for (const { userId, deliveries } of acknowledgements) {
-    others.add(userId)
-    for (const { sender_user_id, told } of deliveries) if (told) others.add(sender_user_id)
-  }
-  for (const { mark, senders } of reads) {
-    others.add(mark.user_id)
-    for (const sender of senders) others.add(sender)
-  }
-  const [conversations, users, sendContext, replaced, marks, rising] = await Promise.all([
-    ids.length === 0 ? new Map<string, LockedConversation>() : lockConversations(tx, ids),
-    lockMembers(tx, ids, [...others]),
-    readSendContext(tx, sends),
-    fenced ? replacedAmong(tx, acknowledgements) : new Set<Acknowledgement>(),
-    deliveredMarks(tx, [...reachedBy(acknowledgements).values()]),
-    risingReads(tx, [...furthestReads(reads).values()])
-  ])
-  const counting = acknowledgements.filter(acknowledgement => !replaced.has(acknowledgement))
-  return {
-    conversations, users, asked: others, sends: sendContext, marks, rising, acknowledgements: counting
-  }
-}
-
-async function replacedAmong (
-  tx: Executor, acknowledgements: Acknowledgement[]
-): Promise<Set<Acknowledgement>> {
-  const held = acknowledgements.filter(({ deviceId, lease }) => deviceId !== undefined && lease !== undefined)
-  if (held.length === 0) return new Set()
-  const replaced = await findFenced(tx, held.map(({ userId, deviceId, lease }) =>
-    ({ userId, deviceId: deviceId!, lease: lease! })))
-  return new Set([...replaced].map(i => held[i]!))
-}
-
-/** By conversation and reader. */
-function furthestReads (reads: PreparedRead[]): Map<string, PreparedRead['mark']> {
-  const furthest = new Map<string, PreparedRead['mark']>()
-  for (const { mark } of reads) {
-    const key = participantKey(mark.conversation_id, mark.user_id)
-    if ((furthest.get(key)?.up_to_seq ?? -1) < mark.up_to_seq) furthest.set(key, mark)
-  }
-  return furthest
 }
 
 async function decide (
@@ -213,16 +206,16 @@ async function decide (
     new Map(received.flatMap(({ user_id, seq }) => present.has(user_id) ? [[user_id, seq] as const] : []))
   // A user who may have a session gets the time to acknowledge, which cancels the push.
   const dueAt = certain ? at : new Date(at.getTime() + deps.graceMs)
-  const moved = new Set([...reached, ...events.map(event => event.user_id)])
+  const moved = [...new Set([...reached, ...events.map(event => event.user_id)])].sort()
   const caughtUp = [...reached].filter(userId => users.get(userId)!.acked_seq >= users.get(userId)!.inbox_seq)
   const readers = [...new Set(rising.map(read => read.user_id))]
   await writeAttachments(tx, plan.views)
 
   const writes: Write[] = []
-  if (plan.messages.length > 0) writes.push(tx => writeMessages(tx, plan.messages, at))
+  if (plan.messages.length > 0) writes.push(tx => writeMessages(tx, plan.messages, conversations, at))
   if (plan.shown.size > 0) writes.push(tx => writeShown(tx, [...plan.shown.values()]))
-  if (moved.size > 0) {
-    writes.push(tx => appendNumbered(tx, events, [...moved].map(userId => users.get(userId)!), at))
+  if (moved.length > 0) {
+    writes.push(tx => appendNumbered(tx, events, moved.map(userId => users.get(userId)!), at))
   }
   const raised = [...receipts.marks.values(), ...receipts.earlierMarks]
   if (raised.length > 0) writes.push(tx => raiseMarks(tx, raised, at))
@@ -243,12 +236,15 @@ async function decide (
     knownTo: event.type === 'message_sent' ? plan.answered.get(event.message_id!) : undefined
   }))
   const { outcomes, messages } = plan
-  const large = [...sends.members].flatMap(([id, members]) => members.size > MANY_MEMBERS ? [id] : [])
+  const large = largeAmong(sends.members)
   const last = events.at(-1)
   const evidence = last && { userId: last.user_id, seq: last.seq, at }
   const result = { outcomes, large, messages, wakes, receipts, pushed: due.size > 0, watched, evidence }
   return { writes, result }
 }
+
+const largeAmong = (members: Context['sends']['members']): string[] =>
+  [...members].flatMap(([id, { size }]) => size > MANY_MEMBERS ? [id] : [])
 
 /** After the users: attachments come last in the order of locks. */
 async function writeAttachments (tx: Executor, views: SendPlan['views']): Promise<void> {

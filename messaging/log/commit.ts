@@ -30,7 +30,8 @@ import {
 } from '../send/queue.ts'
 import { createSendOrder, type SendOrder } from '../send/order.ts'
 import { createSendTrace } from '../send/trace.ts'
-import { type BatchDeps, commitBatch } from './batch.ts'
+import { type BatchDeps, commitBatch, type CommitOptions } from './batch.ts'
+import { createContextCache } from './context-cache.ts'
 import { commitInHalves } from '../halves.ts'
 import {
   acknowledgementItem, answer, batchOf, type Item, type Outcome, readItem, sendItem, type WaitingRead
@@ -93,8 +94,12 @@ async function commitInOrder (
   return refusals.map(refusal => refusal ?? outcomes[next++])
 }
 
-export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
-  const { database, log } = deps
+export function startCommitter (
+  { log, ...given }: Omit<BatchDeps, 'known'> & { log: Logger }
+): Committer {
+  const { database } = given
+  const known = createContextCache()
+  const deps = { known, ...given }
   const trace = createSendTrace(log)
   const sends = createSendQueue(schedule)
   const toMany = createSendQueue(schedule)
@@ -113,6 +118,8 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
   let delayMs = LINGER_MS
   let all = false // the next batch with acknowledgements takes every one
   let closed = false
+
+  database.onOtherServer(known.clear)
 
   const toSend = (): boolean =>
     locking === undefined && sending.length < MAX_SENDING && (sends.size() > 0 || reads.length > 0)
@@ -137,7 +144,7 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
     setImmediate(() => {
       scheduled = false
       if (toSend()) beginSending()
-      if (toSendToMany()) sendingToMany = run(toMany.take().map(sendItem))
+      if (toSendToMany()) sendingToMany = run(toMany.take().map(sendItem), { optimistic: false })
       if (toAcknowledge()) beginAcknowledging()
     })
   }
@@ -153,10 +160,12 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
     if (items.length === 0) return
     const conversations = new Set(items.flatMap(item =>
       item.kind === 'send' ? [item.entry.draft.conversation_id] : []))
-    const batch = run(items, () => {
-      if (locking !== batch) return
-      locking = undefined
-      schedule()
+    const batch = run(items, {
+      locked () {
+        if (locking !== batch || (items.length >= LARGE_BATCH && !deps.fenced)) return
+        locking = undefined
+        schedule()
+      }
     }).finally(() => {
       sending = sending.filter(one => one.batch !== batch)
       if (locking === batch) locking = undefined
@@ -195,12 +204,16 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
     committing = new Set()
   }
 
-  function run (items: Item[], locked: () => void = () => {}): Promise<void> {
+  function run (
+    items: Item[], { locked = () => {}, optimistic = !deps.fenced }: Partial<CommitOptions> = {}
+  ): Promise<void> {
     const found = new Set<string>()
     const order = createSendOrder()
     const batch = commitInHalves(items, {
       commit: (some, piece) => commitInOrder(some, order, tried =>
-        commit(tried, found, locked, piece ? PIECE_LOCK_TIMEOUT_MS : undefined)),
+        commit(tried, found, piece
+          ? { locked, optimistic: false, lockTimeoutMs: PIECE_LOCK_TIMEOUT_MS }
+          : { locked, optimistic })),
       failed (some, error) {
         for (const item of some) if (item.kind === 'send') order.failed(item.entry, error)
       }
@@ -216,11 +229,11 @@ export function startCommitter (deps: BatchDeps & { log: Logger }): Committer {
   }
 
   async function commit (
-    items: Item[], found: Set<string>, locked: () => void, lockTimeoutMs: number | undefined
+    items: Item[], found: Set<string>, options: CommitOptions
   ): Promise<Outcome[]> {
     const startedAt = performance.now()
     const batch = batchOf(items)
-    const { outcomes, large } = await commitBatch(deps, batch, { locked, lockTimeoutMs })
+    const { outcomes, large } = await commitBatch(deps, batch, options)
     for (const id of large) found.add(id)
     const seconds = (performance.now() - startedAt) / 1_000
     if (batch.sends.length > 0) {

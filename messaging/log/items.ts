@@ -4,7 +4,7 @@ import { AppError } from '../../core/errors.ts'
 import { type WaitingAcknowledgement } from '../receipts/acknowledgements.ts'
 import { type PreparedRead } from '../receipts/read-receipts.ts'
 import { type SendOutcome, type WaitingSend } from '../send/queue.ts'
-import { type Batch } from './batch.ts'
+import { type Batch } from './context.ts'
 
 export interface WaitingRead { prepared: PreparedRead, resolve: () => void, reject: (error: unknown) => void }
 

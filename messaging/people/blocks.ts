@@ -4,6 +4,7 @@
  * presence as they may know it from then on.
  */
 import { AppError, invalid } from '../../core/errors.ts'
+import { directKeyOf, noteBlock } from '../../store/conversations/conversations.ts'
 import { countBlocks, deleteBlock, insertBlock } from '../../store/people/blocks.ts'
 import { type Database } from '../../store/database.ts'
 import { lockUsers } from '../../store/locks.ts'
@@ -35,6 +36,7 @@ export function createBlocks ({ database, presenceViews, wakes }: {
     async block (userId, otherId) {
       requireOther(userId, otherId)
       await database.transact(async tx => {
+        await noteBlock(tx, directKeyOf(userId, otherId))
         await lockUsers(tx, [userId])
         const added = await insertBlock(tx, { blocker_user_id: userId, blocked_user_id: otherId })
         if (added && await countBlocks(tx, userId) > MAX_BLOCKS) throw tooManyBlocks()
@@ -43,7 +45,10 @@ export function createBlocks ({ database, presenceViews, wakes }: {
     },
     async unblock (userId, otherId) {
       requireOther(userId, otherId)
-      await deleteBlock(database.autocommit, { blocker_user_id: userId, blocked_user_id: otherId })
+      await database.transact(async tx => {
+        await noteBlock(tx, directKeyOf(userId, otherId))
+        await deleteBlock(tx, { blocker_user_id: userId, blocked_user_id: otherId })
+      })
       await tellPresence(userId, otherId)
     }
   }

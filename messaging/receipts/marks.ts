@@ -68,7 +68,14 @@ export function planDelivered (
       const delivered = endOf(stay, upTo)
       const { ended_seq } = stay
       const mark = {
-        conversation_id, user_id, ended_seq, delivered, read: 0, read_client_at: null, told: toldTo(bySender)
+        conversation_id,
+        user_id,
+        ended_seq,
+        delivered,
+        read: 0,
+        read_client_at: null,
+        told: toldTo(bySender),
+        since: stay
       }
       if (ended_seq === null) plan.marks.set(key, mark)
       else plan.earlierMarks.push(mark)
@@ -100,7 +107,9 @@ export function planRead (
 ): void {
   const readAt = at.toISOString()
   const own = new Map<string, NewEvent>()
-  for (const { conversation_id, user_id, last_delivered_seq, read_up_to, told, ...last } of rising) {
+  for (const {
+    conversation_id, user_id, joined_seq, last_delivered_seq, last_read_seq, read_up_to, told, ...last
+  } of rising) {
     const key = participantKey(conversation_id, user_id)
     const { client_at, message_id } = asked.get(key)!
     const event = (to: string, messageId: string | null, upTo: number): NewEvent => ({
@@ -115,10 +124,19 @@ export function planRead (
     }
     if (own.has(key)) continue
     own.set(key, event(user_id, message_id, read_up_to))
+    const acknowledged = plan.marks.get(key)
     const delivered =
-      Math.max(plan.marks.get(key)?.delivered ?? 0, last_delivered_seq < read_up_to ? read_up_to : 0)
+      Math.max(acknowledged?.delivered ?? 0, last_delivered_seq < read_up_to ? read_up_to : 0)
+    const { since = { joined_seq, last_delivered_seq } } = acknowledged ?? {}
     plan.marks.set(key, {
-      conversation_id, user_id, ended_seq: null, delivered, read: read_up_to, read_client_at: client_at, told
+      conversation_id,
+      user_id,
+      ended_seq: null,
+      delivered,
+      read: read_up_to,
+      read_client_at: client_at,
+      told,
+      since: { last_read_seq, ...since }
     })
   }
   plan.events.push(...own.values())

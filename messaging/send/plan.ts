@@ -46,10 +46,11 @@ export interface SendPlan {
   shown: Map<string, Shown>
 }
 
-/** Asks for everything at once; the conversations and their members are locked before it. */
-export async function readSendContext (tx: Executor, sends: Send[]): Promise<SendContext> {
-  const ids = [...new Set(sends.map(send => send.draft.conversation_id))]
-  const identified = sends.filter(send => send.draft.client_message_id !== undefined)
+/** Asks for everything at once: of the members those of these conversations. */
+export async function readSendContext (
+  tx: Executor, sends: Send[], ids: string[], mayBeRepeated: (send: Send) => boolean
+): Promise<SendContext> {
+  const identified = sends.filter(send => send.draft.client_message_id !== undefined && mayBeRepeated(send))
   const replyIds = new Set(sends.map(send => send.draft.reply_to_id).filter(id => id != null))
   const [memberRows, repeats, replyTargets, attachments] = await Promise.all([
     ids.length === 0 ? [] : readMembers(tx, ids, sends.map(send => send.senderId)),

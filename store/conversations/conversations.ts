@@ -1,5 +1,5 @@
 /** Conversations and who takes part in them; how they look is in views.ts. */
-import { and, eq, isNull, sql } from 'drizzle-orm'
+import { and, eq, isNull, sql, type SQL } from 'drizzle-orm'
 import { conversation_participants, conversations } from '../../migrations/schema.ts'
 import { hiddenFrom } from '../people/blocks.ts'
 import { type Executor, type Statement } from '../database.ts'
@@ -12,6 +12,9 @@ export interface NewConversation {
   title: string | null
   at: Date
 }
+
+/** By which the one direct conversation of a pair is found. */
+export const directKeyOf = (one: string, other: string): string => [one, other].sort().join('/')
 
 /** False when the direct conversation of this pair exists already. */
 export async function insertConversation (
@@ -118,7 +121,8 @@ const ENTER: Statement = {
       on conflict do nothing
     ), counted as (
       update conversations
-         set participant_count = participant_count + cardinality($2::text[])
+         set participant_count = participant_count + cardinality($2::text[]),
+             members_version = members_version + 1
        where id = $1
     ), kept as (
       insert into participant_stays
@@ -165,7 +169,7 @@ const LEAVE: Statement = {
   text: `
     with counted as (
       update conversations
-         set participant_count = participant_count - 1
+         set participant_count = participant_count - 1, members_version = members_version + 1
        where id = $1
       returning title
     )
@@ -184,11 +188,24 @@ export async function leaveConversation (
   await removeDraft(tx, conversationId, userId)
 }
 
+/** The conversation must be locked. */
 export async function setParticipantRights (
   tx: Executor, conversationId: string, userId: string,
   rights: { role?: 'admin' | 'member', can_send_messages?: boolean }
 ): Promise<void> {
   await tx.orm.update(conversation_participants).set(rights).where(participant(conversationId, userId))
+  await raiseMembersVersion(tx, eq(conversations.id, conversationId))
+}
+
+/** A block between the two of a direct conversation begins or ends. Locks the conversation. */
+export async function noteBlock (tx: Executor, directKey: string): Promise<void> {
+  await raiseMembersVersion(tx, eq(conversations.direct_key, directKey))
+}
+
+async function raiseMembersVersion (tx: Executor, which: SQL): Promise<void> {
+  await tx.orm.update(conversations)
+    .set({ members_version: sql`${conversations.members_version} + 1` })
+    .where(which)
 }
 
 export async function setMutedUntil (

@@ -8,7 +8,7 @@
 import { type EventType } from '../../core/events.ts'
 import { type Executor, type Statement } from '../database.ts'
 import { type InboxCounters } from '../locks.ts'
-import { lockUsers } from '../locks.ts'
+import { lockUsers, refuseUnless } from '../locks.ts'
 import { type MessageRow, messageColumns } from '../messages/messages.ts'
 import { overSets } from '../row-sets.ts'
 
@@ -21,6 +21,9 @@ export interface NewEvent {
 }
 
 export interface AppendedEvent extends NewEvent { seq: number }
+
+/** A log, and how many events it gets. */
+interface Counted { user: InboxCounters, added: number }
 
 export interface InboxRow {
   seq: number
@@ -36,16 +39,17 @@ const TIME_FIELDS: Partial<Record<EventType, string>> =
   { message_delivered: 'delivered_at', message_read: 'read_at' }
 
 // One new row version per user, however many events there are and whatever was acknowledged.
-const APPEND = overSets<[InboxCounters, { event: AppendedEvent, data: string | null }]>({
+const APPEND = overSets<[Counted, { event: AppendedEvent, data: string | null }]>({
   name: 'inbox_append',
-  scalars: 1,
+  scalars: 2,
   sets: [
     {
       alias: 'v',
       columns: {
-        id: ['text', user => user.id],
-        inbox_seq: ['bigint', user => user.inbox_seq],
-        acked_seq: ['bigint', user => user.acked_seq]
+        id: ['text', ({ user }) => user.id],
+        inbox_seq: ['bigint', ({ user }) => user.inbox_seq],
+        added: ['int', ({ added }) => added],
+        acked_seq: ['bigint', ({ user }) => user.acked_seq]
       }
     },
     {
@@ -63,14 +67,17 @@ const APPEND = overSets<[InboxCounters, { event: AppendedEvent, data: string | n
   text: (counters, events) => `
     with counted as (
       update users u
-         set inbox_seq = v.inbox_seq, acked_seq = v.acked_seq
+         set inbox_seq = v.inbox_seq, acked_seq = greatest(u.acked_seq, v.acked_seq)
         from ${counters}
-       where u.id = v.id
+       where u.id = v.id and u.inbox_seq = v.inbox_seq - v.added
+      returning 1
+    ), appended as (
+      insert into inbox_events (user_id, seq, type, conversation_id, message_id, data, created_at)
+      select e.*, $1::timestamptz
+        from ${events}
+       where e.user_id is not null
     )
-    insert into inbox_events (user_id, seq, type, conversation_id, message_id, data, created_at)
-    select e.*, $1::timestamptz
-      from ${events}
-     where e.user_id is not null`
+    ${refuseUnless('(select count(*) from counted) = $2::int')}`
 })
 
 /** Locks the users, numbers the events in the given order and appends them. */
@@ -93,13 +100,20 @@ export function numberEvents (events: NewEvent[], counters: Map<string, InboxCou
 }
 
 /**
- * Writes events, and the counters of users as they are by now; this transaction must have locked the users.
+ * Writes events, and the counters of users, in id order, as they are by now. Throws a serialization failure
+ * when another transaction has appended to one of the logs since its end was read: the users are locked from
+ * here on, if they were not before.
  */
 export async function appendNumbered (
   tx: Executor, events: AppendedEvent[], counters: Iterable<InboxCounters>, at: Date
 ): Promise<void> {
   const time = at.toISOString()
-  await APPEND(tx, [[...counters], events.map(event => ({ event, data: dataToStore(event, time) }))], at)
+  const counted = new Map<string, Counted>()
+  for (const user of counters) counted.set(user.id, { user, added: 0 })
+  for (const { user_id } of events) counted.get(user_id)!.added++
+  await APPEND(tx, [
+    [...counted.values()], events.map(event => ({ event, data: dataToStore(event, time) }))
+  ], at, counted.size)
 }
 
 function dataToStore ({ type, data }: AppendedEvent, createdAt: string): string | null {

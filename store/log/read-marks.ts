@@ -35,7 +35,8 @@ export async function sendersBelow (
 const READ: Statement = {
   name: 'receipts_read',
   text: `
-    select p.conversation_id, p.user_id, p.last_delivered_seq, r.up_to_seq as read_up_to,
+    select p.conversation_id, p.user_id, p.joined_seq, p.last_delivered_seq, p.last_read_seq,
+           r.up_to_seq as read_up_to,
            small.told, m.sender_user_id, m.id as message_id, m.seq as up_to_seq
       from unnest($1::uuid[], $2::text[], $3::bigint[]) as r (conversation_id, user_id, up_to_seq)
       join conversation_participants p on p.conversation_id = r.conversation_id and p.user_id = r.user_id
@@ -50,7 +51,9 @@ const READ: Statement = {
 
 /** A mark that rises, and one sender who learns of it; without a sender only the reader's own devices do. */
 export interface RisingRead extends Participant {
+  joined_seq: number
   last_delivered_seq: number
+  last_read_seq: number
   read_up_to: number
   /** The conversation is small. */
   told: boolean
@@ -60,10 +63,7 @@ export interface RisingRead extends Participant {
   up_to_seq: number | null
 }
 
-/**
- * Which of these marks rise, and which senders have messages in between; this transaction must have
- * locked the readers.
- */
+/** Which of these marks rise, and which senders have messages in between. */
 export async function risingReads (tx: Executor, marks: ReadMark[]): Promise<RisingRead[]> {
   return marks.length === 0 ? [] : await tx.rows(READ, markColumns(marks))
 }

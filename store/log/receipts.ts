@@ -7,6 +7,7 @@
  */
 import { type Delivery } from '../../core/events.ts'
 import { type Executor, type Statement } from '../database.ts'
+import { refuseUnless } from '../locks.ts'
 import { overSets } from '../row-sets.ts'
 
 /** In larger conversations marks rise too, but nobody is told, and nothing says when. */
@@ -68,11 +69,10 @@ export async function deliveredMarks (
   return await MARKS(tx, [participants])
 }
 
-// Marks only rise, whatever else changed the row meanwhile. The users are locked, so nobody else writes these
-// rows; `on conflict` would log each of them twice.
+// Who hears of a read was decided by how many are in. `on conflict` would log each of the rows twice.
 const RAISE = overSets<[RaisedMarks, Rise]>({
   name: 'receipts_raise',
-  scalars: 1,
+  scalars: 2,
   sets: [
     {
       alias: 'v',
@@ -80,7 +80,11 @@ const RAISE = overSets<[RaisedMarks, Rise]>({
         conversation_id: ['uuid', mark => mark.conversation_id],
         user_id: ['text', mark => mark.user_id],
         delivered: ['bigint', mark => mark.delivered],
-        read: ['bigint', mark => mark.read]
+        read: ['bigint', mark => mark.read],
+        joined_seq: ['bigint', ({ since }) => since.joined_seq],
+        delivered_before: ['bigint', ({ since }) => since.last_delivered_seq],
+        read_before: ['bigint', ({ since }) => since.last_read_seq ?? null],
+        told: ['boolean', mark => mark.told]
       }
     },
     {
@@ -102,19 +106,27 @@ const RAISE = overSets<[RaisedMarks, Rise]>({
              last_read_at = case when v.read > p.last_read_seq then $1 else p.last_read_at end
         from ${marks}
        where p.conversation_id = v.conversation_id and p.user_id = v.user_id
+         and p.joined_seq = v.joined_seq and p.last_delivered_seq = v.delivered_before
+         and (v.read = 0 or
+              (p.last_read_seq = v.read_before and (${smallConversation('v.conversation_id')}) = v.told))
+      returning 1
+    ), kept as (
+      insert into delivery_status (conversation_id, user_id, status, up_to_seq, at, client_at)
+      select s.conversation_id, s.user_id, s.status, s.up_to_seq, $1::timestamptz, s.client_at
+        from ${rises}
+       where s.user_id is not null
+         and not exists (
+               select 1 from delivery_status d
+                where d.conversation_id = s.conversation_id and d.user_id = s.user_id and d.status = s.status
+                  and d.up_to_seq = s.up_to_seq)
     )
-    insert into delivery_status (conversation_id, user_id, status, up_to_seq, at, client_at)
-    select s.conversation_id, s.user_id, s.status, s.up_to_seq, $1::timestamptz, s.client_at
-      from ${rises}
-     where s.user_id is not null
-       and not exists (
-             select 1 from delivery_status d
-              where d.conversation_id = s.conversation_id and d.user_id = s.user_id and d.status = s.status
-                and d.up_to_seq = s.up_to_seq)`
+    ${refuseUnless('(select count(*) from moved) = $2::int')}`
 })
 
 /** A mark that rises, one of its two numbers. */
 interface Rise { mark: RaisedMarks, status: 'delivered' | 'read' }
+
+export interface Since { joined_seq: number, last_delivered_seq: number, last_read_seq?: number }
 
 /** New marks of one participant; 0 leaves one as it is. */
 export interface RaisedMarks extends Participant {
@@ -125,32 +137,42 @@ export interface RaisedMarks extends Participant {
   read_client_at: Date | null
   /** The conversation is small: it is kept when. */
   told: boolean
+  /** What the stay was when this was decided. */
+  since: Since
 }
 
 // Index: participant_stays_pkey.
 const RAISE_EARLIER: Statement = {
   name: 'receipts_raise_earlier',
   text: `
-    update participant_stays s
-       set last_delivered_seq = greatest(s.last_delivered_seq, v.delivered)
-      from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[])
-           as v (conversation_id, user_id, left_seq, delivered)
-     where s.conversation_id = v.conversation_id and s.user_id = v.user_id and s.left_seq = v.left_seq`
+    with moved as (
+      update participant_stays s
+         set last_delivered_seq = v.delivered
+        from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
+             as v (conversation_id, user_id, left_seq, delivered, delivered_before)
+       where s.conversation_id = v.conversation_id and s.user_id = v.user_id and s.left_seq = v.left_seq
+         and s.last_delivered_seq = v.delivered_before
+      returning 1
+    )
+    ${refuseUnless('(select count(*) from moved) = cardinality($1)')}`
 }
 
-/** Raises marks, and in small conversations keeps when; this transaction must have locked the users. */
+/**
+ * Raises marks, and in small conversations keeps when. Throws a serialization failure when a stay is not what
+ * it was any more.
+ */
 export async function raiseMarks (tx: Executor, raised: RaisedMarks[], at: Date): Promise<void> {
   if (raised.length === 0) return
   const earlier = raised.filter(mark => mark.ended_seq !== null)
   const marks = raised.filter(mark => mark.ended_seq === null)
   const rises = raised.flatMap(mark => (['delivered', 'read'] as const).flatMap(status =>
     mark.told && mark[status] > 0 ? [{ mark, status }] : []))
-  const written = RAISE(tx, [marks, rises], at)
+  const written = RAISE(tx, [marks, rises], at, marks.length)
   await Promise.all([written, ...(earlier.length === 0
     ? []
     : [tx.rows(RAISE_EARLIER, [
         earlier.map(m => m.conversation_id), earlier.map(m => m.user_id), earlier.map(m => m.ended_seq),
-        earlier.map(m => m.delivered)
+        earlier.map(m => m.delivered), earlier.map(m => m.since.last_delivered_seq)
       ])])])
 }
 

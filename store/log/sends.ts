@@ -6,6 +6,7 @@ import { type MessageType } from '../../core/message-rules.ts'
 import { type StoredMention } from '../../migrations/schema.ts'
 import { type Executor, type Statement } from '../database.ts'
 import { messageColumns, statusColumn, type MessageWithStatus } from '../messages/messages.ts'
+import { type LockedConversation, refuseUnless } from '../locks.ts'
 import { overSets } from '../row-sets.ts'
 
 export interface Member {
@@ -18,6 +19,7 @@ export interface Member {
   blocks_other: boolean
   /** Everything after this message is hidden from the member; null while the last message is not. */
   shown_seq: number | null
+  last_delivered_seq: number
 }
 
 export interface NewMessage {
@@ -78,7 +80,7 @@ const MEMBERS = overSets<[string]>({
   sets: [{ alias: 'a', columns: { id: ['uuid', id => id] } }],
   text: conversations => `
     select p.conversation_id, p.user_id, p.can_send_messages, p.joined_seq, p.left_seq is null as present,
-           p.shown_seq,
+           p.shown_seq, p.last_delivered_seq,
            c.type = 'direct' and exists (
              select 1 from conversation_participants o
                join blocks b on b.blocker_user_id = p.user_id and b.blocked_user_id = o.user_id
@@ -142,11 +144,11 @@ export async function readReplyTargets (tx: Executor, ids: string[]): Promise<Ma
   return new Map(rows.map(row => [row.id, row]))
 }
 
-interface End { last: NewMessage, added: number }
+interface End { last: NewMessage, added: number, membersVersion: number }
 
 const WRITE = overSets<[NewMessage, End]>({
   name: 'sends_write',
-  scalars: 1,
+  scalars: 2,
   sets: [
     {
       alias: 'm',
@@ -170,7 +172,8 @@ const WRITE = overSets<[NewMessage, End]>({
         id: ['uuid', end => end.last.conversation_id],
         last_seq: ['bigint', end => end.last.seq],
         last_message_id: ['uuid', end => end.last.id],
-        added: ['int', end => end.added]
+        added: ['int', end => end.added],
+        members_version: ['int', end => end.membersVersion]
       }
     }
   ],
@@ -181,20 +184,32 @@ const WRITE = overSets<[NewMessage, End]>({
       select m.*, $1::timestamptz
         from ${messages}
        where m.id is not null
+    ), counted as (
+      update conversations c
+         set last_seq = v.last_seq, last_message_id = v.last_message_id, last_message_at = $1,
+             last_activity_at = greatest(c.last_activity_at, $1), message_count = c.message_count + v.added
+        from ${ends}
+       where c.id = v.id and c.last_seq = v.last_seq - v.added and c.members_version = v.members_version
+      returning 1
     )
-    update conversations c
-       set last_seq = v.last_seq, last_message_id = v.last_message_id, last_message_at = $1,
-           last_activity_at = greatest(c.last_activity_at, $1), message_count = c.message_count + v.added
-      from ${ends}
-     where c.id = v.id`
+    ${refuseUnless('(select count(*) from counted) = $2::int')}`
 })
 
-/** Writes messages and the counters of their conversations, which this transaction must have locked. */
-export async function writeMessages (tx: Executor, messages: NewMessage[], at: Date): Promise<void> {
+/**
+ * Writes messages and the counters of their conversations. Throws a serialization failure when another
+ * transaction has changed one of them since it was read: it is locked from here on, if it was not before.
+ */
+export async function writeMessages (
+  tx: Executor, messages: NewMessage[], conversations: Map<string, LockedConversation>, at: Date
+): Promise<void> {
   const ends = new Map<string, End>()
   for (const message of messages) {
-    const added = (ends.get(message.conversation_id)?.added ?? 0) + 1
-    ends.set(message.conversation_id, { last: message, added })
+    const id = message.conversation_id
+    const added = (ends.get(id)?.added ?? 0) + 1
+    ends.set(id, { last: message, added, membersVersion: conversations.get(id)!.members_version })
   }
-  await WRITE(tx, [messages, [...ends.values()]], at)
+  await WRITE(tx, [messages, [...ends.values()].sort(byConversation)], at, ends.size)
 }
+
+const byConversation = ({ last: one }: End, { last: other }: End): number =>
+  one.conversation_id < other.conversation_id ? -1 : 1

@@ -12,7 +12,7 @@ test('of conversations that are erased while they are listed none is in the list
   let gone: string[] = []
   // As an erasure that ends between the two reads.
   const erasedMeanwhile: Executor = {
-    ...db,
+    orm: db.orm,
     async rows (statement, values) {
       const rows = await db.rows<any>(statement, values)
       if (statement.name === 'conversations_places') {

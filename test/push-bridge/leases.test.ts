@@ -99,7 +99,7 @@ test('a database that goes away delays pushes and repeats none', async () => {
       ...away,
       transact: async work => {
         return await world.database.transact(tx => work({
-          ...tx,
+          orm: tx.orm,
           rows: async (statement, values) => {
             if (statement.name === 'push_due_record' && ++writes === 1) throw unavailable('away')
             return await tx.rows(statement, values)

@@ -49,7 +49,7 @@ test('a running bridge takes up what a node that died had to leave', async () =>
     database: {
       ...world.database,
       autocommit: {
-        ...autocommit,
+        orm: autocommit.orm,
         async rows (statement, values) {
           if (++attempts === 1) throw unavailable('away')
           return await autocommit.rows(statement, values)

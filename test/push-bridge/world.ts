@@ -150,7 +150,7 @@ export function after (database: Database, statement: string, happen: () => Prom
   return {
     ...database,
     autocommit: {
-      ...database.autocommit,
+      orm: database.autocommit.orm,
       rows: async <Row>(asked: { name: string, text: string }, values: unknown[]) => {
         const rows = await database.autocommit.rows<Row>(asked, values)
         if (asked.name === statement) await happen()

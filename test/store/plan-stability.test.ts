@@ -8,7 +8,9 @@ import { expect, test } from 'vitest'
 import { directId, fillHistory, GROUP, HUB, HUGE, messageId, PEER } from '../../bench/fill.ts'
 import { conversationViews, listPlaces } from '../../store/conversations/views.ts'
 import { type Executor } from '../../store/database.ts'
-import { lockConversations, lockMembers, lockUsers } from '../../store/locks.ts'
+import {
+  findConversations, findMembers, lockConversations, lockMembers, lockUsers
+} from '../../store/locks.ts'
 import { appendNumbered, eventsAfter } from '../../store/log/inbox.ts'
 import { recipientStatuses } from '../../store/log/receipt-times.ts'
 import { findReadables, risingReads, sendersBelow } from '../../store/log/read-marks.ts'
@@ -63,6 +65,8 @@ const HOT: Record<string, (db: Executor, at: Date) => Promise<unknown>> = {
     await lockConversations(db, [HUGE, directId(1)])
     await lockMembers(db, [HUGE, GROUP], [PEER])
     await lockUsers(db, [HUB, PEER])
+    await findConversations(db, [HUGE, directId(1)])
+    await findMembers(db, [HUGE, GROUP], [PEER])
   },
   'what sends read': async db => {
     await readMembers(db, [HUGE, directId(1)], [HUB])
@@ -73,7 +77,9 @@ const HOT: Record<string, (db: Executor, at: Date) => Promise<unknown>> = {
   'what sends write': async (db, at) => {
     for (const [nth, size] of SIZES.entries()) {
       const first = nth * 100
-      await writeMessages(db, rows(size, i => newMessage(first + i)), at)
+      await writeMessages(db, rows(size, i => newMessage(first + i)), new Map([[HUGE, {
+        id: HUGE, type: 'group', title: null, last_seq: 99_000_000, last_activity_at: at, members_version: 0
+      }]]), at)
       await appendNumbered(
         db, rows(size, i => newEvent(first + i)), [{ id: HUB, inbox_seq: 99_000_000, acked_seq: 1 }], at
       )
@@ -88,8 +94,9 @@ const HOT: Record<string, (db: Executor, at: Date) => Promise<unknown>> = {
     for (const size of SIZES) {
       await deliveredMarks(db, rows(size, () => member))
       const read_client_at = null
-      await raiseMarks(db, rows(size, i =>
-        ({ ...member, ended_seq: null, delivered: END - size - i, read: 0, read_client_at, told: true })), at)
+      const since = { joined_seq: 0, last_delivered_seq: 0 }
+      const raised = { ...member, ended_seq: null, read: 0, read_client_at, told: true, since }
+      await raiseMarks(db, rows(size, i => ({ ...raised, delivered: END - size - i })), at)
       await advanceCursors(
         db, rows(size, i => ({ user_id: HUB, device_id: `phone-${i}`, seq: 1, lease: null })), at
       )

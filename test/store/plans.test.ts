@@ -246,13 +246,18 @@ describe('a send', () => {
       client_fingerprint: 'new',
       hidden: false
     }
+    const last_activity_at = new Date()
+    const locked = new Map([[HUGE, {
+      id: HUGE, type: 'group' as const, title: null, last_seq: END, last_activity_at, members_version: 0
+    }]])
     const events: AppendedEvent[] = [HUB, PEER, LATE].map(user_id =>
       ({ user_id, seq: END, type: 'new_message', conversation_id: HUGE, message_id: message.id }))
     expectBounded(
-      await explain(db => writeMessages(db, [message], new Date())), 200, 'conversations_pkey')
+      await explain(db => writeMessages(db, [message], locked, new Date())), 200, 'conversations_pkey')
     expectBounded(
       await explain(db =>
-        appendNumbered(db, events, [{ id: HUB, inbox_seq: END, acked_seq: 0 }], new Date())), 100,
+        appendNumbered(db, events, events.map(({ user_id: id }) =>
+          ({ id, inbox_seq: END, acked_seq: 0 })), new Date())), 100,
       'users_pkey')
     expectBounded(
       await explain(db =>
@@ -287,7 +292,9 @@ describe('receipts', () => {
       await explain(db => lockMembers(db, [HUGE], [HUB])), 100, 'users_pkey', 'conversation_participants_pkey'
     )
     expectBounded(await explain(db => deliveredMarks(db, [member])), 20, 'conversation_participants_pkey')
-    const raised = { ...member, ended_seq: null, delivered: END, read: 0, read_client_at: null, told: true }
+    const since = { joined_seq: 0, last_delivered_seq: 0 }
+    const raised =
+      { ...member, ended_seq: null, delivered: END, read: 0, read_client_at: null, told: true, since }
     expectBounded(
       await explain(db => raiseMarks(db, [raised], new Date())), 60, 'conversation_participants_pkey'
     )

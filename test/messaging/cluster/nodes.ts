@@ -37,7 +37,7 @@ export async function startNode (
   const database: Database = {
     ...opened,
     autocommit: {
-      ...opened.autocommit,
+      orm: opened.autocommit.orm,
       async rows (statement, values) {
         intercept(statement.name, values)
         return await opened.autocommit.rows(statement, values)

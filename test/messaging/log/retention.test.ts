@@ -76,7 +76,7 @@ test('an event that is committed while the log is read is no reason to resync', 
   const { autocommit: reads } = messaging.database
   let looked = false
   const log = createInboxLog({
-    ...reads,
+    orm: reads.orm,
     async rows (statement, values) {
       const rows = await reads.rows<never>(statement, values)
       if (!looked) await sendMany(messaging, 1)

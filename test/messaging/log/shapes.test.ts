@@ -44,13 +44,14 @@ function plan () {
     joined_seq: 0,
     present: true,
     blocks_other: false,
-    shown_seq: null
+    shown_seq: null,
+    last_delivered_seq: 0
   })
   const at = new Date()
   return planSends(Array.from({ length: COUNT }, (_, n) => send(n)), {
     members: new Map([[CONVERSATION, new Map([['alice', member('alice')], ['bob', member('bob')]])]]),
     conversations: new Map([[CONVERSATION, {
-      id: CONVERSATION, type: 'direct', title: null, last_seq: 0, last_activity_at: at
+      id: CONVERSATION, type: 'direct', title: null, last_seq: 0, last_activity_at: at, members_version: 0
     }]]),
     replyTargets: new Map(),
     attachments: new Map(),

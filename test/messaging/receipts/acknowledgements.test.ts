@@ -35,11 +35,17 @@ describe('acknowledgements that nobody waits for, more than a batch holds', () =
   let batches: number
   function committerWith (count: number): Committer {
     batches = 0
-    const nothing = { storedAt: [], events: [] }
+    const nothing = { storedAt: [], events: [], marks: new Map() }
     const database = {
+      onOtherServer () {},
       async commit () {
         batches++
-        return { outcomes: [], large: [], messages: [], wakes: [], receipts: nothing, watched: new Map() }
+        return {
+          context: { sends: { members: new Map() }, read: { conversations: new Map(), users: new Map() } },
+          committed: {
+            outcomes: [], large: [], messages: [], wakes: [], receipts: nothing, watched: new Map()
+          }
+        }
       }
     }
     const deps = { database, stored () {}, now: Date.now, log: pino({ enabled: false }) }
@@ -83,6 +89,7 @@ test('what no sender waits for is written all the same, however much others send
 test('many that cannot be written are tried again after a pause, not at once', async () => {
   const attempts: number[] = []
   const database = {
+    onOtherServer () {},
     commit: async () => {
       attempts.push(performance.now())
       throw unavailable('the database is not available')

@@ -57,7 +57,7 @@ test.each(CONVERSATIONS.map(({ reader }) =>
   reader))('the list of %s reads no more than the end of the conversation', async reader => {
   const plans: any[] = []
   const explaining = {
-    ...database.autocommit,
+    orm: database.autocommit.orm,
     async rows ({ name, text }: { name: string, text: string }, values: unknown[]) {
       plans.push(...await database.autocommit.rows<any>(
         { name: `explain_${name}`, text: `explain (analyze, buffers, format json) ${text}` }, values
