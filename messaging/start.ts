@@ -143,11 +143,16 @@ export async function startMessaging ({
     log
   })
   const { sends, acknowledgements, readReceipts } = committer
+  // Of what is not committed by the committer.
+  const tell = (events: WakeEvent[]): void => {
+    committer.appended(events)
+    wake(events)
+  }
   const pushLog = createPushLog()
-  const messageChanges = createMessageChanges({ database, epoch, wake, now })
+  const messageChanges = createMessageChanges({ database, epoch, wake: tell, now })
   const inboxLog = createInboxLog(database.autocommit, epoch)
   const openings = createOpenings({
-    database, epoch, acknowledgements, tellResync: createTellResync({ database, epochs, wake, now })
+    database, epoch, acknowledgements, tellResync: createTellResync({ database, epochs, wake: tell, now })
   })
   const connections = createConnections((userId, present) => presence.changed(userId, present))
   const feeds = createFeeds({ connections, wakes, openings, epoch, readLog: inboxLog.after, now })
@@ -166,7 +171,7 @@ export async function startMessaging ({
   })
   const expiry = startExpiry({ database, log, now }, sessions)
   const nameTelling =
-    startNameTelling({ database, announce: createAnnounce({ database, epoch, wake }), now, log })
+    startNameTelling({ database, announce: createAnnounce({ database, epoch, wake: tell }), now, log })
   const profiles = createProfiles({ database, telling: nameTelling, now })
   const known = createAuthentication(authentication, { database, meet: profiles.meet, log, now })
   const notices = createPresenceNotices({ database, wakes, log })
@@ -181,7 +186,7 @@ export async function startMessaging ({
   const erasures = startErasures({
     database,
     epoch,
-    wake,
+    wake: tell,
     revocations,
     log,
     settleMs: erasureSettleMs,
@@ -222,7 +227,7 @@ export async function startMessaging ({
     readReceipts,
     search: createSearch(database),
     messageChanges,
-    conversations: createConversations({ database, epoch, wake, now }),
+    conversations: createConversations({ database, epoch, wake: tell, now }),
     acknowledgements,
     openings,
     inboxLog,

@@ -32,7 +32,7 @@ import { renderLive } from './render.ts'
 
 const MAX_RACES = 5
 /** How often a batch waits for another one, before it waits in the database. */
-const MAX_WAITS = 5
+const MAX_WAITS = 3
 /** A user who reads one conversation soon reads another: their devices are told of both at once. */
 const TELL_READS_AFTER_MS = 3_000
 

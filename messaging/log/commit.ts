@@ -30,6 +30,7 @@ import {
 } from '../send/queue.ts'
 import { createSendOrder, type SendOrder } from '../send/order.ts'
 import { createSendTrace } from '../send/trace.ts'
+import { type WakeEvent } from '../deliver/wakes.ts'
 import { type BatchDeps, commitBatch, type CommitOptions } from './batch.ts'
 import { createContextCache } from './context-cache.ts'
 import { commitInHalves } from '../halves.ts'
@@ -78,6 +79,8 @@ export interface Committer extends AsyncDisposable {
   sends: Sends
   acknowledgements: Acknowledgements
   readReceipts: Pick<ReadReceipts, 'read'>
+  /** Others in this process have committed these events. */
+  appended (events: WakeEvent[]): void
 }
 
 /** A batch in flight, and whose turn has to wait for its end. */
@@ -335,6 +338,7 @@ export function startCommitter (
       waiting: () => acknowledgements.size() + committing.size
     },
     readReceipts,
+    appended: known.appended,
     async [Symbol.asyncDispose] () {
       await readReceipts.drained()
       await drained()

@@ -16,6 +16,8 @@ import {
 /** In all conversations that are known, some 200 bytes each. */
 const MAX_MEMBERS = 50_000
 const MAX_USERS = 50_000
+/** A batch that waits for a row holds up others that need none of its rows for no longer than this. */
+const MAX_WAIT_MS = 50
 /** So many senders are remembered for so long after they have sent something twice. */
 const MAX_REPEATING = 1_000
 const REPEATING_MS = 60_000
@@ -32,7 +34,7 @@ export interface ContextCache {
    */
   lendTo (batch: Batch): Loan
   giveBack (batch: Batch): void
-  /** Resolves when the batch has given back what it has. */
+  /** Resolves when the batch has given back what it has; it may take the database long. */
   ended (batch: Batch): Promise<void>
   /** The batch has these users from here on: it has locked them. */
   hold (batch: Batch, userIds: Iterable<string>): void
@@ -40,6 +42,8 @@ export interface ContextCache {
   remember (batch: Batch, context: Context, raised: Iterable<RaisedMarks>): void
   /** The batch has failed, or is about to change what is not known from here. */
   forget (batch: Batch): void
+  /** Somebody else in this process has appended these events. */
+  appended (events: ReadonlyArray<{ userId: string, seq: number }>): void
   /** The sender has sent something twice, and may do so again. */
   noteRepeating (senderId: string): void
   isRepeating (senderId: string): boolean
@@ -111,7 +115,11 @@ export function createContextCache (): ContextCache {
 
     async ended (batch) {
       const own = heldBy(batch)
-      if (own !== undefined) await new Promise<void>(resolve => { own.waiting.push(resolve) })
+      if (own === undefined) return
+      await new Promise<void>(resolve => {
+        const timer = setTimeout(resolve, MAX_WAIT_MS)
+        own.waiting.push(() => { clearTimeout(timer); resolve() })
+      })
     },
 
     hold (batch, userIds) { for (const id of userIds) hold(batch, userOf(id)) },
@@ -137,6 +145,14 @@ export function createContextCache (): ContextCache {
         conversations.delete(id)
       }
       for (const id of othersOf(batch)) forgetUser(id)
+    },
+
+    appended (events) {
+      for (const { userId, seq } of events) {
+        const user = users.peek(userId)
+        if (user?.counters === undefined || user.holder !== undefined) continue
+        user.counters.inbox_seq = Math.max(user.counters.inbox_seq, seq)
+      }
     },
 
     noteRepeating (senderId) { repeating.set(senderId, true) },

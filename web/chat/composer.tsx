@@ -1,5 +1,5 @@
 /** Where a message is written: text, mentions, a picture on its way, an answer or an edit. */
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import type { ShownConversation, ShownMessage } from '@echo/client'
 import { usePerson } from './context.ts'
 import { mentionBegun, mentionsIn } from './mentions.ts'
@@ -20,7 +20,8 @@ export function Composer ({ conversation, about, onDone }: {
   const upload = useUpload(client)
   const label = `${person.name}’s message to ${titleOf(person, conversation)}`
 
-  useEffect(() => {
+  // Before anything can be written into the field: what is written is not replaced by what is edited.
+  useLayoutEffect(() => {
     if (about === undefined) return
     if (about.kind === 'edit') setText(about.message.content ?? '')
     field.current?.focus()

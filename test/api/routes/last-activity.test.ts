@@ -37,8 +37,9 @@ test('a message that waited for its conversation is younger than what it waited 
   const waiting = async (): Promise<boolean> =>
     (await database.autocommit.orm.execute(sql`select 1 from pg_locks where not granted`)).rows.length > 0
   const { sending, released } = await database.transact(async tx => {
-    await tx.orm.select({ id: conversations.id }).from(conversations).where(eq(conversations.id, id))
-      .for('update')
+    // As whoever lets a participant in.
+    await tx.orm.update(conversations).set({ members_version: sql`members_version + 1` })
+      .where(eq(conversations.id, id))
     const sending = send(alice, id, 'hello')
     await until(waiting, 'the message waits')
     return { sending: [sending], released: Date.now() }

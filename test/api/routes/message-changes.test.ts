@@ -29,9 +29,9 @@ async function sql<Row = any> (text: string, ...values: unknown[]): Promise<Row[
   return await api.messaging.database.autocommit.rows<Row>({ name: `test_${++statements}`, text }, values)
 }
 const block = (blocker: Caller, blocked: Caller): Promise<unknown> =>
-  sql('insert into blocks (blocker_user_id, blocked_user_id) values ($1, $2)', blocker.id, blocked.id)
-const unblock = (blocker: Caller): Promise<unknown> =>
-  sql('delete from blocks where blocker_user_id = $1', blocker.id)
+  api.messaging.blocks.block(blocker.id, blocked.id)
+const unblock = (blocker: Caller, blocked: Caller): Promise<unknown> =>
+  api.messaging.blocks.unblock(blocker.id, blocked.id)
 
 /** A group of alice (admin), bob and carol with a message of bob's. */
 async function scene (content = 'helo @carol'): Promise<{ conversation: string, message: any }> {
@@ -336,7 +336,7 @@ test('an edit by a blocked user is theirs alone: for the other side the message 
   })
   expect(await history(eve, conversation)).toEqual([body])
 
-  await unblock(frank)
+  await unblock(frank, eve)
   await eve.patch(`/messages/${message.id}`, { content: 'nice again' })
   await eve.put(`/messages/${message.id}/reactions/👍`)
   await refused(await frank.put(`/messages/${message.id}/reactions/👍`), 409, 'message_deleted', news[1]!)
