@@ -10,7 +10,9 @@
  *
  * Transactions that share rows then queue up instead of deadlocking. "No key"
  * keeps the foreign key checks of other transactions from waiting. A lock makes
- * final what is read after it. To append to an inbox log takes the lock of its user.
+ * final what is read after it. To append to an inbox log takes the lock of its user,
+ * before it is decided or with the update of its counter: then the update must find
+ * the counter as it was (`refuseUnless`).
  */
 import { type Executor, type Statement } from './database.ts'
 

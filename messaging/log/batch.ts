@@ -1,8 +1,10 @@
 /**
- * One batch: sends, acknowledgements and read receipts in one transaction of two
- * round trips. The first locks conversations, then users, and reads what the
- * decisions need; the second writes everything and commits. Then the listeners of
- * the users with new events are woken.
+ * One batch: sends, acknowledgements and read receipts in one transaction. It is
+ * decided by what is known and what is read without locks, and written and
+ * committed in one round trip, if the database finds that what it was decided by
+ * still holds. Otherwise, and with other nodes, a first round trip locks
+ * conversations, then users, and reads. Then the listeners of the users with new
+ * events are woken.
  *
  * Every counter is taken once per user, whatever the batch holds for them.
  */

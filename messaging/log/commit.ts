@@ -2,10 +2,11 @@
  * The committer: the one place of a process where sends, acknowledgements and
  * read receipts wait.
  *
- * Whatever waits when a batch has its locks is the next batch, so batches grow
- * with the load, and an idle server commits a lone message at once. While one is
- * written the next one asks for its locks; it leaves out the conversations of the
- * one before, so their order does not depend on which of the two succeeds.
+ * Whatever waits when a batch has committed is the next batch, so batches grow
+ * with the load, and an idle server commits a lone message at once. Beside a small
+ * batch, and with other nodes beside any that has its locks, the next one begins
+ * before that; it leaves out the conversations of the one before, so their order
+ * does not depend on which of the two succeeds.
  *
  * Nothing but a sender's tick depends on acknowledgements. They are collected for
  * LINGER_MS and committed beside the sends, so that no message waits for the work
@@ -43,7 +44,7 @@ const IDLE_LINGER_MS = 500
 /** How long acknowledgements that could not be written wait, unless another batch takes them along. */
 const RETRY_MS = 500
 const MAX_READS = 500
-/** Batches of sends in flight: while one commits, the next one asks for its locks. */
+/** Batches of sends in flight: while one commits, the next one is decided. */
 const MAX_SENDING = 2
 /** A batch of so many sends takes acknowledgements along. */
 const LARGE_BATCH = 8
@@ -111,7 +112,7 @@ export function startCommitter (
   const reads: WaitingRead[] = []
   const readReceipts = createReadReceipts({ db: database.autocommit, commit: commitRead })
   let sending: Sending[] = [] // the batches in flight with sends and reads
-  let locking: Promise<void> | undefined // the one that has not got its locks yet
+  let locking: Promise<void> | undefined // the one that has to be decided, or committed, before the next begins
   let sendingToMany: Promise<void> | undefined // the one with messages to many members
   let acknowledging: Promise<void> | undefined // the one with acknowledgements; it may be the first
   let committing = new Set<string>() // users whose acknowledgements are in flight

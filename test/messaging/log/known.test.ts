@@ -140,13 +140,6 @@ describe('what somebody else has changed meanwhile', () => {
     expect(await told('alice', 'message_delivered')).toEqual([])
   })
 
-  test('a read of another process is told once', async () => {
-    const { message } = await say(node, 'alice', pair, 'hello')
-    await node.messaging.readReceipts.read({ readerId: 'bob', messageId: message.id })
-    await node.messaging.readReceipts.read({ readerId: 'bob', messageId: message.id })
-    expect(await told('alice', 'message_read')).toEqual([2])
-  })
-
   const leftElsewhere = (userId: string) => runSql(file.url, `
     update conversations set members_version = members_version + 1 where id = '${pair}';
     update conversation_participants set left_at = now(), left_seq = 1
