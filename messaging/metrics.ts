@@ -20,6 +20,10 @@ export const sendsTotal = new Counter({
 })
 export const sendBatchMessages =
   new Histogram({ name: 'echo_send_batch_messages', help: 'Messages committed together', buckets: COUNTS })
+export const batchesDecidedAgain = new Counter({
+  name: 'echo_batches_decided_again_total',
+  help: 'Batches that the database refused because somebody else had changed their rows, or after a deadlock'
+})
 export const sendCommitSeconds = new Histogram({
   name: 'echo_send_commit_seconds', help: 'Time to commit one batch of messages', buckets: COMMIT_S
 })

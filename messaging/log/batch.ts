@@ -20,7 +20,7 @@ import { advanceCursors } from '../../store/people/device-sessions.ts'
 import { cancelPushes, type DuePush, schedulePushes } from '../../store/push/due.ts'
 import { notePushReads } from '../../store/push/reads.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'
-import { deliverySeconds, receiptsTotal } from '../metrics.ts'
+import { batchesDecidedAgain, deliverySeconds, receiptsTotal } from '../metrics.ts'
 import { cursorsOf, moveAcknowledged } from '../receipts/cursors.ts'
 import { planDelivered, planRead, reachedBy, type ReceiptPlan } from '../receipts/marks.ts'
 import { planSends, readKnown, type SendPlan } from '../send/plan.ts'
@@ -46,8 +46,8 @@ export interface KnownSessions { present: Set<string>, certain: boolean }
 
 export interface BatchDeps {
   database: Database
-  /** What batches before have left. */
-  known: ContextCache
+  /** What batches before have left; undefined where others write the same rows all the time. */
+  known: ContextCache | undefined
   epochs: Pick<Epochs, 'current' | 'committed'>
   /** Connections of one device may be on other nodes. */
   fenced: boolean
@@ -101,7 +101,8 @@ export async function commitBatch (
 ): Promise<CommittedBatch> {
   const { known, fenced } = deps
   const alsoConcerned = new Set<string>()
-  let recalled = optimistic ? await recallFor(batch, known) : undefined
+  let decided = false
+  let recalled = optimistic && known !== undefined ? await recallFor(batch, known) : undefined
   for (let race = 1; ; race++) {
     try {
       const { context, committed } = await deps.database.commit({
@@ -109,30 +110,32 @@ export async function commitBatch (
         async look (db) {
           const looked = recalled
           recalled = undefined
-          return looked && await lookForContext(db, batch, looked, known)
+          return looked && await lookForContext(db, batch, looked, known!)
         },
         async read (tx) {
-          known.forget(batch)
+          known?.forget(batch)
+          if (decided) batchesDecidedAgain.inc()
           const reading = { lock: true, mayBeRepeated: () => true, fenced }
           return await readContext(tx, batch, recallContext(batch, NOTHING, alsoConcerned), reading)
         },
         async decide (context, tx) {
-          known.hold(batch, context.users.keys())
+          known?.hold(batch, context.users.keys())
+          decided = true
           locked()
           const { writes, result: committed } = await decide(tx, deps, batch, context)
           return { writes, result: { context, committed } }
         }
       })
-      known.remember(batch, context, committed.receipts.marks.values())
+      known?.remember(batch, context, committed.receipts.marks.values())
       const { outcomes, large } = committed
       outcomes.forEach((outcome, i) => {
         const isRepeated = outcome !== undefined && 'repeated' in outcome && outcome.repeated
-        if (isRepeated) known.noteRepeating(batch.sends[i]!.senderId)
+        if (isRepeated) known?.noteRepeating(batch.sends[i]!.senderId)
       })
       follow(deps, committed)
       return { outcomes, large }
     } catch (error) {
-      known.forget(batch)
+      known?.forget(batch)
       // Another process stored one of the client_message_ids between our look and our insert: everything was
       // rolled back, the next look finds it. Likewise an attachment that was released meanwhile.
       if (error instanceof UsersMissing) for (const id of error.userIds) alsoConcerned.add(id)

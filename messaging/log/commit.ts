@@ -102,7 +102,7 @@ export function startCommitter (
   { log, ...given }: Omit<BatchDeps, 'known'> & { log: Logger }
 ): Committer {
   const { database } = given
-  const known = createContextCache()
+  const known = given.fenced ? undefined : createContextCache()
   const deps = { known, ...given }
   const trace = createSendTrace(log)
   const sends = createSendQueue(schedule)
@@ -112,7 +112,7 @@ export function startCommitter (
   const reads: WaitingRead[] = []
   const readReceipts = createReadReceipts({ db: database.autocommit, commit: commitRead })
   let sending: Sending[] = [] // the batches in flight with sends and reads
-  let locking: Promise<void> | undefined // the one that has to be decided, or committed, before the next begins
+  let locking: Promise<void> | undefined // the one before whose commit, or whose locks, no other begins
   let sendingToMany: Promise<void> | undefined // the one with messages to many members
   let acknowledging: Promise<void> | undefined // the one with acknowledgements; it may be the first
   let committing = new Set<string>() // users whose acknowledgements are in flight
@@ -123,7 +123,7 @@ export function startCommitter (
   let all = false // the next batch with acknowledgements takes every one
   let closed = false
 
-  database.onOtherServer(known.clear)
+  if (known !== undefined) database.onOtherServer(known.clear)
 
   const toSend = (): boolean =>
     locking === undefined && sending.length < MAX_SENDING && (sends.size() > 0 || reads.length > 0)
@@ -209,7 +209,7 @@ export function startCommitter (
   }
 
   function run (
-    items: Item[], { locked = () => {}, optimistic = !deps.fenced }: Partial<CommitOptions> = {}
+    items: Item[], { locked = () => {}, optimistic = true }: Partial<CommitOptions> = {}
   ): Promise<void> {
     const found = new Set<string>()
     const order = createSendOrder()
@@ -339,7 +339,7 @@ export function startCommitter (
       waiting: () => acknowledgements.size() + committing.size
     },
     readReceipts,
-    appended: known.appended,
+    appended: events => known?.appended(events),
     async [Symbol.asyncDispose] () {
       await readReceipts.drained()
       await drained()

@@ -1,9 +1,9 @@
 /**
  * The inbox log: one dense sequence of events per user.
  *
- * Invariant: a transaction that appends holds the user's row lock, and `seq` goes on from where
- * the log ended under it, so `seq` has no holes and commits in its own order. A row holds references and is rendered when it
- * is read, so edits and tombstones show in replays too.
+ * Invariant: a transaction that appends holds the user's row lock, and goes on from where the log
+ * ends under it, so `seq` has no holes and commits in its own order. A row holds references and is
+ * rendered when it is read, so edits and tombstones show in replays too.
  */
 import { type EventType } from '../../core/events.ts'
 import { type Executor, type Statement } from '../database.ts'
