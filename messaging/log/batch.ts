@@ -102,9 +102,10 @@ export async function commitBatch (
   const { known, fenced } = deps
   const alsoConcerned = new Set<string>()
   let decided = false
-  let recalled = optimistic && known !== undefined ? await recallFor(batch, known) : undefined
   for (let race = 1; ; race++) {
     try {
+      let recalled =
+        optimistic && race === 1 && known !== undefined ? await recallFor(batch, known) : undefined
       const { context, committed } = await deps.database.commit({
         lockTimeoutMs,
         async look (db) {
