@@ -1,7 +1,10 @@
 /** What HTTP measures, and what every Node process does. */
 import { collectDefaultMetrics, Counter, Histogram } from 'prom-client'
 
-collectDefaultMetrics()
+/** How often it is looked how late the event loop is: each 10 ms would take 0.003 of a core when idle. */
+const LAG_EVERY_MS = 100
+
+collectDefaultMetrics({ eventLoopMonitoringPrecision: LAG_EVERY_MS })
 
 const SECONDS = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 
