@@ -4,6 +4,8 @@
  * that is added, and whoever reads them is slow.
  */
 import { expect, test } from 'vitest'
+import { recallContext } from '../../../messaging/log/context.ts'
+import { createContextCache } from '../../../messaging/log/context-cache.ts'
 import { createAcknowledgementQueue } from '../../../messaging/receipts/acknowledgements.ts'
 import { planSends } from '../../../messaging/send/plan.ts'
 import { createSendQueue, enqueue, type Send } from '../../../messaging/send/queue.ts'
@@ -71,8 +73,8 @@ test('messages, what readers see of them, and their events', () => {
 })
 
 test('what is made on the way leaves no hidden classes behind', async () => {
-  // 12 MB with them, of 4,000 messages.
-  expect(await promotedBy(() => { plan() }, 20)).toBeLessThan(1_000_000)
+  // 12 MB with them, of 4,000 messages; without, below 1, or little more when the machine is busy.
+  expect(await promotedBy(() => { plan() }, 20)).toBeLessThan(4_000_000)
 })
 
 test('acknowledgements that wait', () => {
@@ -81,4 +83,18 @@ test('acknowledgements that wait', () => {
     queue.add({ userId: `user-${n}`, deviceId: 'phone', lease: undefined, seq: n, deliveries: [] })
   }
   expectOneShape(queue.take(true))
+})
+
+test('what is known keeps nothing of the batches that asked for it', async () => {
+  const known = createContextCache()
+  const ask = (n: number): void => {
+    const large = { kept: new Array(1_000).fill(n), ...send(n) }
+    const batch = { sends: [large], acknowledgements: [], reads: [] }
+    const loan = known.lendTo(batch)
+    recallContext(batch, loan)
+    loan.contestant()
+    known.forget(batch)
+  }
+  // 5.7 MB of 33 when what it is given has a getter.
+  expect(await promotedBy(() => { for (let n = 0; n < 200; n++) ask(n) }, 20)).toBeLessThan(3_000_000)
 })
