@@ -44,12 +44,12 @@ const EVENTS = {
 
 export async function startFloorStore (url: string): Promise<FloorStore> {
   const database = openDatabase(url)
-  const { rows } = database.autocommit
+  const db = database.autocommit
   for (const [name, text] of Object.entries({
     users: 'create table floor_users (id text collate "C" primary key, last bigint not null)',
     messages: 'create table floor_messages (id bigserial primary key, text text not null)',
     events: 'create table floor_events (user_id text collate "C", seq bigint, primary key (user_id, seq))'
-  })) await rows({ name: `floor_create_${name}`, text }, [])
+  })) await db.rows({ name: `floor_create_${name}`, text }, [])
 
   const known = new Set<string>()
   const waiting: Item[] = []
@@ -75,7 +75,9 @@ export async function startFloorStore (url: string): Promise<FloorStore> {
     const added = ids.filter(id => !known.has(id))
     if (added.length > 0) {
       for (const id of added) known.add(id)
-      await rows({ name: 'floor_add', text: 'insert into floor_users select unnest($1::text[]), 0' }, [added])
+      await db.rows(
+        { name: 'floor_add', text: 'insert into floor_users select unnest($1::text[]), 0' }, [added]
+      )
     }
     await database.commit({
       read: tx => tx.rows<Counters>(LOCK, [ids]),
