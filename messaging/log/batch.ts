@@ -34,7 +34,7 @@ import { renderLive } from './render.ts'
 
 const MAX_RACES = 5
 /** How often a batch waits for another one, before it waits in the database. */
-const MAX_WAITS = 3
+const MAX_WAITS = 2
 /** A user who reads one conversation soon reads another: their devices are told of both at once. */
 const TELL_READS_AFTER_MS = 3_000
 
@@ -157,7 +157,7 @@ async function recallFor (batch: Batch, known: ContextCache): Promise<Recalled |
     const contestant = loan.contestant()
     if (contestant === undefined) return recalled
     known.giveBack(batch)
-    await known.ended(contestant)
+    if (!await known.ended(contestant)) break
   }
   return undefined
 }

@@ -16,8 +16,10 @@ import {
 /** In all conversations that are known, some 200 bytes each. */
 const MAX_MEMBERS = 50_000
 const MAX_USERS = 50_000
-/** A batch that waits for a row holds up others that need none of its rows for no longer than this. */
+/** A batch that waits for a row holds up others that do not need it for no longer than this. */
 const MAX_WAIT_MS = 50
+/** What so many have to be written for takes long. */
+const MANY_USERS = 64
 /** So many senders are remembered for so long after they have sent something twice. */
 const MAX_REPEATING = 1_000
 const REPEATING_MS = 60_000
@@ -34,8 +36,11 @@ export interface ContextCache {
    */
   lendTo (batch: Batch): Loan
   giveBack (batch: Batch): void
-  /** Resolves when the batch has given back what it has; it may take the database long. */
-  ended (batch: Batch): Promise<void>
+  /**
+   * Resolves with true when the batch has given back what it has; with false when that takes long. Then it
+   * is better to queue up in the database, for the rows that are needed and no others.
+   */
+  ended (batch: Batch): Promise<boolean>
   /** The batch has these users from here on: it has locked them. */
   hold (batch: Batch, userIds: Iterable<string>): void
   /** The batch has committed, and left the rows like this. */
@@ -115,10 +120,11 @@ export function createContextCache (): ContextCache {
 
     async ended (batch) {
       const own = heldBy(batch)
-      if (own === undefined) return
-      await new Promise<void>(resolve => {
-        const timer = setTimeout(resolve, MAX_WAIT_MS)
-        own.waiting.push(() => { clearTimeout(timer); resolve() })
+      if (own === undefined) return true
+      if (own.users.length > MANY_USERS) return false
+      return await new Promise<boolean>(resolve => {
+        const timer = setTimeout(resolve, MAX_WAIT_MS, false)
+        own.waiting.push(() => { clearTimeout(timer); resolve(true) })
       })
     },
 
