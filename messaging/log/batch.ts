@@ -115,6 +115,7 @@ export async function commitBatch (
         },
         async read (tx) {
           known?.forget(batch)
+          known?.holdCrowds(batch)
           if (decided) batchesDecidedAgain.inc()
           const reading = { lock: true, mayBeRepeated: () => true, fenced }
           return await readContext(tx, batch, recallContext(batch, NOTHING, alsoConcerned), reading)

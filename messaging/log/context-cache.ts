@@ -16,6 +16,8 @@ import {
 /** In all conversations that are known, some 200 bytes each. */
 const MAX_MEMBERS = 50_000
 const MAX_USERS = 50_000
+/** Conversations with many members, of whom only the ids are known. */
+const MAX_CROWDS = 200
 /** A batch that waits for a row holds up others that do not need it for no longer than this. */
 const MAX_WAIT_MS = 50
 /** What so many have to be written for takes long. */
@@ -47,6 +49,8 @@ export interface ContextCache {
   remember (batch: Batch, context: Context, raised: Iterable<RaisedMarks>): void
   /** The batch has failed, or is about to change what is not known from here. */
   forget (batch: Batch): void
+  /** The batch is about to lock the members of its large conversations, where it is known who they are. */
+  holdCrowds (batch: Batch): void
   /** Somebody else in this process has appended these events. */
   appended (events: ReadonlyArray<{ userId: string, seq: number }>): void
   /** The sender has sent something twice, and may do so again. */
@@ -70,6 +74,7 @@ export function createContextCache (): ContextCache {
     maxSize: MAX_MEMBERS, sizeCalculation: ({ members }) => members.size + 1
   })
   const users = new LRUCache<string, KnownUser>({ max: MAX_USERS })
+  const crowds = new LRUCache<string, string[]>({ max: MAX_CROWDS }) // members by conversation
   const repeating = new LRUCache<string, true>({ max: MAX_REPEATING, ttl: REPEATING_MS })
   let held: Held[] = [] // of the few batches in flight
 
@@ -135,6 +140,7 @@ export function createContextCache (): ContextCache {
       for (const [id, conversation] of read.conversations) {
         const members = sends.members.get(id)!
         if (members.size <= MANY_MEMBERS) conversations.set(id, { conversation, members })
+        else crowds.set(id, [...members.keys()])
       }
       for (const [id, counters] of read.users) userOf(id).counters = counters
       for (const { conversation_id, user_id, ended_seq, delivered } of raised) {
@@ -153,6 +159,12 @@ export function createContextCache (): ContextCache {
       for (const id of othersOf(batch)) forgetUser(id)
     },
 
+    holdCrowds (batch) {
+      for (const id of conversationsOf(batch.sends)) {
+        for (const userId of crowds.get(id) ?? []) hold(batch, userOf(userId))
+      }
+    },
+
     appended (events) {
       for (const { userId, seq } of events) {
         const user = users.peek(userId)
@@ -166,6 +178,7 @@ export function createContextCache (): ContextCache {
 
     clear () {
       conversations.clear()
+      crowds.clear()
       users.clear()
     }
   }
