@@ -12,16 +12,27 @@ const haveSameMap = runInThisContext('(one, other) => %HaveSameMap(one, other)')
 /** Whether V8 keeps both under one hidden class, so that code that has seen one is fast with the other. */
 export const haveOneShape = (one: object, other: object): boolean => haveSameMap(one, other)
 
-/** Bytes that become old while `round` runs so many times, with a young collection after each. */
+/** What keeps objects keeps them every time; V8 itself, while it compiles, does so once. */
+const ATTEMPTS = 3
+const AS_GOOD_AS_NOTHING = 1_000_000
+
+/**
+ * Bytes that become old while `round` runs so many times, with a young collection after each: the least
+ * of a few attempts.
+ */
 export async function promotedBy (round: () => void | Promise<void>, rounds: number): Promise<number> {
-  for (let i = 0; i < 3; i++) await round() // compiled, with its constants
-  gc()
-  const before = oldBytes()
-  for (let i = 0; i < rounds; i++) {
-    await round()
-    gc({ type: 'minor' })
+  let least = Infinity
+  for (let attempt = 0; attempt < ATTEMPTS && least > AS_GOOD_AS_NOTHING; attempt++) {
+    for (let i = 0; i < 3; i++) await round() // compiled, with its constants
+    gc()
+    const before = oldBytes()
+    for (let i = 0; i < rounds; i++) {
+      await round()
+      gc({ type: 'minor' })
+    }
+    least = Math.min(least, oldBytes() - before)
   }
-  return oldBytes() - before
+  return least
 }
 
 const oldBytes = (): number =>
