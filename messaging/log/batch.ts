@@ -8,6 +8,7 @@
  *
  * Every counter is taken once per user, whatever the batch holds for them.
  */
+import { DatabaseAway } from '../../core/errors.ts'
 import { attachToMessages } from '../../store/attachments.ts'
 import { type Database, type Executor, type Write } from '../../store/database.ts'
 import { violates } from '../../store/database-errors.ts'
@@ -33,8 +34,6 @@ import { type Epochs } from './epochs.ts'
 import { renderLive } from './render.ts'
 
 const MAX_RACES = 5
-/** How often a batch waits for another one, before it waits in the database. */
-const MAX_WAITS = 2
 /** A user who reads one conversation soon reads another: their devices are told of both at once. */
 const TELL_READS_AFTER_MS = 3_000
 
@@ -87,8 +86,8 @@ export interface CommittedBatch {
 }
 
 export interface CommitOptions {
-  /** Called when the batch knows what it decides by. */
-  locked: () => void
+  /** Called when the batch has what it needs, and is decided. */
+  decided: () => void
   /** Whether it may be decided by what is known, or read without locks. */
   optimistic: boolean
   /** How long it waits for each lock, when that is less than usual. */
@@ -97,11 +96,11 @@ export interface CommitOptions {
 
 /** Throws when nothing of the batch was committed. */
 export async function commitBatch (
-  deps: BatchDeps, batch: Batch, { locked, optimistic, lockTimeoutMs }: CommitOptions
+  deps: BatchDeps, batch: Batch, { decided, optimistic, lockTimeoutMs }: CommitOptions
 ): Promise<CommittedBatch> {
   const { known, fenced } = deps
   const alsoConcerned = new Set<string>()
-  let decided = false
+  let again = false
   for (let race = 1; ; race++) {
     try {
       let recalled =
@@ -109,21 +108,23 @@ export async function commitBatch (
       const { context, committed } = await deps.database.commit({
         lockTimeoutMs,
         async look (db) {
-          const looked = recalled
+          const found = recalled
           recalled = undefined
-          return looked && await lookForContext(db, batch, looked, known!)
+          return found && await lookForContext(db, batch, found, known!)
         },
         async read (tx) {
           known?.forget(batch)
           known?.holdCrowds(batch)
-          if (decided) batchesDecidedAgain.inc()
+          if (again) batchesDecidedAgain.inc()
           const reading = { lock: true, mayBeRepeated: () => true, fenced }
-          return await readContext(tx, batch, recallContext(batch, NOTHING, alsoConcerned), reading)
+          const context =
+            await readContext(tx, batch, recallContext(batch, NOTHING, alsoConcerned), reading)
+          known?.hold(batch, context.users.keys())
+          return context
         },
         async decide (context, tx) {
-          known?.hold(batch, context.users.keys())
-          decided = true
-          locked()
+          again = true
+          decided()
           const { writes, result: committed } = await decide(tx, deps, batch, context)
           return { writes, result: { context, committed } }
         }
@@ -138,6 +139,8 @@ export async function commitBatch (
       return { outcomes, large }
     } catch (error) {
       known?.forget(batch)
+      // Another server may answer next, and have lost commits.
+      if (error instanceof DatabaseAway) known?.clear()
       // Another process stored one of the client_message_ids between our look and our insert: everything was
       // rolled back, the next look finds it. Likewise an attachment that was released meanwhile.
       if (error instanceof UsersMissing) for (const id of error.userIds) alsoConcerned.add(id)
@@ -148,29 +151,33 @@ export async function commitBatch (
   }
 }
 
-/** Waits for batches that have users of this one. Undefined when it has to be read under locks. */
+/** Waits once for a batch that has users of this one. Undefined when it has to be read under locks. */
 async function recallFor (batch: Batch, known: ContextCache): Promise<Recalled | undefined> {
   // What is sent is attached before anything else is written.
   if (batch.sends.some(({ draft }) => (draft.attachment_ids?.length ?? 0) > 0)) return undefined
-  for (let attempt = 0; attempt < MAX_WAITS; attempt++) {
+  for (let waited = false; ; waited = true) {
     const loan = known.lendTo(batch)
     const recalled = recallContext(batch, loan)
     const contestant = loan.contestant()
     if (contestant === undefined) return recalled
     known.giveBack(batch)
-    if (!await known.ended(contestant)) break
+    if (waited || !await known.ended(contestant)) return undefined
   }
-  return undefined
 }
 
 async function lookForContext (
   db: Executor, batch: Batch, recalled: Recalled, known: ContextCache
 ): Promise<Context | undefined> {
+  const unknown = new Set(recalled.conversations)
   const context = await readContext(db, batch, recalled, {
-    lock: false, mayBeRepeated: ({ senderId }) => known.isRepeating(senderId), fenced: false
+    lock: false,
+    // What is sent again after a crash or a long absence is for a conversation of which nothing is known.
+    mayBeRepeated: ({ senderId, draft }) =>
+      unknown.has(draft.conversation_id) || known.isRepeating(senderId),
+    fenced: false
   })
   const loan = known.lendTo(batch)
-  for (const id of context.users.keys()) loan.user(id)
+  for (const id of context.read.users.keys()) loan.user(id)
   return loan.contestant() !== undefined || largeAmong(context.sends.members).length > 0 ? undefined : context
 }
 
@@ -220,10 +227,11 @@ async function decide (
 
   const writes: Write[] = []
   if (plan.messages.length > 0) writes.push(tx => writeMessages(tx, plan.messages, conversations, at))
-  if (plan.shown.size > 0) writes.push(tx => writeShown(tx, [...plan.shown.values()]))
   if (moved.length > 0) {
     writes.push(tx => appendNumbered(tx, events, moved.map(userId => users.get(userId)!), at))
   }
+  // Behind the users: what is not locked before is locked by these, in the order of store/locks.ts.
+  if (plan.shown.size > 0) writes.push(tx => writeShown(tx, [...plan.shown.values()]))
   const raised = [...receipts.marks.values(), ...receipts.earlierMarks]
   if (raised.length > 0) writes.push(tx => raiseMarks(tx, raised, at))
   if (acknowledgements.length > 0) {

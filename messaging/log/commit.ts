@@ -165,7 +165,7 @@ export function startCommitter (
     const conversations = new Set(items.flatMap(item =>
       item.kind === 'send' ? [item.entry.draft.conversation_id] : []))
     const batch = run(items, {
-      locked () {
+      decided () {
         if (locking !== batch || (items.length >= LARGE_BATCH && !deps.fenced)) return
         locking = undefined
         schedule()
@@ -209,15 +209,15 @@ export function startCommitter (
   }
 
   function run (
-    items: Item[], { locked = () => {}, optimistic = true }: Partial<CommitOptions> = {}
+    items: Item[], { decided = () => {}, optimistic = true }: Partial<CommitOptions> = {}
   ): Promise<void> {
     const found = new Set<string>()
     const order = createSendOrder()
     const batch = commitInHalves(items, {
       commit: (some, piece) => commitInOrder(some, order, tried =>
         commit(tried, found, piece
-          ? { locked, optimistic: false, lockTimeoutMs: PIECE_LOCK_TIMEOUT_MS }
-          : { locked, optimistic })),
+          ? { decided, optimistic: false, lockTimeoutMs: PIECE_LOCK_TIMEOUT_MS }
+          : { decided, optimistic })),
       failed (some, error) {
         for (const item of some) if (item.kind === 'send') order.failed(item.entry, error)
       }

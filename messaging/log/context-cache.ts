@@ -9,6 +9,7 @@
 import { LRUCache } from 'lru-cache'
 import { type InboxCounters } from '../../store/locks.ts'
 import { type RaisedMarks } from '../../store/log/receipts.ts'
+import { reachedBy } from '../receipts/marks.ts'
 import {
   type Batch, type Context, conversationsOf, type Known, type KnownConversation, MANY_MEMBERS, othersOf
 } from './context.ts'
@@ -155,6 +156,9 @@ export function createContextCache (): ContextCache {
       for (const id of conversationsOf(batch.sends)) {
         conversations.peek(id)?.members.forEach(member => { forgetUser(member.user_id) })
         conversations.delete(id)
+      }
+      for (const { conversation_id } of reachedBy(batch.acknowledgements).values()) {
+        conversations.delete(conversation_id)
       }
       for (const id of othersOf(batch)) forgetUser(id)
     },

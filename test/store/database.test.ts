@@ -114,7 +114,7 @@ test('rows that were read do not become old, by themselves and in a group', asyn
       return { writes: [], result: undefined }
     }
   }), ROUNDS)
-  expect(read).toBeGreaterThanOrEqual(2 * (ROUNDS + 3) * 50)
+  expect([2, 3, 4, 5, 6], 'attempts').toContain(read / ((ROUNDS + 3) * 50))
   // 10 MB were read each time.
   expect(reading).toBeLessThan(2_000_000)
   expect(committing).toBeLessThan(2_000_000)

@@ -4,7 +4,7 @@ import { startPushBridge } from '../../push-bridge/start.ts'
 import { openDatabase } from '../../store/database.ts'
 import { ROWS } from '../api/contract/every-route/rows.ts'
 import { makeWorld } from '../api/contract/every-route/world.ts'
-import { group, inboxEnd, send, startTestApi } from '../api/api.ts'
+import { direct, group, inboxEnd, send, startTestApi } from '../api/api.ts'
 import { recordLocks } from '../support/lock-order.ts'
 import { until } from '../support/until.ts'
 
@@ -48,6 +48,10 @@ test('conversations are locked before users, both by id, and everything else aft
   } finally {
     await database[Symbol.asyncDispose]()
   }
+  // Nothing is known of it, and where it ends for one of them moves at once.
+  const silent = await direct(alice, carol)
+  await carol.put(`/blocks/${alice.id}`)
+  await send(alice, silent, 'hidden')
   await send(alice, pair, 'to be erased')
   await alice.put(`/messages/${message.id}/reactions/👍`)
   await root.post(`/admin/users/${alice.id}/erase`)

@@ -4,6 +4,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { eq, sql } from 'drizzle-orm'
 import { conversations } from '../../../migrations/schema.ts'
+import { enterParticipants } from '../../../store/conversations/conversations.ts'
 import { until } from '../../support/until.ts'
 import { type Caller, group, send, startTestApi, type TestApi } from '../api.ts'
 
@@ -37,9 +38,7 @@ test('a message that waited for its conversation is younger than what it waited 
   const waiting = async (): Promise<boolean> =>
     (await database.autocommit.orm.execute(sql`select 1 from pg_locks where not granted`)).rows.length > 0
   const { sending, released } = await database.transact(async tx => {
-    // As whoever lets a participant in.
-    await tx.orm.update(conversations).set({ members_version: sql`members_version + 1` })
-      .where(eq(conversations.id, id))
+    await enterParticipants(tx, id, [{ user_id: 'latecomer', role: 'member' }], 0, new Date())
     const sending = send(alice, id, 'hello')
     await until(waiting, 'the message waits')
     return { sending: [sending], released: Date.now() }

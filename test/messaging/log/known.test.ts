@@ -87,6 +87,14 @@ describe('a batch about what is known', () => {
   })
 })
 
+test('a process that has just begun finds what is sent again at once', async () => {
+  await say(node, 'alice', pair, 'once', 'c-1')
+  await using other = await startNode(file)
+  const names = watchBatches()
+  expect(await say(other, 'alice', pair, 'once', 'c-1')).toMatchObject({ repeated: true })
+  expect(names.filter(name => name === 'begin')).toHaveLength(1)
+})
+
 describe('what somebody else has changed meanwhile', () => {
   test('events of another process', async () => {
     await runSql(file.url, `
@@ -138,6 +146,12 @@ describe('what somebody else has changed meanwhile', () => {
        where conversation_id = '${pair}' and user_id = 'bob'`)
     await acknowledge('bob', 3, message)
     expect(await told('alice', 'message_delivered')).toEqual([])
+
+    const { message: next } = await say(node, 'alice', pair, 'hello again')
+    const names = watchBatches()
+    await acknowledge('bob', 4, next)
+    expect(names.filter(name => name === 'begin'), 'what was wrong is not believed twice').toHaveLength(1)
+    expect(await told('alice', 'message_delivered')).toEqual([3])
   })
 
   const leftElsewhere = (userId: string) => runSql(file.url, `
