@@ -44,7 +44,7 @@ export interface DeliveryDeps {
       userId: string, deviceId: string | undefined, seq: number, deliveries: Delivery[], lease: number
     }): void
   }
-  trackedSessions: Pick<TrackedSessions, 'add' | 'remove'>
+  trackedSessions: Pick<TrackedSessions, 'add' | 'remove' | 'watch'>
   openings: Pick<Openings, 'locate'>
   overdue: Pick<Overdue, 'ended'>
 }
@@ -85,6 +85,7 @@ export class InboxDelivery {
       onAcknowledged: (seq, deliveries) => acknowledgements.add({
         userId, deviceId: clean ? undefined : deviceId, seq, deliveries, lease
       }),
+      onWaiting: () => { if (this.#session !== undefined) trackedSessions.watch(this.#session) },
       tracked,
       now: () => performance.now()
     })

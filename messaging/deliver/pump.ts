@@ -44,6 +44,8 @@ export interface PumpOptions {
    * The unbroken run of acknowledged events has grown to `seq`, and with it these messages were delivered.
    */
   onAcknowledged: (seq: number, deliveries: Delivery[]) => void
+  /** Something is in flight, and nothing was: `isWaiting` says from now on until when. */
+  onWaiting?: () => void
   /** False: a live copy. What was written counts as acknowledged, and nothing is told of it. */
   tracked: boolean
   /** Of a clock that is never set, in milliseconds. */
@@ -89,6 +91,8 @@ export class Pump implements WakeListener {
   get ackedSeq (): number { return this.#ackedSeq }
   get knownSeq (): number { return this.#knownSeq }
   get inFlight (): number { return this.#sentSeq - this.#ackedSeq }
+  /** For an acknowledgement, or for the socket. Nothing else can be overdue, or stalled. */
+  get isWaiting (): boolean { return this.inFlight > 0 || this.#blocked }
 
   /** Begins after `cursor`; `end` is where the log ended when the cursor was read. */
   start (cursor: number, end: number): void {
@@ -195,7 +199,8 @@ export class Pump implements WakeListener {
 
   #handOver (events: PumpEvent[]): void {
     const now = this.#options.now()
-    if (this.inFlight === 0) this.#movedAt = now
+    const waited = this.inFlight > 0
+    if (!waited) this.#movedAt = now
     // Behind what is kept: the missing events cannot be acknowledged any more.
     if (events[0]!.seq !== this.#sentSeq + 1) this.#ackedSeq = events[0]!.seq - 1
     this.#sentSeq = events.at(-1)!.seq
@@ -209,6 +214,7 @@ export class Pump implements WakeListener {
     for (const { seq, body: { delivers } } of events) {
       if (delivers !== undefined) this.#deliveries.push({ seq, delivery: delivers })
     }
+    if (!waited) this.#options.onWaiting?.()
   }
 
   /** The device has this one, the next, by another way. */

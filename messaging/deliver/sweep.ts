@@ -5,7 +5,7 @@
  * so a lost wake costs seconds, never an event. A log that ends before what was
  * sent of it is one that the database has lost the end of. While nothing is written, it
  * looks only at pumps that have something left to send. More often it looks at sessions
- * that do not acknowledge: after the grace period their user is due for a push,
+ * that have not acknowledged everything: after the grace period their user is due for a push,
  * after STALLED_MS they are disconnected, and so are feeds whose reader takes nothing.
  */
 import { type Logger } from 'pino'
@@ -96,7 +96,7 @@ export function startSweep ({
   }
 
   function watch (): void {
-    for (const session of sessions.all()) {
+    for (const session of sessions.waiting()) {
       if (session.pump.takeOverdue(graceMs)) {
         overdue.add({ userId: session.userId, seq: session.pump.knownSeq, dueAt: new Date(now()) })
       }

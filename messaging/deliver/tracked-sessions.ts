@@ -10,6 +10,8 @@ export interface TrackedSession {
   userId: string
   deviceId: string
   pump: Pump
+  /** Whether it is among those that are watched. */
+  watched?: boolean
   /** Ends the connection; the session's place in the log stays. */
   disconnect (reason: string): void
 }
@@ -17,6 +19,10 @@ export interface TrackedSession {
 export interface TrackedSessions {
   add (session: TrackedSession): void
   remove (session: TrackedSession): void
+  /** Its pump waits. A session that is idle costs the sweep nothing. */
+  watch (session: TrackedSession): void
+  /** Those whose pumps wait. */
+  waiting (): readonly TrackedSession[]
   has (userId: string): boolean
   of (userId: string): Iterable<TrackedSession>
   users (): string[]
@@ -30,6 +36,7 @@ export function createTrackedSessions (changed: (
 ) => void = () => {}): TrackedSessions {
   const byUser = new Map<string, Set<TrackedSession>>()
   const everyone = new Set<TrackedSession>()
+  let watched: TrackedSession[] = []
   return {
     add (session) {
       everyone.add(session)
@@ -47,6 +54,18 @@ export function createTrackedSessions (changed: (
       if (own?.delete(session) !== true || own.size > 0) return
       byUser.delete(session.userId)
       changed(session.userId, false)
+    },
+    watch (session) {
+      if (session.watched === true) return
+      session.watched = true
+      watched.push(session)
+    },
+    waiting () {
+      watched = watched.filter(session => {
+        session.watched = session.pump.isWaiting && everyone.has(session)
+        return session.watched
+      })
+      return watched
     },
     has: userId => byUser.has(userId),
     of: userId => byUser.get(userId) ?? [],

@@ -28,7 +28,7 @@ function startSweeping (pumps: object[]) {
     }
   }
   const sweep = startSweep({
-    sessions: { all: () => pumps.map(pump => ({ pump })), of: () => [] },
+    sessions: { all: () => pumps.map(pump => ({ pump })), of: () => [], waiting: () => [] },
     feeds: { all: () => [], of: () => [] },
     database,
     epoch: () => EPOCH,
@@ -50,7 +50,7 @@ function startSweeping (pumps: object[]) {
 }
 
 const pump = (userId: string, sentSeq: number, knownSeq = sentSeq) =>
-  ({ userId, sentSeq, knownSeq, epoch: EPOCH, takeOverdue: () => false })
+  ({ userId, sentSeq, knownSeq, epoch: EPOCH })
 
 test('while nothing is written a sweep looks at pumps that have not sent all they know of, each twelfth at all', async () => {
   await using sweeping = startSweeping([pump('even', 1), pump('behind', 1, 2), pump('beyond', 3, 2)])
