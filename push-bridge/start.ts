@@ -11,7 +11,7 @@ import { type Logger } from 'pino'
 import { failureLevel } from '../core/errors.ts'
 import { withinMs } from '../core/deadline.ts'
 import { type Database } from '../store/database.ts'
-import { claimPushes, measureDue, nextPushDue } from '../store/push/due.ts'
+import { claimPushes, measureDue, nextDue } from '../store/push/due.ts'
 import { requestRecovery } from '../store/push/recovery.ts'
 import { createAlarm } from './pace/alarm.ts'
 import { retryDelayMs } from './pace/backoff.ts'
@@ -27,6 +27,8 @@ import { createTrust } from './pace/trust.ts'
 
 const MAX_DATABASE_BACKOFF_MS = 10_000
 const MEASURE_EVERY_MS = 5_000
+/** Silent pushes are looked for with the others; by themselves, too, for the case that those never pause. */
+const POLLS_UNTIL_READS = 10
 
 export interface PushBridgeOptions {
   /** After it a claimed row is free again; longer than sending and writing down takes. */
@@ -104,11 +106,14 @@ export async function startPushBridge ({
   })
 
   async function run (): Promise<void> {
-    while (!closing.signal.aborted) await alarm.wait(await claimBatch())
+    for (let hinted = true; !closing.signal.aborted;) hinted = await alarm.wait(await serve(hinted))
   }
 
-  /** Starts a batch if a user is due; returns for how long there is nothing more to claim (ms). */
-  async function claimBatch (): Promise<number> {
+  /**
+   * Starts a batch if a user is due, and says when silent pushes are. Without a hint it looks before it
+   * claims: there is nothing nearly always. Returns for how long there is nothing more to claim (ms).
+   */
+  async function serve (hinted: boolean): Promise<number> {
     // The end of a batch rings. Behind a closed gate one batch at a time looks whether it is open.
     if (inFlight.size >= (gate.closedUntil() === undefined ? settings.batchesInFlight : 1)) {
       return settings.pollMs
@@ -116,21 +121,29 @@ export async function startPushBridge ({
     if (gate.waitMs() > 0) return Math.min(gate.waitMs(), settings.pollMs)
     try {
       const at = now()
-      const leasedUntil = new Date(at + settings.leaseMs)
-      const claims = await claimPushes(database.autocommit, new Date(at), leasedUntil, settings.usersPerBatch)
+      let claimed = hinted ? await claimBatch(at) : 0
+      const { pushesAt, readsAt } = await nextDue(database.autocommit, new Date(at))
       failures = 0
-      if (claims.length > 0) {
-        const batch: Promise<void> =
-          deliver({ claims, leasedUntil }).finally(() => { inFlight.delete(batch); alarm.ring() })
-        inFlight.add(batch)
-      }
-      if (claims.length === settings.usersPerBatch) return 0
-      const nextAt = await nextPushDue(database.autocommit, new Date(at))
-      return Math.max(0, Math.min(settings.pollMs, (nextAt?.getTime() ?? Infinity) - now()))
+      if (readsAt !== undefined && readsAt.getTime() <= at) readsAlarm.ring()
+      const nextAt = pushesAt?.getTime() ?? Infinity
+      if (nextAt > at) return Math.max(0, Math.min(settings.pollMs, nextAt - now()))
+      claimed ||= await claimBatch(at)
+      return claimed > 0 ? 0 : settings.pollMs
     } catch (error) {
       log[failureLevel(error)]({ err: error }, 'due pushes could not be claimed and will be tried again')
       return Math.min(MAX_DATABASE_BACKOFF_MS, retryDelayMs(++failures, settings.pollMs, random))
     }
+  }
+
+  async function claimBatch (at: number): Promise<number> {
+    const leasedUntil = new Date(at + settings.leaseMs)
+    const claims = await claimPushes(database.autocommit, new Date(at), leasedUntil, settings.usersPerBatch)
+    if (claims.length > 0) {
+      const batch: Promise<void> =
+        deliver({ claims, leasedUntil }).finally(() => { inFlight.delete(batch); alarm.ring() })
+      inFlight.add(batch)
+    }
+    return claims.length
   }
 
   // Beside the pushes that wake, one batch at a time: no user waits for silent ones.
@@ -145,7 +158,7 @@ export async function startPushBridge ({
           'a batch of silent pushes failed; what it had claimed is tried again when its lease ends'
         )
       }
-      await readsAlarm.wait(settings.pollMs)
+      await readsAlarm.wait(settings.pollMs * POLLS_UNTIL_READS)
     }
   }
 

@@ -2,7 +2,7 @@
  * Erasing a user. The request is one transaction: it sets a durable mark, revokes the
  * tokens and writes to the audit log. The rest is done in pieces by the first process that
  * claims it. After a crash another one goes on from the last piece: every process looks for
- * the mark when it starts and each second.
+ * the mark when it starts, each second while it knows of an erasure, and every five otherwise.
  *
  * After the first step (leaving all conversations) a process waits until every node has
  * heard of it and what was under way has ended.
@@ -25,6 +25,10 @@ import { type Revocations } from '../access/revocations.ts'
 import { type WakeEvent } from '../deliver/wakes.ts'
 
 const POLL_MS = 1_000
+/** One look of so many is taken although no erasure is known. */
+const FULL_POLL = 5
+/** For so long after there was something to do. Longer than an erasure is put off. */
+const ACTIVE_MS = 60_000
 /** Between two pieces, so that other work comes in. */
 const PAUSE_MS = 20
 /** Longer than a revocation takes to reach every connection, and a connection's end to be written down. */
@@ -59,6 +63,8 @@ export function startErasures (
   { database, epoch, wake, revocations, log, settleMs = SETTLE_MS, alone, now }: ErasuresDeps
 ): Erasures {
   const forgetting: Forget[] = []
+  let polls = 0
+  let activeUntil = -Infinity
   let running: Promise<void> | undefined
   const stopping = new AbortController()
 
@@ -67,8 +73,9 @@ export function startErasures (
     let claimed: Erasure | undefined
     const notFor: ErasureStep[] = alone || forgetting.length > 0 ? [] : ['retained']
     try {
-      // Once a second, and nearly always in vain: a look by itself spares the transaction.
+      // Nearly always in vain: a look by itself spares the transaction.
       if (await claimErasure(database.autocommit, notFor) === undefined) return false
+      stayActive()
       const wakes = await database.transact(async tx => {
         claimed = await claimErasure(tx, notFor)
         if (claimed === undefined) return undefined
@@ -123,9 +130,12 @@ export function startErasures (
     }
   }
 
+  const stayActive = (): void => { activeUntil = performance.now() + ACTIVE_MS }
   const look = (): void => { running ??= run().finally(() => { running = undefined }) }
   look()
-  const timer = setInterval(look, POLL_MS)
+  const timer = setInterval(() => {
+    if (++polls % FULL_POLL === 0 || performance.now() < activeUntil) look()
+  }, POLL_MS)
 
   return {
     async request (actorId, userId) {
@@ -139,6 +149,7 @@ export function startErasures (
         return { erasure, revocation }
       })
       revocations.announce(revocation)
+      stayActive()
       look()
       return erasure
     },

@@ -2,7 +2,8 @@
 
 export interface Alarm {
   ring (): void
-  wait (ms: number): Promise<void>
+  /** Whether it was cut short. */
+  wait (ms: number): Promise<boolean>
 }
 
 export function createAlarm (): Alarm {
@@ -21,7 +22,9 @@ export function createAlarm (): Alarm {
         })
       }
       stop = undefined
+      const was = rung
       rung = false
+      return was
     }
   }
 }

@@ -77,16 +77,20 @@ export async function claimPushes (
   return await db.rows(CLAIM, [now, leasedUntil, limit])
 }
 
-// Index: push_due_due_at_index, whose first entry after $1 is the answer.
+// Indexes: push_due_due_at_index and push_reads_due_at_index, each from its start.
 const NEXT_DUE: Statement = {
   name: 'push_due_next',
-  text: 'select min(due_at) as due_at from push_due where due_at > $1'
+  text: `
+    select (select min(due_at) from push_due where leased_until is null or leased_until <= $1) as pushes_at,
+           (select min(due_at) from push_reads where leased_until is null or leased_until <= $1) as reads_at`
 }
 
-/** When the next row after `now` becomes due. */
-export async function nextPushDue (db: Executor, now: Date): Promise<Date | undefined> {
-  const [row] = await db.rows<{ due_at: Date | null }>(NEXT_DUE, [now])
-  return row?.due_at ?? undefined
+/** When the first row becomes due that nobody has claimed, of the pushes that wake and of the silent ones. */
+export async function nextDue (
+  db: Executor, now: Date
+): Promise<{ pushesAt: Date | undefined, readsAt: Date | undefined }> {
+  const [row] = await db.rows<{ pushes_at: Date | null, reads_at: Date | null }>(NEXT_DUE, [now])
+  return { pushesAt: row?.pushes_at ?? undefined, readsAt: row?.reads_at ?? undefined }
 }
 
 // Index: push_due_due_at_index. Counting stops at a number that says enough.

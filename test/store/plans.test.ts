@@ -15,7 +15,7 @@ import { NIL } from '../../store/erasure/erasures.ts'
 import { openDevices, saveSubscriptions, startingPoints } from '../../store/people/device-sessions.ts'
 import { appendNumbered, eventsAfter, type AppendedEvent } from '../../store/log/inbox.ts'
 import { findMessage, messagesAfter, messagesBefore } from '../../store/messages/messages.ts'
-import { claimPushes, nextPushDue, schedulePushes } from '../../store/push/due.ts'
+import { claimPushes, nextDue, schedulePushes } from '../../store/push/due.ts'
 import { recoverUsers } from '../../store/push/recovery.ts'
 import { pendingPushes, unreadBadges } from '../../store/push/pending.ts'
 import { recipientStatuses } from '../../store/log/receipt-times.ts'
@@ -346,7 +346,7 @@ describe('devices and pushes', () => {
     expectBounded(
       await explain(db => schedulePushes(db, [{ userId: HUB, seq: END, dueAt: now }])), 50, 'users_pkey'
     )
-    expectBounded(await explain(db => nextPushDue(db, now)), 20, 'push_due_due_at_index')
+    expectBounded(await explain(db => nextDue(db, now)), 20, 'push_due_due_at_index')
     expectBounded(await explain(async db => {
       await claimPushes(db, now, leasedUntil, 20)
     }), 600, 'push_due_due_at_index', 'push_due_pkey')
