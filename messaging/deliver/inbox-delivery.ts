@@ -91,7 +91,7 @@ export class InboxDelivery {
     })
     if (!tracked) return
     const disconnect = (reason: string): void => target.disconnect(reason, 'slow')
-    this.#session = { userId, deviceId, pump: this.pump, disconnect }
+    this.#session = { userId, deviceId, pump: this.pump, watched: false, disconnect }
     trackedSessions.add(this.#session)
   }
 

@@ -11,7 +11,7 @@ export interface TrackedSession {
   deviceId: string
   pump: Pump
   /** Whether it is among those that are watched. */
-  watched?: boolean
+  watched: boolean
   /** Ends the connection; the session's place in the log stays. */
   disconnect (reason: string): void
 }
@@ -56,7 +56,7 @@ export function createTrackedSessions (changed: (
       changed(session.userId, false)
     },
     watch (session) {
-      if (session.watched === true) return
+      if (session.watched) return
       session.watched = true
       watched.push(session)
     },

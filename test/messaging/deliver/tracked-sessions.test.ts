@@ -19,7 +19,7 @@ function setUp () {
     tracked: true,
     now: () => 0
   })
-  const session: TrackedSession = { userId: 'ann', deviceId: 'phone', pump, disconnect () {} }
+  const session: TrackedSession = { userId: 'ann', deviceId: 'phone', pump, watched: false, disconnect () {} }
   sessions.add(session)
   pump.start(0, 0)
   const body = { epoch: EPOCH, type: 'new_message' as const, tail: Buffer.from('') }

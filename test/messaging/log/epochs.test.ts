@@ -86,7 +86,7 @@ const pumpOf = (epoch: string, deviceId: string, readLog = async (): Promise<nev
     tracked: true,
     now: () => performance.now()
   })
-  return { userId: 'ann', deviceId, pump, written, disconnect () {} }
+  return { userId: 'ann', deviceId, pump, watched: false, written, disconnect () {} }
 }
 
 test('a session of an earlier epoch that is not closed yet makes nobody suspect the new one', async () => {

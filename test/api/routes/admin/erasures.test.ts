@@ -4,6 +4,7 @@ import pino from 'pino'
 import { readHistory } from '../../../../messaging/messages/history.ts'
 import { startMessaging } from '../../../../messaging/start.ts'
 import { openDatabase } from '../../../../store/database.ts'
+import { beginErasure } from '../../../../store/erasure/erasures.ts'
 import { createDatabase } from '../../../support/database.ts'
 import { SECRET, signToken } from '../../../support/tokens.ts'
 import { until } from '../../../support/until.ts'
@@ -184,6 +185,21 @@ test('an erasure that its process did not finish is finished by the next one', a
   expect((await readHistory(database.autocommit, 'bob', id, { limit: 1 })).messages).toMatchObject([
     { id: message.id, content: null }
   ])
+})
+
+test('what a process asks for that dies at once is done by another one, which was told nothing', async () => {
+  await using file = await createDatabase()
+  await using database = openDatabase(file.url)
+  await using other = await startMessaging({
+    database,
+    authentication: { key: { kind: 'secret', secret: SECRET } },
+    graceMs: 10_000,
+    erasureSettleMs: 0,
+    log: pino({ level: 'silent' })
+  })
+  await other.conversations.create('gus', { type: 'direct', participant_ids: ['bob'] })
+  await database.transact(tx => beginErasure(tx, 'gus', 'root'))
+  await until(async () => (await other.erasures.find('gus')).finished_at !== null, 'it is finished')
 })
 
 test('many messages go in pieces of a bounded size, and a bystander\'s stay', async () => {
