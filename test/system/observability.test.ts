@@ -94,6 +94,10 @@ test('a message is followed from its request to the acknowledgement by ids alone
   }
   await sender.client.publishAsync('user/carol/outbox', JSON.stringify(command), { qos: 1 })
   expect((await follow('call-me-2', 'bob'))[0]).toMatchObject({ door: 'mqtt', user_id: 'carol' })
+  // Acknowledgements linger: the next tests count from here.
+  await until(
+    async () => valueOf(await metrics(), 'echo_delivery_seconds_count') === 2, 'both count as delivered'
+  )
   expect(echo.output().split('\n')
     .filter(line => line.includes(SECRET) && !line.includes('"msg":"push"'))).toEqual([])
   expect(echo.output()).not.toContain(await token('alice'))
