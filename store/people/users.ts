@@ -6,6 +6,7 @@ import { eq, inArray } from 'drizzle-orm'
 import { users } from '../../migrations/schema.ts'
 import { type InboxCounters } from '../locks.ts'
 import { type Executor, type Statement } from '../database.ts'
+import { overSets } from '../row-sets.ts'
 
 export interface Acquaintance { id: string, name: string | null, name_changed_at: Date | null }
 
@@ -105,28 +106,38 @@ export async function inboxCounters (db: Executor, ids: string[]): Promise<Inbox
     .from(users).where(inArray(users.id, ids))
 }
 
-const CHANGED_LOGS: Statement = {
+/** An inbox log, and the ends that it is known to have or to have had. */
+export interface KnownLog { id: string, lowest: number, highest: number }
+
+const CHANGED_LOGS = overSets<[KnownLog]>({
   name: 'users_changed_logs',
-  text: `
+  scalars: 0,
+  sets: [{
+    alias: 'k',
+    columns: {
+      id: ['text', log => log.id],
+      lowest: ['bigint', log => log.lowest],
+      highest: ['bigint', log => log.highest]
+    }
+  }],
+  text: logs => `
     select u.id, u.inbox_seq
-      from unnest($1::text[], $2::bigint[], $3::bigint[]) as k (id, lowest, highest)
+      from ${logs}
       cross join lateral (
         select id, inbox_seq
           from users
          where id = k.id and (inbox_seq > k.lowest or inbox_seq < k.highest)
          limit 1) as u`
-}
+})
 
 /**
  * Of many users at once those whose inbox log ends behind `lowest` or before `highest`, and its end; for the
  * sweep. Index: users_pkey.
  */
 export async function changedLogs (
-  db: Executor, known: Array<{ id: string, lowest: number, highest: number }>
+  db: Executor, known: KnownLog[]
 ): Promise<Array<{ id: string, inbox_seq: number }>> {
-  return await db.rows(
-    CHANGED_LOGS, [known.map(k => k.id), known.map(k => k.lowest), known.map(k => k.highest)]
-  )
+  return await CHANGED_LOGS(db, [known])
 }
 
 const SET_ACKED: Statement = {

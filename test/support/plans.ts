@@ -64,9 +64,17 @@ const LET_STALE_ROWS_BE =
   "create or replace function refuse_stale_rows() returns integer language sql as 'select 0'"
 
 function explaining (client: pg.Client, kind: Plan['kind'], plans: Plan[]): Executor {
+  /** A binary array, which EXECUTE does not take. */
+  async function textOf (array: Buffer, type: string): Promise<string> {
+    const { rows } = await client.query(`select $1::${type}::text as text`, [array])
+    return rows[0].text
+  }
+
   async function explain (name: string, text: string, values: unknown[]): Promise<void> {
     await client.query(`prepare explained as ${text}`)
-    const parameters = values.length === 0 ? '' : `(${values.map(literal).join(', ')})`
+    const literals = await Promise.all(values.map(async (value, i) =>
+      literal(Buffer.isBuffer(value) ? await textOf(value, typeOf(i + 1, text)) : value)))
+    const parameters = literals.length === 0 ? '' : `(${literals.join(', ')})`
     const { rows } = await client.query(
       `explain (analyze, buffers, timing off, format json) execute explained ${parameters}`
     )
@@ -104,6 +112,9 @@ function summary (statement: string, kind: Plan['kind'], root: Node): Plan {
 }
 
 const flatten = (node: Node): Node[] => [node, ...(node.Plans ?? []).flatMap(flatten)]
+
+const typeOf = (parameter: number, text: string): string =>
+  new RegExp(`\\$${parameter}::(\\w+\\[\\])`).exec(text)![1]!
 
 function literal (value: unknown): string {
   if (value === null || value === undefined) return 'null'
