@@ -83,7 +83,7 @@ export async function startApi (address: Address, deps: ApiDeps): Promise<ApiSer
   const uploads = createTransfers('uploads', UPLOADS)
   const downloads = createTransfers('downloads', DOWNLOADS)
   const limiter = await createRateLimiter(app, rateLimits, log)
-  const overload = await createOverload(app, deps.overload)
+  const overload = createOverload(app, deps.overload)
   await serveDocumentation(app)
   if (deps.pages !== undefined) await servePages(app, deps.pages, tls === undefined ? 'http' : 'https')
   const transfers = { uploads, downloads, pace: deps.uploadPace ?? UPLOAD_PACE }

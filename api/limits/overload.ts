@@ -2,8 +2,8 @@
  * Refuses early what could only be answered late: `overloaded`, while the event loop is late or memory runs
  * out. A process that is only busy refuses nothing.
  */
-import underPressure from '@fastify/under-pressure'
 import { totalmem } from 'node:os'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { getHeapStatistics } from 'node:v8'
 import { overloaded } from '../../core/errors.ts'
 import { countTurnedAway } from '../../messaging/send/trace.ts'
@@ -15,6 +15,7 @@ export interface OverloadLimits {
   eventLoopDelayMs: number
   heapBytes: number
   residentBytes: number
+  /** For how long what was measured holds. */
   sampleMs: number
 }
 
@@ -24,6 +25,8 @@ export interface OverloadLimits {
  */
 const EVENT_LOOP_DELAY_MS = 500
 const SAMPLE_MS = 1_000
+/** A timer each 10 ms, as libraries set it to see how late the loop is, takes a quarter of an idle node. */
+const TIMERS_PER_SAMPLE = 4
 const SHARE_OF_MEMORY = 0.9
 
 export interface Overload {
@@ -33,17 +36,15 @@ export interface Overload {
   refuseRequests (routes: Pick<App, 'addHook'>): void
 }
 
-export async function createOverload (
-  app: App, limits: OverloadLimits = defaultLimits()
-): Promise<Overload> {
-  // Without a limit of its own it only measures.
-  await app.register(underPressure, { sampleInterval: limits.sampleMs })
+export function createOverload (app: App, limits: OverloadLimits = defaultLimits()): Overload {
+  const load = measureLoad(limits.sampleMs)
+  app.addHook('onClose', () => load.stop())
 
   function admit (): void {
-    const { eventLoopDelay, heapUsed, rssBytes } = app.memoryUsage()
-    if (eventLoopDelay > limits.eventLoopDelayMs) refuse('eventLoopDelay', 'is behind with its work')
-    if (heapUsed > limits.heapBytes) refuse('heapUsedBytes', 'is short of memory')
-    if (rssBytes > limits.residentBytes) refuse('rssBytes', 'is short of memory')
+    const { eventLoopDelayMs, heapBytes, residentBytes } = load.current()
+    if (eventLoopDelayMs > limits.eventLoopDelayMs) refuse('eventLoopDelay', 'is behind with its work')
+    if (heapBytes > limits.heapBytes) refuse('heapUsedBytes', 'is short of memory')
+    if (residentBytes > limits.residentBytes) refuse('rssBytes', 'is short of memory')
   }
 
   return {
@@ -58,6 +59,34 @@ export async function createOverload (
         }
       })
     }
+  }
+}
+
+/** Measures when somebody asks, at most once per sample. */
+function measureLoad (
+  sampleMs: number
+): { current (): Omit<OverloadLimits, 'sampleMs'>, stop (): void } {
+  const resolution = Math.ceil(sampleMs / TIMERS_PER_SAMPLE)
+  const delays = monitorEventLoopDelay({ resolution })
+  delays.enable()
+  let sampledAt = -Infinity
+  let sample: Omit<OverloadLimits, 'sampleMs'>
+  return {
+    current () {
+      const now = performance.now()
+      if (now - sampledAt >= sampleMs) {
+        const { rss, heapUsed } = process.memoryUsage()
+        sample = {
+          eventLoopDelayMs: delays.count === 0 ? 0 : delays.mean / 1e6 - resolution,
+          heapBytes: heapUsed,
+          residentBytes: rss
+        }
+        delays.reset()
+        sampledAt = now
+      }
+      return sample
+    },
+    stop: () => delays.disable()
   }
 }
 

@@ -52,7 +52,8 @@ export function answerFrom (
     },
     totals: () =>
       ({ users: connections.users(), connections: connections.count(), tracked_sessions: sessions.count() }),
-    furthest_behind: ({ limit }) => connections.all().map(stateWithoutAddress).sort(byLag).slice(0, limit),
+    furthest_behind: ({ limit }) =>
+      Array.from(connections.all(), stateWithoutAddress).sort(byLag).slice(0, limit),
     pushes: ({ limit }) => pushLog.newest(limit)
   }
 }

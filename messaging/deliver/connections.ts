@@ -41,7 +41,7 @@ export interface Connections {
   add (connection: Connection): () => void
   has (userId: string): boolean
   of (userId: string): Iterable<Connection>
-  all (): Connection[]
+  all (): Iterable<Connection>
   /** How many users are connected. */
   users (): number
   count (): number
@@ -50,7 +50,7 @@ export interface Connections {
 /** `changed` hears of a user's first connection and of the last one's end. */
 export function createConnections (changed: (userId: string, present: boolean) => void): Connections {
   const byUser = new Map<string, Set<Connection>>()
-  let count = 0
+  const everyone = new Set<Connection>()
   return {
     add (connection) {
       const { userId } = connection
@@ -60,10 +60,10 @@ export function createConnections (changed: (userId: string, present: boolean) =
         changed(userId, true)
       }
       own.add(connection)
-      count++
+      everyone.add(connection)
       return () => {
         if (!own.delete(connection)) return
-        count--
+        everyone.delete(connection)
         if (own.size > 0) return
         byUser.delete(userId)
         changed(userId, false)
@@ -71,8 +71,8 @@ export function createConnections (changed: (userId: string, present: boolean) =
     },
     has: userId => byUser.has(userId),
     of: userId => byUser.get(userId) ?? [],
-    all: () => [...byUser.values()].flatMap(own => [...own]),
+    all: () => everyone,
     users: () => byUser.size,
-    count: () => count
+    count: () => everyone.size
   }
 }

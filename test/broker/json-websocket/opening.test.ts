@@ -102,7 +102,7 @@ test('a device id is a header or, for browsers, a parameter, and has at most 128
   await broker.json('bob', { query: '?device_id=b%C3%B6b' })
   await broker.json('bob', { deviceId: 'phone' })
   await broker.json('bob')
-  expect(broker.messaging.connections.all().map(connection => connection.state())).toMatchObject([
+  expect(Array.from(broker.messaging.connections.all(), connection => connection.state())).toMatchObject([
     { door: 'websocket', device_id: 'böb', clean_session: false, delivery: 'tracked', address: '127.0.0.1' },
     { device_id: 'phone', clean_session: false },
     { device_id: expect.stringMatching(/^anonymous-/), clean_session: true }

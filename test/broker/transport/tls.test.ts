@@ -53,6 +53,7 @@ test('a PROXY header comes before the handshake', async () => {
     clientId: 'phone', username: 'bob', password, reconnectPeriod: 0, clean: true
   })
   await until(() => device.connected, 'it is connected')
-  expect(broker.messaging.connections.all()[0]!.state().address).toBe('203.0.113.7')
+  const [connection] = broker.messaging.connections.all()
+  expect(connection!.state().address).toBe('203.0.113.7')
   await device.endAsync(true)
 })
