@@ -95,32 +95,35 @@ const WRITERS: { [Type in ElementType]: Writer<Type> } = {
   uuid: writeUuid,
   bigint (value, at) {
     if (!Number.isSafeInteger(value)) throw new RangeError(`not a safe integer: ${value}`)
-    makeRoom(at, LENGTH_BYTES + 8)
-    view.setInt32(at, 8)
-    view.setInt32(at + LENGTH_BYTES, Math.floor(value / 2 ** 32))
-    view.setUint32(at + LENGTH_BYTES + 4, value >>> 0)
-    return at + LENGTH_BYTES + 8
+    const begin = writeLength(8, at)
+    view.setInt32(begin, Math.floor(value / 2 ** 32))
+    view.setUint32(begin + 4, value >>> 0)
+    return begin + 8
   },
   timestamptz (value, at) {
-    makeRoom(at, LENGTH_BYTES + 8)
-    view.setInt32(at, 8)
+    const begin = writeLength(8, at)
     // Microseconds of the 23rd century are beyond the safe integers.
-    view.setBigInt64(at + LENGTH_BYTES, BigInt(value.getTime() - EPOCH_MS) * 1_000n)
-    return at + LENGTH_BYTES + 8
+    view.setBigInt64(begin, BigInt(value.getTime() - EPOCH_MS) * 1_000n)
+    return begin + 8
   },
   int (value, at) {
     if ((value | 0) !== value) throw new RangeError(`not an int: ${value}`)
-    makeRoom(at, LENGTH_BYTES + 4)
-    view.setInt32(at, 4)
-    view.setInt32(at + LENGTH_BYTES, value)
-    return at + LENGTH_BYTES + 4
+    const begin = writeLength(4, at)
+    view.setInt32(begin, value)
+    return begin + 4
   },
   boolean (value, at) {
-    makeRoom(at, LENGTH_BYTES + 1)
-    view.setInt32(at, 1)
-    view.setUint8(at + LENGTH_BYTES, value ? 1 : 0)
-    return at + LENGTH_BYTES + 1
+    const begin = writeLength(1, at)
+    view.setUint8(begin, value ? 1 : 0)
+    return begin + 1
   }
+}
+
+/** Makes room for as many bytes, too. Returns where they begin. */
+function writeLength (bytes: number, at: number): number {
+  makeRoom(at, LENGTH_BYTES + bytes)
+  view.setInt32(at, bytes)
+  return at + LENGTH_BYTES
 }
 
 /** The length, at `at`, counts from behind itself. */
@@ -142,9 +145,7 @@ function writeAscii (text: string, at: number): number | undefined {
 }
 
 function writeUuid (uuid: string, at: number): number {
-  makeRoom(at, LENGTH_BYTES + 16)
-  view.setInt32(at, 16)
-  const begin = at + LENGTH_BYTES
+  const begin = writeLength(16, at)
   let wrong = (uuid.length ^ 36) | (uuid.charCodeAt(8) ^ DASH) | (uuid.charCodeAt(13) ^ DASH) |
     (uuid.charCodeAt(18) ^ DASH) | (uuid.charCodeAt(23) ^ DASH)
   for (let i = 0; i < 16; i++) {
