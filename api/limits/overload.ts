@@ -3,7 +3,7 @@
  * out. A process that is only busy refuses nothing.
  */
 import { totalmem } from 'node:os'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks'
 import { getHeapStatistics } from 'node:v8'
 import { overloaded } from '../../core/errors.ts'
 import { countTurnedAway } from '../../messaging/send/trace.ts'
@@ -15,7 +15,6 @@ export interface OverloadLimits {
   eventLoopDelayMs: number
   heapBytes: number
   residentBytes: number
-  /** For how long what was measured holds. */
   sampleMs: number
 }
 
@@ -25,8 +24,10 @@ export interface OverloadLimits {
  */
 const EVENT_LOOP_DELAY_MS = 500
 const SAMPLE_MS = 1_000
-/** A timer each 10 ms, as libraries set it to see how late the loop is, takes a quarter of an idle node. */
-const TIMERS_PER_SAMPLE = 4
+/** How often it is looked how late the loop is: far more often than what is late. */
+const RESOLUTION_MS = 10
+/** Measured without being asked for; requests to a loop that is late come slowly. */
+const SILENT_SAMPLES = 10
 const SHARE_OF_MEMORY = 0.9
 
 export interface Overload {
@@ -37,7 +38,7 @@ export interface Overload {
 }
 
 export function createOverload (app: App, limits: OverloadLimits = defaultLimits()): Overload {
-  const load = measureLoad(limits.sampleMs)
+  const load = createLoadMeter(limits.sampleMs)
   app.addHook('onClose', () => load.stop())
 
   function admit (): void {
@@ -62,31 +63,53 @@ export function createOverload (app: App, limits: OverloadLimits = defaultLimits
   }
 }
 
-/** Measures when somebody asks, at most once per sample. */
-function measureLoad (
-  sampleMs: number
-): { current (): Omit<OverloadLimits, 'sampleMs'>, stop (): void } {
-  const resolution = Math.ceil(sampleMs / TIMERS_PER_SAMPLE)
-  const delays = monitorEventLoopDelay({ resolution })
-  delays.enable()
-  let sampledAt = -Infinity
-  let sample: Omit<OverloadLimits, 'sampleMs'>
+type Load = Omit<OverloadLimits, 'sampleMs'>
+
+/**
+ * Measures from when somebody asks until nobody has for some samples: the timer that sees how late the loop
+ * is would take a quarter of what an idle node takes. The first answer says nothing of the time before.
+ */
+function createLoadMeter (sampleMs: number): { current (): Load, stop (): void } {
+  let delays: IntervalHistogram | undefined
+  let timer: NodeJS.Timeout | undefined
+  let silent = 0
+  let load: Load
+  let [count, sum] = [0, 0]
+
+  function measure (eventLoopDelayMs: number): void {
+    const { rss, heapUsed } = process.memoryUsage()
+    load = { eventLoopDelayMs, heapBytes: heapUsed, residentBytes: rss }
+  }
+
+  // A reset would forget the delay that goes on: the next one would count from its end.
+  function sample (): void {
+    const [countBefore, sumBefore] = [count, sum]
+    count = delays!.count
+    sum = count === 0 ? 0 : delays!.mean * count
+    measure(count === countBefore ? 0 : (sum - sumBefore) / (count - countBefore) / 1e6 - RESOLUTION_MS)
+    if (++silent > SILENT_SAMPLES) stop()
+  }
+
+  function stop (): void {
+    clearInterval(timer)
+    timer = undefined
+    delays?.disable()
+  }
+
   return {
     current () {
-      const now = performance.now()
-      if (now - sampledAt >= sampleMs) {
-        const { rss, heapUsed } = process.memoryUsage()
-        sample = {
-          eventLoopDelayMs: delays.count === 0 ? 0 : delays.mean / 1e6 - resolution,
-          heapBytes: heapUsed,
-          residentBytes: rss
-        }
-        delays.reset()
-        sampledAt = now
+      silent = 0
+      if (timer === undefined) {
+        // An old one would count the silence as late.
+        delays = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
+        delays.enable()
+        ;[count, sum] = [0, 0]
+        measure(0)
+        timer = setInterval(sample, sampleMs).unref()
       }
-      return sample
+      return load
     },
-    stop: () => delays.disable()
+    stop
   }
 }
 

@@ -1,7 +1,8 @@
-/** What a process does that nobody asks for anything. */
+/** What a process does that nobody asks for anything any more. */
 import { readFile } from 'node:fs/promises'
-import { test } from 'vitest'
-import { startEchoAlone } from '../support/echo-process.ts'
+import { expect, test } from 'vitest'
+import { startEchoAlone, token } from '../support/echo-process.ts'
+import { restClient } from '../support/rest.ts'
 import { until } from '../support/until.ts'
 
 const WINDOW_MS = 2_000
@@ -10,6 +11,8 @@ const MAX_WAKES_PER_SECOND = 60
 
 test('an idle process wakes seldom', async () => {
   await using echo = await startEchoAlone()
+  const alice = restClient(echo.api, await token('alice'))
+  expect((await alice('GET', '/users/me')).status).toBe(200)
   const wakes = async (): Promise<number> => {
     const status = await readFile(`/proc/${echo.child.pid}/status`, 'utf8')
     return Number(/^voluntary_ctxt_switches:\s+(\d+)/m.exec(status)![1])

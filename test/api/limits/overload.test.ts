@@ -87,3 +87,16 @@ test('memory that is about to end refuses, too', async () => {
     expect(answer.body.code).toBe('overloaded')
   }
 })
+
+test('a silence does not count as late', async () => {
+  await using api = await startTestApi({ overload: { ...limits, eventLoopDelayMs: 800, sampleMs: 20 } })
+  const alice = await api.user('alice')
+  const elapsed = (ms: number): (() => boolean) => {
+    const since = performance.now()
+    return () => performance.now() - since > ms
+  }
+  expect((await alice.get('/users/me')).status).toBe(200)
+  await until(elapsed(3_000), 'nobody asks for many samples')
+  const some = elapsed(300)
+  do expect((await alice.get('/users/me')).status).toBe(200); while (!some())
+})
